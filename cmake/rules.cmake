@@ -1,0 +1,54 @@
+# What every target here shares, and the three ways to declare one: tfs_library, tfs_test, tfs_fuzzer.
+
+get_filename_component(TFLITE_SERVING_ROOT ${CMAKE_CURRENT_LIST_DIR} DIRECTORY)
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+
+# Set by the presets asan and tsan. "core" leaves out what links gRPC or Debian's Abseil, whose uninstrumented mutexes give false races.
+set(TFLITE_SERVING_SANITIZER "" CACHE STRING "address, thread, or empty")
+option(TFLITE_SERVING_ONLY_CORE "Build only the folders that do not link gRPC" OFF)
+option(TFLITE_SERVING_FUZZ "Build the fuzz targets with libFuzzer instead of the corpus replay" OFF)
+
+add_library(tfs_flags INTERFACE)
+target_compile_options(tfs_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Wno-missing-field-initializers -Werror
+  $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>)
+target_include_directories(tfs_flags INTERFACE ${TFLITE_SERVING_ROOT}/src)
+if(TFLITE_SERVING_SANITIZER STREQUAL "address")
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+elseif(TFLITE_SERVING_SANITIZER STREQUAL "thread")
+  add_compile_options(-fsanitize=thread -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=thread)
+else()
+  add_compile_options(-fstack-protector-strong)
+  add_compile_definitions($<$<CONFIG:Release>:_FORTIFY_SOURCE=2>)
+  add_link_options(-Wl,-z,relro,-z,now)
+endif()
+if(TFLITE_SERVING_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
+find_package(GTest REQUIRED)
+include(GoogleTest)
+
+# tfs_library(NAME SOURCES a.cc … DEPS base tensor … PRIVATE_DEPS …): the library of one folder. Its DEPS are the layering rule;
+# PRIVATE_DEPS are third-party libraries that no header of the folder includes.
+function(tfs_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(${name} PUBLIC ${ARG_DEPS} PRIVATE tfs_flags ${ARG_PRIVATE_DEPS})
+  target_include_directories(${name} PUBLIC ${TFLITE_SERVING_ROOT}/src)
+endfunction()
+
+# tfs_test(NAME SOURCES x_test.cc … DEPS …): one test program, each of its tests a test of ctest.
+function(tfs_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} tfs_flags GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE TEST_MODELS_DIR="${TFLITE_SERVING_ROOT}/tests/models")
+  gtest_discover_tests(${name} TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 120)
+endfunction()

@@ -1,0 +1,41 @@
+#include "base/file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/temporary_directory.h"
+
+namespace tflite_serving {
+namespace {
+
+using ::testing::ElementsAre;
+
+TEST(FileTest, TellsFilesDirectoriesAndNothingApart) {
+  const TemporaryDirectory directory;
+  const std::string file = directory.Write("a/b", "x");
+  EXPECT_EQ(*GetFileKind(file), FileKind::kFile);
+  EXPECT_EQ(*GetFileKind(directory.path() + "/a"), FileKind::kDirectory);
+  EXPECT_EQ(*GetFileKind(directory.path() + "/none"), FileKind::kMissing);
+  EXPECT_EQ(*GetFileKind(file + "/below-a-file"), FileKind::kMissing);
+}
+
+TEST(FileTest, ReadsUpToTheLimitAndNotOneByteMore) {
+  const TemporaryDirectory directory;
+  const std::string file = directory.Write("f", "12345");
+  EXPECT_EQ(*ReadFile(file, 5), "12345");
+  EXPECT_EQ(ReadFile(file, 4).status().code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(ReadFile(directory.path() + "/none", 4).status().ToString(), "NOT_FOUND: " + directory.path() + "/none: No such file or directory");
+  EXPECT_FALSE(ReadFile(directory.path(), 4).ok());
+}
+
+TEST(FileTest, ListsSortedNames) {
+  const TemporaryDirectory directory;
+  directory.Write("b", "");
+  directory.Write("a/x", "");
+  directory.Write(".hidden", "");
+  EXPECT_THAT(*ListDirectory(directory.path()), ElementsAre(".hidden", "a", "b"));
+  EXPECT_EQ(ListDirectory(directory.path() + "/none").status().code(), StatusCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace tflite_serving

@@ -1,0 +1,46 @@
+// Which model a request means, and what a version's state is.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+
+namespace tflite_serving {
+
+// The name and version of one servable.
+struct ServableId {
+  std::string name;
+  int64_t version = 0;
+
+  // "{name: digits version: 1}", the text that scripts look for in logs.
+  std::string ToString() const;
+  friend bool operator==(const ServableId&, const ServableId&) = default;
+};
+
+// A request's choice: a name, and a version, or a label, or neither (the highest available version).
+struct ModelSpec {
+  std::string name;
+  std::optional<int64_t> version;
+  std::string version_label;
+  std::string signature_name;  // empty: kDefaultSignatureKey
+
+  // "Latest(digits)" or "Specific(digits, 5)", as in the message `Servable not found for request: …` that clients search for.
+  std::string ToString() const;
+};
+
+// The states of a version and their numbers in ModelVersionStatus.State (get_model_status.proto).
+enum class VersionState : int { kStart = 10, kLoading = 20, kAvailable = 30, kUnloading = 40, kEnd = 50 };
+
+// "AVAILABLE"
+std::string_view VersionStateName(VersionState state);
+
+struct VersionStatus {
+  int64_t version = 0;
+  VersionState state = VersionState::kStart;
+  Status status;  // why a version ended; OK otherwise
+};
+
+}  // namespace tflite_serving

@@ -1,0 +1,63 @@
+// A servable: one loaded version of one model, whatever runs it. The request path knows nothing more about models than this.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "servable/model_spec.h"
+#include "servable/signature.h"
+#include "tensor/tensor.h"
+
+namespace tflite_serving {
+
+// One run. What it points to belongs to the caller, who keeps it alive until `done` has been called.
+struct RunRequest {
+  const Signature* signature = nullptr;  // one of the servable's own
+  std::span<const TensorView> inputs;    // one for each signature input, in its order, checked by CheckInputs; aligned to kTensorAlignment
+  TimePoint deadline = kNoDeadline;      // waiting ends then with DEADLINE_EXCEEDED
+};
+
+// The end of a run: its status and, if that is OK, one view for each signature output, in its order. The views point into the servable's
+// memory and are valid only until the callback returns: encode the reply inside.
+using RunDone = std::function<void(const Status& status, std::span<const TensorView> outputs)>;
+
+// Thread-safe: any number of threads may call Run at once.
+class Servable {
+ public:
+  virtual ~Servable() = default;
+
+  virtual const ServableId& id() const = 0;
+  virtual std::span<const Signature> signatures() const = 0;
+
+  // Runs `request` and calls `done` exactly once: before returning, or later on another thread (a batching servable does that).
+  virtual void Run(const RunRequest& request, RunDone done) = 0;
+
+  // Whether a request of this many bytes is expected to be answered, waiting included, faster than a hop to another thread would take.
+  // An estimate from measurements, for I/O threads that decide whether to run it themselves. Never true for a model with control flow.
+  virtual bool RunsInline(size_t request_bytes) const = 0;
+};
+
+// Keeps a version loaded for as long as somebody holds it.
+using ServableHandle = std::shared_ptr<Servable>;
+
+// Where requests find servables. Thread-safe.
+class ServableSource {
+ public:
+  virtual ~ServableSource() = default;
+
+  // The version that `spec` means. INVALID_ARGUMENT for an unknown label, NOT_FOUND `Servable not found for request: Latest(m)`.
+  virtual StatusOr<ServableHandle> GetServable(const ModelSpec& spec) const = 0;
+
+  // Every version of `name` that was ever seen, the highest number first. Empty for an unknown model.
+  virtual std::vector<VersionStatus> GetVersionStatuses(std::string_view name) const = 0;
+
+  // All configured models, sorted by name.
+  virtual std::vector<std::string> ListModels() const = 0;
+};
+
+}  // namespace tflite_serving

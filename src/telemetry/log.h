@@ -1,0 +1,40 @@
+// The process's log: one line per event on standard error.
+//
+//   2026-11-22 14:03:07.123456: I lifecycle/manager.cc:41] Successfully loaded servable version {name: digits version: 1}
+//
+// The layout (time, level letter, place) is TensorFlow's, since people's scripts search such lines. Thread-safe; the only global of this code base.
+// Control characters in a message are escaped, so that no request can forge a line.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace tflite_serving {
+
+enum class LogLevel { kDebug = 0, kInfo = 1, kWarning = 2, kError = 3 };
+
+// Lines below `level` are dropped. kInfo at first.
+void SetLogLevel(LogLevel level);
+bool LogEnabled(LogLevel level);
+
+// Writes one line; `file` and `line` are where the event was noticed.
+void LogLine(LogLevel level, const char* file, int line, std::string_view message);
+
+// `message` with every control character as \n, \t or \xNN.
+std::string EscapeControls(std::string_view message);
+
+#define TFLS_LOG(level, ...)                                                            \
+  do {                                                                                  \
+    if (::tflite_serving::LogEnabled(level)) {                                          \
+      ::tflite_serving::LogLine(level, __FILE__, __LINE__, ::fmt::format(__VA_ARGS__)); \
+    }                                                                                   \
+  } while (false)
+#define TFLS_DEBUG(...) TFLS_LOG(::tflite_serving::LogLevel::kDebug, __VA_ARGS__)
+#define TFLS_INFO(...) TFLS_LOG(::tflite_serving::LogLevel::kInfo, __VA_ARGS__)
+#define TFLS_WARNING(...) TFLS_LOG(::tflite_serving::LogLevel::kWarning, __VA_ARGS__)
+#define TFLS_ERROR(...) TFLS_LOG(::tflite_serving::LogLevel::kError, __VA_ARGS__)
+
+}  // namespace tflite_serving

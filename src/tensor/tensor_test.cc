@@ -1,0 +1,71 @@
+#include "tensor/tensor.h"
+
+#include <cstring>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace tflite_serving {
+namespace {
+
+TEST(AlignedBufferTest, IsAlignedAndKeepsItsBytesWhenItGrows) {
+  AlignedBuffer buffer;
+  ASSERT_TRUE(buffer.Resize(3));
+  std::memcpy(buffer.data(), "abc", 3);
+  ASSERT_TRUE(buffer.Resize(100000));
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(buffer.data()) % kTensorAlignment, 0u);
+  EXPECT_EQ(std::memcmp(buffer.data(), "abc", 3), 0);
+  AlignedBuffer moved = std::move(buffer);
+  EXPECT_EQ(moved.size(), 100000u);
+}
+
+TEST(AlignedBufferTest, SaysWhenThereIsNoMemory) {
+  AlignedBuffer buffer;
+  ASSERT_TRUE(buffer.Resize(8));
+  EXPECT_FALSE(buffer.Resize(size_t{1} << 60));
+  EXPECT_EQ(buffer.size(), 8u);
+}
+
+TEST(TensorTest, SizeIsCheckedBeforeAnythingIsAllocated) {
+  EXPECT_EQ(*TensorSizeBytes(DType::kInt64, {2, 3}), 48u);
+  EXPECT_EQ(*TensorSizeBytes(DType::kFloat, {}), 4u);
+  EXPECT_FALSE(TensorSizeBytes(DType::kFloat, {int64_t{1} << 40}).ok());
+  EXPECT_FALSE(TensorSizeBytes(DType::kFloat, {-1}).ok());
+  EXPECT_FALSE(TensorSizeBytes(DType::kInvalid, {1}).ok());
+  EXPECT_FALSE(Tensor::Create(DType::kUint8, {1 << 20, 1 << 20}).ok());
+}
+
+TEST(StringTensorTest, RoundTrip) {
+  StringTensorBuilder builder;
+  ASSERT_TRUE(builder.Start(4).ok());
+  ASSERT_TRUE(builder.Add("one").ok());
+  ASSERT_TRUE(builder.Add("").ok());
+  ASSERT_TRUE(builder.Add(std::string_view("t\0o", 3)).ok());
+  const Tensor tensor(DType::kString, {2, 2}, builder.Finish());
+  ASSERT_TRUE(ValidateStrings(tensor.view().bytes, 4).ok());
+  EXPECT_EQ(tensor.view().StringAt(0), "one");
+  EXPECT_EQ(tensor.view().StringAt(1), "");
+  EXPECT_EQ(tensor.view().StringAt(2), std::string_view("t\0o", 3));
+  EXPECT_EQ(tensor.view().StringAt(3), "") << "strings not added are empty";
+}
+
+TEST(StringTensorTest, ForeignLayoutsAreChecked) {
+  StringTensorBuilder builder;
+  ASSERT_TRUE(builder.Start(2).ok());
+  ASSERT_TRUE(builder.Add("ab").ok());
+  ASSERT_TRUE(builder.Add("cd").ok());
+  const AlignedBuffer sound = builder.Finish();
+  std::vector<std::byte> bytes(sound.bytes().begin(), sound.bytes().end());
+  EXPECT_TRUE(ValidateStrings(bytes, 2).ok());
+  EXPECT_FALSE(ValidateStrings(bytes, 1).ok());
+  EXPECT_FALSE(ValidateStrings(bytes, -1).ok());
+  EXPECT_FALSE(ValidateStrings(std::span(bytes).first(8), 2).ok());
+  for (const int32_t wrong : {-1, 0, 15, 1000, 1 << 30}) {
+    std::vector<std::byte> broken = bytes;
+    std::memcpy(broken.data() + 8, &wrong, 4);  // the offset between the two strings
+    EXPECT_FALSE(ValidateStrings(broken, 2).ok()) << wrong;
+  }
+}
+
+}  // namespace
+}  // namespace tflite_serving

@@ -1,0 +1,122 @@
+"""Writes a .tflite file tensor by tensor and operator by operator.
+
+Used for what TensorFlow's converter cannot or will not write: element types that it
+refuses, files without a signature table, tensors that keep their value between runs.
+
+    graph = Graph()
+    x = graph.tensor("x", "float32", [1, 2], dynamic=[0])
+    y = graph.tensor("y", "float32", [1, 2], dynamic=[0])
+    graph.op("ABS", [x], [y])
+    data = graph.finish([x], [y], signature="serving_default")
+"""
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+FILE_IDENTIFIER = b"TFL3"
+SCHEMA_VERSION = 3
+
+
+class Graph:
+    """One subgraph under construction; tensors are named by their index."""
+
+    def __init__(self):
+        empty = schema.BufferT()  # buffer 0 is by convention the empty one
+        self._buffers = [empty]
+        self._tensors = []
+        self._operator_codes = []
+        self._operators = []
+
+    def tensor(self, name, dtype, shape, dynamic=(), is_variable=False):
+        """Adds a tensor and returns its index. `dynamic` lists the dimensions of unknown size."""
+        tensor = schema.TensorT()
+        tensor.name = name
+        tensor.type = getattr(schema.TensorType, dtype.upper())
+        tensor.shape = list(shape)
+        tensor.hasRank = True
+        tensor.isVariable = is_variable
+        if dynamic:
+            tensor.shapeSignature = [-1 if i in dynamic else n for i, n in enumerate(shape)]
+        self._tensors.append(tensor)
+        return len(self._tensors) - 1
+
+    def constant(self, name, value):
+        """Adds a constant tensor holding the numpy array `value` and returns its index."""
+        index = self.tensor(name, value.dtype.name, value.shape)
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(value.tobytes(), np.uint8)
+        self._tensors[index].buffer = len(self._buffers)
+        self._buffers.append(buffer)
+        return index
+
+    def op(self, name, inputs, outputs, options=None, version=1):
+        """Adds an operator. `options` is an object such as `schema.AddOptionsT()`."""
+        operator = schema.OperatorT()
+        operator.opcodeIndex = self._operator_code(name, version)
+        operator.inputs = list(inputs)
+        operator.outputs = list(outputs)
+        if options is not None:
+            kind = type(options).__name__.removesuffix("T")
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
+            operator.builtinOptions = options
+        self._operators.append(operator)
+
+    def finish(self, inputs, outputs, signature=None):
+        """Returns the file's bytes.
+
+        With a `signature` key the file gets one signature whose names are the tensors' names;
+        without one it gets no signature table at all.
+        """
+        subgraph = schema.SubGraphT()
+        subgraph.name = "main"
+        subgraph.tensors = self._tensors
+        subgraph.operators = self._operators
+        subgraph.inputs = list(inputs)
+        subgraph.outputs = list(outputs)
+
+        model = schema.ModelT()
+        model.version = SCHEMA_VERSION
+        model.subgraphs = [subgraph]
+        model.buffers = self._buffers
+        model.operatorCodes = self._operator_codes
+        if signature is not None:
+            definition = schema.SignatureDefT()
+            definition.signatureKey = signature
+            definition.subgraphIndex = 0
+            definition.inputs = [self._tensor_map(i) for i in inputs]
+            definition.outputs = [self._tensor_map(i) for i in outputs]
+            model.signatureDefs = [definition]
+        return pack(model)
+
+    def _tensor_map(self, index):
+        entry = schema.TensorMapT()
+        entry.name = self._tensors[index].name
+        entry.tensorIndex = index
+        return entry
+
+    def _operator_code(self, name, version):
+        builtin = getattr(schema.BuiltinOperator, name)
+        for index, code in enumerate(self._operator_codes):
+            if (code.builtinCode, code.version) == (builtin, version):
+                return index
+        code = schema.OperatorCodeT()
+        code.builtinCode = builtin
+        # Readers older than the 32-bit code read this one; 127 tells them to look at the other.
+        code.deprecatedBuiltinCode = min(
+            builtin, schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES)
+        code.version = version
+        self._operator_codes.append(code)
+        return len(self._operator_codes) - 1
+
+
+def unpack(data):
+    """Returns the editable object form of a file's bytes."""
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+
+
+def pack(model):
+    """Returns the file's bytes of an object that `unpack` or `Graph` made."""
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=FILE_IDENTIFIER)
+    return bytes(builder.Output())
