@@ -7,12 +7,16 @@ this goes to `libLiteRt.so` itself, so what runs here runs behind any program li
         outputs = model.run("serving_default", {"x": np.zeros([3, 2], np.float32)})
 """
 
+import contextlib
 import ctypes
 import os
+import typing
 
 import ai_edge_litert
 import ml_dtypes
 import numpy as np
+
+import tflite_writer
 
 MAX_RANK = 8
 ALIGNMENT = 64  # below this the runtime copies instead of using the memory in place
@@ -20,19 +24,31 @@ CPU = 1
 INT_OPTION = 2
 MIN_LOG_SEVERITY_TAG = 25
 ACCELERATORS_TAG = 24
+SILENT = 4
 STRING = 5
 # A string output's size is unknown before the run: LiteRT asks for 0 bytes.
 STRING_OUTPUT_BYTES = 1 << 16
+# Behind each output buffer, to see whether a run writes past its end.
+GUARD = np.full(1 << 12, 0xAB, np.uint8)
 
 DTYPES = {
     1: np.float32, 2: np.int32, 3: np.uint8, 4: np.int64, STRING: np.object_, 6: np.bool_,
     7: np.int16, 8: np.complex64, 9: np.int8, 10: np.float16, 11: np.float64, 12: np.complex128,
     13: np.uint64, 16: np.uint32, 17: np.uint16, 19: ml_dtypes.bfloat16,
+    22: ml_dtypes.float8_e4m3fn, 23: ml_dtypes.float8_e5m2,
 }
 
 
 class LiteRtError(RuntimeError):
-    """A call that did not return kLiteRtStatusOk."""
+    """A call that did not return kLiteRtStatusOk, or a run that broke its word."""
+
+
+class Tensor(typing.NamedTuple):
+    """An input or output of a signature. Equal handles mean one and the same tensor."""
+    name: str
+    handle: int
+    element_type: int
+    shape: list
 
 
 class Layout(ctypes.Structure):
@@ -49,6 +65,7 @@ class Layout(ctypes.Structure):
 
 
 class RankedTensorType(ctypes.Structure):
+    """LiteRtRankedTensorType."""
     _fields_ = [("element_type", ctypes.c_int), ("layout", Layout)]
 
 
@@ -58,6 +75,7 @@ class EnvironmentOption(ctypes.Structure):
 
 
 _library = ctypes.CDLL(os.path.join(os.path.dirname(ai_edge_litert.__file__), "libLiteRt.so"))
+_size = ctypes.c_size_t
 
 
 def _call(name, *arguments):
@@ -73,18 +91,8 @@ def _get(name, result_type, *arguments):
     return result
 
 
-def _text(name, *arguments):
-    return _get(name, ctypes.c_char_p, *arguments).value.decode()
-
-
 def _handle(name, *arguments):
     return _get(name, ctypes.c_void_p, *arguments)
-
-
-def _aligned(size_bytes):
-    raw = np.zeros(max(size_bytes, 1) + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
-    return raw[start:start + size_bytes] if size_bytes else raw[start:start + 1]
 
 
 def pack_strings(strings):
@@ -100,116 +108,167 @@ def unpack_strings(data):
     return [bytes(data[offsets[i]:offsets[i + 1]]) for i in range(count)]
 
 
+class _Memory:
+    """Aligned memory of a size, with a guard behind it."""
+
+    def __init__(self, size_bytes):
+        raw = np.zeros(size_bytes + GUARD.size + ALIGNMENT, np.uint8)
+        start = -raw.ctypes.data % ALIGNMENT
+        self.content = raw[start:start + size_bytes]
+        self._guard = raw[start + size_bytes:start + size_bytes + GUARD.size]
+        self._guard[:] = GUARD
+
+    @classmethod
+    def of(cls, array):
+        """Holds an input array's content as LiteRT wants it: strings packed."""
+        content = (pack_strings(list(array.ravel())) if array.dtype == np.object_
+                   else array.tobytes())
+        memory = cls(len(content))
+        memory.content[:] = np.frombuffer(content, np.uint8)
+        return memory
+
+    def overrun(self):
+        return not np.array_equal(self._guard, GUARD)
+
+    def read(self, element_type, shape):
+        if element_type == STRING:
+            return np.array(unpack_strings(self.content), np.object_).reshape(shape)
+        count = int(np.prod(shape))
+        return np.frombuffer(self.content.tobytes(), DTYPES[element_type], count).reshape(shape)
+
+    @contextlib.contextmanager
+    def buffer(self, element_type, shape):
+        """A LiteRtTensorBuffer over this memory."""
+        tensor_type = RankedTensorType(element_type, Layout.of(shape))
+        handle = _handle("LiteRtCreateTensorBufferFromHostMemory", ctypes.byref(tensor_type),
+                         ctypes.c_void_p(self.content.ctypes.data), _size(self.content.size),
+                         None)
+        try:
+            yield handle.value
+        finally:
+            _library.LiteRtDestroyTensorBuffer(handle)
+
+
 class CompiledModel:
     """A model compiled for the CPU, with an environment of its own. For one thread."""
 
     def __init__(self, data):
         self._data = ctypes.create_string_buffer(data, len(data))  # must outlive the model
-        quiet = (EnvironmentOption * 2)(
-            EnvironmentOption(MIN_LOG_SEVERITY_TAG, INT_OPTION, 3),
+        options = (EnvironmentOption * 2)(
+            EnvironmentOption(MIN_LOG_SEVERITY_TAG, INT_OPTION, SILENT),
             EnvironmentOption(ACCELERATORS_TAG, INT_OPTION, CPU))
-        self._model = self._options = self._compiled = None
-        self._environment = _handle("LiteRtCreateEnvironment", 2, quiet)
+        self._environment = _handle("LiteRtCreateEnvironment", 2, options)
         self._model = _handle("LiteRtCreateModelFromBuffer", self._environment, self._data,
-                              ctypes.c_size_t(len(data)))
+                              _size(len(data)))
         self._options = _handle("LiteRtCreateOptions")
         _call("LiteRtSetOptionsHardwareAccelerators", self._options, CPU)
         self._compiled = _handle("LiteRtCreateCompiledModel", self._environment, self._model,
                                  self._options)
+        self._flatbuffer = tflite_writer.unpack(data)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
-        for kind in ("CompiledModel", "Options", "Model", "Environment"):
-            handle = getattr(self, "_" + kind.removesuffix("Model").lower()
-                             if kind == "CompiledModel" else "_" + kind.lower())
-            if handle is not None:
-                getattr(_library, "LiteRtDestroy" + kind)(handle)
+        _library.LiteRtDestroyCompiledModel(self._compiled)
+        _library.LiteRtDestroyOptions(self._options)
+        _library.LiteRtDestroyModel(self._model)
+        _library.LiteRtDestroyEnvironment(self._environment)
 
     def signatures(self):
-        """{key: (inputs, outputs)}, each {name: (tensor name, dtype, shape)}; unranked: None."""
-        count = _get("LiteRtGetNumModelSignatures", ctypes.c_size_t, self._model).value
+        """{key: (inputs, outputs)}, lists of Tensor in LiteRT's order."""
+        count = _get("LiteRtGetNumModelSignatures", _size, self._model).value
         result = {}
         for i in range(count):
-            signature = self._signature(i)
-            result[_text("LiteRtGetSignatureKey", signature)] = (
-                self._tensors(signature, "Input"), self._tensors(signature, "Output"))
+            signature = _handle("LiteRtGetModelSignature", self._model, _size(i))
+            key = _get("LiteRtGetSignatureKey", ctypes.c_char_p, signature).value.decode()
+            result[key] = self._tensors(signature, i, "Input"), self._tensors(
+                signature, i, "Output")
         return result
 
-    def run(self, key, inputs):
-        """Resizes every input to the given arrays' shapes, runs, and returns {name: array}."""
-        index = list(self.signatures()).index(key)
-        signature_inputs, signature_outputs = self.signatures()[key]
-        arrays = [np.asarray(inputs[name]) for name in signature_inputs]
+    def run(self, key, values):
+        """Resizes every input to the given arrays' shapes, runs, and returns {name: array}.
+
+        Raises LiteRtError for a call that failed, and for a run that wrote past the end of the
+        memory that the runtime itself had asked for.
+        """
+        signatures = self.signatures()
+        index = list(signatures).index(key)
+        inputs, outputs = signatures[key]
+        arrays = [np.asarray(values[tensor.name]) for tensor in inputs]
         for i, array in enumerate(arrays):
-            dimensions = (ctypes.c_int * MAX_RANK)(*array.shape)
-            _call("LiteRtCompiledModelResizeInputTensorNonStrict", self._compiled,
-                  ctypes.c_size_t(index), ctypes.c_size_t(i), dimensions,
-                  ctypes.c_size_t(array.ndim))
-        input_types = [t[1] for t in signature_inputs.values()]
-        output_types = [t[1] for t in signature_outputs.values()]
-        layouts = (Layout * len(output_types))()
-        _call("LiteRtGetCompiledModelOutputTensorLayouts", self._compiled,
-              ctypes.c_size_t(index), ctypes.c_size_t(len(layouts)), layouts, True)
+            self._resize(index, i, array.shape)
+        layouts = self._output_layouts(index, len(outputs))
 
-        memory, buffers = [], []
-        for element_type, array in zip(input_types, arrays):
-            content = (pack_strings(list(array.ravel())) if element_type == STRING
-                       else array.tobytes())
-            memory.append(_aligned(len(content)))
-            memory[-1][:len(content)] = np.frombuffer(content, np.uint8)
-            buffers.append(self._buffer(element_type, array.shape, memory[-1]))
-        for i, (element_type, layout) in enumerate(zip(output_types, layouts)):
-            memory.append(_aligned(self._output_bytes(index, i, element_type)))
-            buffers.append(self._buffer(element_type, layout.shape(), memory[-1]))
-        try:
-            count_in = len(arrays)
-            handles = [b.value for b in buffers]
-            array_of = lambda items: (ctypes.c_void_p * max(len(items), 1))(*items)
-            _call("LiteRtRunCompiledModel", self._compiled, ctypes.c_size_t(index),
-                  ctypes.c_size_t(count_in), array_of(handles[:count_in]),
-                  ctypes.c_size_t(len(output_types)), array_of(handles[count_in:]))
-        finally:
-            for buffer in buffers:
-                _library.LiteRtDestroyTensorBuffer(buffer)
-        return {name: self._array(element_type, layout.shape(), content)
-                for name, element_type, layout, content
-                in zip(signature_outputs, output_types, layouts, memory[count_in:])}
+        # One tensor has one memory, however many inputs and outputs it is: of two buffers
+        # for it LiteRT would use only the last.
+        memories = {tensor.handle: _Memory.of(array) for tensor, array in zip(inputs, arrays)}
+        for i, tensor in enumerate(outputs):
+            if tensor.handle not in memories:
+                memories[tensor.handle] = _Memory(self._output_bytes(index, i, tensor))
+        with contextlib.ExitStack() as stack:
+            def buffers(tensors, shapes):
+                handles = [
+                    stack.enter_context(memories[tensor.handle].buffer(tensor.element_type, shape))
+                    for tensor, shape in zip(tensors, shapes)]
+                return _size(len(handles)), (ctypes.c_void_p * len(handles))(*handles)
+            _call("LiteRtRunCompiledModel", self._compiled, _size(index),
+                  *buffers(inputs, [array.shape for array in arrays]),
+                  *buffers(outputs, [layout.shape() for layout in layouts]))
+        for tensor in outputs:
+            if memories[tensor.handle].overrun():
+                raise LiteRtError(f"output {tensor.name}: wrote past the "
+                                  f"{memories[tensor.handle].content.size} bytes asked for")
+        # For some outputs only now the true shape (for example a reshape of strings).
+        layouts = self._output_layouts(index, len(outputs), update=False)
+        return {tensor.name: memories[tensor.handle].read(tensor.element_type, layout.shape())
+                for tensor, layout in zip(outputs, layouts)}
 
-    def _signature(self, index):
-        return _handle("LiteRtGetModelSignature", self._model, ctypes.c_size_t(index))
-
-    def _tensors(self, signature, side):
-        count = _get(f"LiteRtGetNumSignature{side}s", ctypes.c_size_t, signature).value
-        result = {}
-        for i in map(ctypes.c_size_t, range(count)):
-            tensor = _handle(f"LiteRtGetSignature{side}TensorByIndex", signature, i)
-            try:
-                ranked = _get("LiteRtGetRankedTensorType", RankedTensorType, tensor)
-                element_type, shape = ranked.element_type, ranked.layout.shape()
-            except LiteRtError:
-                element_type = _get("LiteRtGetUnrankedTensorType", ctypes.c_int, tensor).value
-                shape = None
-            result[_text(f"LiteRtGetSignature{side}Name", signature, i)] = (
-                _text("LiteRtGetTensorName", tensor), element_type, shape)
+    def _tensors(self, signature, signature_index, side):
+        count = _get(f"LiteRtGetNumSignature{side}s", _size, signature).value
+        names = self._names(signature_index, side)
+        result = []
+        for i in range(count):
+            tensor = _handle(f"LiteRtGetSignature{side}TensorByIndex", signature, _size(i))
+            ranked = _get("LiteRtGetRankedTensorType", RankedTensorType, tensor)
+            name = names[i] if names else _get(
+                f"LiteRtGetSignature{side}Name", ctypes.c_char_p, signature, _size(i)
+            ).value.decode()
+            result.append(Tensor(name, tensor.value, ranked.element_type, ranked.layout.shape()))
         return result
 
-    def _output_bytes(self, signature_index, output_index, element_type):
-        if element_type == STRING:
+    def _names(self, signature_index, side):
+        """The names of a signature in LiteRT's order, which is the subgraph's.
+
+        From the file, because LiteRT has one name a tensor and the file may have more.
+        """
+        if not self._flatbuffer.signatureDefs:
+            return None
+        definition = self._flatbuffer.signatureDefs[signature_index]
+        subgraph = self._flatbuffer.subgraphs[definition.subgraphIndex]
+        entries, order = ((definition.inputs, subgraph.inputs) if side == "Input"
+                          else (definition.outputs, subgraph.outputs))
+        names = {}
+        for entry in entries:
+            names.setdefault(entry.tensorIndex, []).append(entry.name.decode())
+        return [names[tensor_index].pop(0) for tensor_index in order]
+
+    def _resize(self, signature_index, input_index, shape):
+        if not shape:  # refused for rank 0, where there is nothing to resize
+            return
+        _call("LiteRtCompiledModelResizeInputTensorNonStrict", self._compiled,
+              _size(signature_index), _size(input_index), (ctypes.c_int * len(shape))(*shape),
+              _size(len(shape)))
+
+    def _output_layouts(self, signature_index, count, update=True):
+        layouts = (Layout * count)()
+        _call("LiteRtGetCompiledModelOutputTensorLayouts", self._compiled,
+              _size(signature_index), _size(count), layouts, update)
+        return layouts
+
+    def _output_bytes(self, signature_index, output_index, tensor):
+        if tensor.element_type == STRING:
             return STRING_OUTPUT_BYTES
         requirements = _handle("LiteRtGetCompiledModelOutputBufferRequirements", self._compiled,
-                               ctypes.c_size_t(signature_index), ctypes.c_size_t(output_index))
-        return _get("LiteRtGetTensorBufferRequirementsBufferSize", ctypes.c_size_t,
-                    requirements).value
-
-    def _buffer(self, element_type, shape, memory):
-        tensor_type = RankedTensorType(element_type, Layout.of(shape))
-        return _handle("LiteRtCreateTensorBufferFromHostMemory", ctypes.byref(tensor_type),
-                       ctypes.c_void_p(memory.ctypes.data), ctypes.c_size_t(memory.size), None)
-
-    def _array(self, element_type, shape, memory):
-        if element_type == STRING:
-            return np.array(unpack_strings(memory), np.object_).reshape(shape)
-        count = int(np.prod(shape))
-        return np.frombuffer(memory.tobytes(), DTYPES[element_type], count).reshape(shape)
+                               _size(signature_index), _size(output_index))
+        return _get("LiteRtGetTensorBufferRequirementsBufferSize", _size, requirements).value

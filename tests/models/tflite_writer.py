@@ -16,6 +16,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 FILE_IDENTIFIER = b"TFL3"
 SCHEMA_VERSION = 3
+_TYPE_NAMES = {value: name.lower() for name, value in vars(schema.TensorType).items()
+               if isinstance(value, int)}
 
 
 class Graph:
@@ -108,6 +110,32 @@ class Graph:
         code.version = version
         self._operator_codes.append(code)
         return len(self._operator_codes) - 1
+
+
+def signatures(data):
+    """{key: (inputs, outputs)} of a file, each {name: (element type, shape)}; -1 is unknown.
+
+    A file without a signature table has the key None and its tensors' own names.
+    """
+    model = unpack(data)
+
+    def described(subgraph, names):
+        return {name.decode(): _type_and_shape(subgraph.tensors[index]) for name, index in names}
+
+    if not model.signatureDefs:
+        main = model.subgraphs[0]
+        return {None: tuple(described(main, [(main.tensors[i].name, i) for i in side])
+                            for side in (main.inputs, main.outputs))}
+    return {definition.signatureKey.decode(): tuple(
+        described(model.subgraphs[definition.subgraphIndex],
+                  [(entry.name, entry.tensorIndex) for entry in side])
+        for side in (definition.inputs, definition.outputs))
+        for definition in model.signatureDefs}
+
+
+def _type_and_shape(tensor):
+    shape = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
+    return _TYPE_NAMES[tensor.type], [] if shape is None else [int(n) for n in shape]
 
 
 def unpack(data):
