@@ -1,0 +1,104 @@
+#include "config/flag_table.h"
+
+namespace tflite_serving {
+namespace {
+
+constexpr int64_t kInt32Max = std::numeric_limits<int32_t>::max();
+constexpr FlagRange kPortRange = {0, 65535};
+constexpr FlagRange kThreadsRange = {0, 4096};
+constexpr FlagRange kInterpretersRange = {0, 4096};
+constexpr FlagRange kInt32Range = {std::numeric_limits<int32_t>::min(), kInt32Max};
+constexpr FlagRange kMessageBytesRange = {1, kInt32Max};
+constexpr FlagRange kBodyBytesRange = {1, std::numeric_limits<int64_t>::max()};
+
+using Options = ServerOptions;
+using Action = ParsedFlags::Action;
+constexpr auto kGrpc = FlagGroup::kGrpc;
+constexpr auto kRest = FlagGroup::kRest;
+constexpr auto kNetwork = FlagGroup::kNetwork;
+constexpr auto kModel = FlagGroup::kModel;
+constexpr auto kRunning = FlagGroup::kRunning;
+constexpr auto kProcess = FlagGroup::kProcess;
+
+constexpr Flag Ignored(std::string_view name, PlainFlagValue original_default, std::string_view why) {
+  return {name, FlagGroup::kIgnored, IgnoredFlag{original_default}, why};
+}
+constexpr Flag NotSupported(std::string_view name, NotSupportedFlag target, std::string_view help) {
+  return {name, FlagGroup::kNotSupported, target, help};
+}
+
+constexpr std::string_view kNoSessions = "models run on LiteRT, without TensorFlow sessions";
+constexpr std::string_view kLoadedAtStart = "the model is loaded once, at start";
+constexpr std::string_view kNoRetries = "a load that failed is not tried again by this version yet";
+constexpr std::string_view kNoWarmup = "warm-up records are not replayed by this version yet";
+constexpr std::string_view kNoXla = "models run on LiteRT, without XLA";
+
+constexpr Flag kFlags[] = {
+    {"port", kGrpc, &Options::port, "TCP port for gRPC; 0: none", kPortRange},
+    {"grpc_socket_path", kGrpc, &Options::grpc_socket_path, "path of a Unix socket for gRPC; empty: none"},
+    {"grpc_max_threads", kGrpc, &Options::grpc_max_threads, "most threads that gRPC may use; 0: by the number of CPUs", kThreadsRange},
+    {"grpc_max_message_bytes", kGrpc, &Options::grpc_max_message_bytes, "largest gRPC request message", kMessageBytesRange},
+    {"grpc_channel_arguments", kGrpc, &Options::grpc_channel_arguments, "gRPC channel arguments: key=value,key=value"},
+    {"enable_serialization_as_tensor_content", kGrpc, &Options::enable_serialization_as_tensor_content, "gRPC replies carry tensor_content"},
+
+    {"rest_api_port", kRest, &Options::rest_api_port, "TCP port for REST; 0: none", kPortRange},
+    {"rest_api_num_threads", kRest, &Options::rest_api_num_threads, "threads for REST; 0: by the number of CPUs", kThreadsRange},
+    {"rest_api_timeout_in_ms", kRest, &Options::rest_api_timeout_in_ms, "time limit of a REST request; 0 or less: none", kInt32Range},
+    {"max_body_bytes", kRest, &Options::max_body_bytes, "largest REST request body", kBodyBytesRange},
+
+    {"bind_address", kNetwork, &Options::bind_address, "IPv4 or IPv6 address to listen on; empty: all"},
+
+    {"model_name", kModel, &Options::model_name, "name of the model in requests"},
+    {"model_base_path", kModel, &Options::model_base_path, "directory of numbered versions, directory with a .tflite file, or a .tflite file"},
+
+    {"num_tflite_pools", kRunning, &Options::num_tflite_pools, "interpreters for each loaded model; 0: one for each usable CPU", kInterpretersRange},
+    {"tensorflow_intra_op_parallelism", kRunning, &Options::tensorflow_intra_op_parallelism, "threads of each interpreter; 0: one", kThreadsRange},
+    {"keep_state", kRunning, &Options::keep_state, "variables of a stateful model live on from request to request"},
+
+    {"log_level", kProcess, &Options::log_level, "least level that is logged"},
+    {"help", kProcess, ActionFlag{Action::kShowHelp}, "print this text and exit"},
+    {"version", kProcess, ActionFlag{Action::kShowVersion}, "print the version and exit"},
+
+    Ignored("enable_grpc_healthcheck_service", false, "the gRPC health service is always on"),
+    Ignored("enable_model_warmup", true, kNoWarmup),
+    Ignored("enable_profiler", true, "there is no TensorFlow profiler here"),
+    Ignored("flush_filesystem_caches", true, "the page cache is left to the kernel"),
+    Ignored("load_retry_interval_micros", 60000000, kNoRetries),
+    Ignored("max_num_load_retries", 5, kNoRetries),
+    Ignored("mixed_precision", "", "a .tflite file says itself in which types it computes"),
+    Ignored("num_load_threads", 0, kLoadedAtStart),
+    Ignored("num_request_iterations_for_warmup", 0, kNoWarmup),
+    Ignored("num_tflite_interpreters_per_pool", 1, "--num_tflite_pools alone sets the number of interpreters"),
+    Ignored("num_unload_threads", 0, kLoadedAtStart),
+    Ignored("per_process_gpu_memory_fraction", 0.0, "models run on the CPU"),
+    Ignored("platform_config_file", "", "LiteRT is the only platform"),
+    Ignored("prefer_tflite_model", false, ".tflite files are the only models here"),
+    Ignored("remove_unused_fields_from_bundle_metagraph", true, "a .tflite file has no metagraph"),
+    Ignored("saved_model_tags", "serve", "a .tflite file has no tags"),
+    Ignored("skip_initialize_tpu", false, "models run on the CPU"),
+    Ignored("tensorflow_inter_op_parallelism", 0, "an interpreter runs one operation at a time; see --num_tflite_pools"),
+    Ignored("tensorflow_session_config_file", "", kNoSessions),
+    Ignored("tensorflow_session_parallelism", 0, "see --num_tflite_pools and --tensorflow_intra_op_parallelism"),
+    Ignored("thread_pool_factory_config_file", "", kNoSessions),
+    Ignored("xla_cpu_compilation_enabled", false, kNoXla),
+    Ignored("xla_gpu_compilation_enabled", false, kNoXla),
+
+    NotSupported("allow_version_labels_for_unavailable_models", {false}, "labels for versions that are not loaded"),
+    NotSupported("batching_parameters_file", {""}, "how to batch"),
+    NotSupported("enable_batching", {false}, "batching of requests"),
+    NotSupported("enable_per_model_batching_parameters", {false}, "batching parameters beside each model"),
+    NotSupported("enable_signature_method_name_check", {false}, "refusing signatures of another method"),
+    NotSupported("file_system_poll_wait_seconds", {.original_default = 1, .harmless_up_to = 0}, "looking for versions again after the start"),
+    NotSupported("model_config_file", {""}, "several models, labels and version policies"),
+    NotSupported("model_config_file_poll_wait_seconds", {.original_default = 0, .harmless_up_to = 0}, "reading model_config_file again"),
+    NotSupported("monitoring_config_file", {""}, "Prometheus metrics"),
+    NotSupported("rest_api_enable_cors_support", {false}, "CORS headers"),
+    NotSupported("ssl_config_file", {""}, "TLS"),
+    NotSupported("use_alts_credentials", {.original_default = false, .why = "not supported: ALTS works only inside Google's cloud"}, "ALTS for gRPC"),
+};
+
+}  // namespace
+
+std::span<const Flag> FlagTable() { return kFlags; }
+
+}  // namespace tflite_serving

@@ -1,0 +1,34 @@
+#include "config/server_options.h"
+
+#include <sys/un.h>
+
+#include <fmt/format.h>
+
+namespace tflite_serving {
+namespace {
+
+constexpr size_t kMaxSocketPathBytes = sizeof(sockaddr_un::sun_path) - 1;  // the kernel's limit, less the final zero
+
+}  // namespace
+
+Status CheckServerOptions(const ServerOptions& options) {
+  if (options.port == 0 && options.grpc_socket_path.empty()) {
+    return InvalidArgumentError("At least one of server_options.grpc_port or server_options.grpc_socket_path must be set.");
+  }
+  if (options.port != 0 && options.port == options.rest_api_port) {
+    return InvalidArgumentError(fmt::format("--port and --rest_api_port must differ, and both are {}", options.port));
+  }
+  if (options.grpc_socket_path.size() > kMaxSocketPathBytes) {
+    return InvalidArgumentError(fmt::format("--grpc_socket_path={}: {} bytes, and a socket's path may have {}", options.grpc_socket_path,
+                                            options.grpc_socket_path.size(), kMaxSocketPathBytes));
+  }
+  if (options.model_name.empty()) return InvalidArgumentError("--model_name must not be empty");
+  if (options.model_base_path.empty()) {
+    return InvalidArgumentError(
+        "Both server_options.model_base_path and server_options.model_config_file are empty! Write --model_base_path=PATH, where PATH is a .tflite "
+        "file or a directory that holds one");
+  }
+  return OkStatus();
+}
+
+}  // namespace tflite_serving

@@ -1,0 +1,62 @@
+// Everything a person can choose on the command line. Each field is named after its flag, so `--rest_api_port=8501` sets `rest_api_port`.
+//
+// The names and defaults are TensorFlow Serving's (model_servers/main.cc) where the flag is its own; those that are ours are marked [ours].
+// A default that depends on the machine is 0 here and is worked out by the server. To add a flag, add its field here and its row in flag_table.cc.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/status.h"
+#include "telemetry/log.h"
+
+namespace tflite_serving {
+
+// One `key=value` of --grpc_channel_arguments. gRPC has integer and text arguments: a value that reads as an int32 is one.
+struct GrpcChannelArgument {
+  std::string key;  // "grpc.max_connection_age_ms"
+  std::variant<int32_t, std::string> value;
+
+  friend bool operator==(const GrpcChannelArgument&, const GrpcChannelArgument&) = default;
+};
+using GrpcChannelArguments = std::vector<GrpcChannelArgument>;
+
+// A value: thread-compatible. What ParseFlags returns has passed CheckServerOptions.
+struct ServerOptions {
+  // --- gRPC ---
+  int32_t port = 8500;                          // TCP; 0: none
+  std::string grpc_socket_path;                 // of a Unix socket to listen on too, absolute or relative to the working directory; empty: none
+  int32_t grpc_max_threads = 0;                 // 0: as many as the server thinks fit
+  int32_t grpc_max_message_bytes = 2147483647;  // [ours] the largest request message; gRPC's own limit is 2^31-1
+  GrpcChannelArguments grpc_channel_arguments;
+  bool enable_serialization_as_tensor_content = false;  // replies carry tensor_content instead of float_val and so on
+
+  // --- REST ---
+  int32_t rest_api_port = 0;                    // TCP; 0: none
+  int32_t rest_api_num_threads = 0;             // 0: as many as the server thinks fit
+  int32_t rest_api_timeout_in_ms = 30000;       // for one request; 0 or less: none
+  int64_t max_body_bytes = int64_t{256} << 20;  // [ours] the largest HTTP request body, before any decompression
+
+  // --- both ---
+  std::string bind_address;  // [ours] an IPv4 or IPv6 address to listen on; empty: all
+
+  // --- model ---
+  std::string model_name = "default";
+  std::string model_base_path;  // as lifecycle/storage_path.h reads it
+
+  // --- running ---
+  int32_t num_tflite_pools = 0;                 // interpreters for each loaded model (the original's misleading name); 0: one for each usable CPU
+  int32_t tensorflow_intra_op_parallelism = 0;  // threads of each interpreter; 0: 1
+  bool keep_state = false;                      // [ours] variables of a stateful model live on from request to request
+
+  // --- log ---
+  LogLevel log_level = LogLevel::kInfo;  // [ours] lines below are dropped
+};
+
+// Whether the options fit together; each flag's own range has been checked by then. INVALID_ARGUMENT with TensorFlow Serving's text where it has
+// one.
+Status CheckServerOptions(const ServerOptions& options);
+
+}  // namespace tflite_serving

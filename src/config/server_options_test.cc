@@ -1,0 +1,64 @@
+#include "config/server_options.h"
+
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace tflite_serving {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+ServerOptions Good() {
+  ServerOptions options;
+  options.model_base_path = "/models/digits";
+  return options;
+}
+
+TEST(ServerOptionsTest, TheDefaultsNeedOnlyABasePath) {
+  EXPECT_EQ(CheckServerOptions(Good()), OkStatus());
+  const Status status = CheckServerOptions({});
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message(), StartsWith("Both server_options.model_base_path and server_options.model_config_file are empty!"));
+  EXPECT_THAT(status.message(), HasSubstr("--model_base_path=PATH"));
+}
+
+TEST(ServerOptionsTest, GrpcNeedsAPortOrASocket) {
+  ServerOptions options = Good();
+  options.port = 0;
+  options.rest_api_port = 8501;
+  EXPECT_EQ(CheckServerOptions(options),
+            InvalidArgumentError("At least one of server_options.grpc_port or server_options.grpc_socket_path must be set."));
+  options.grpc_socket_path = "grpc.sock";
+  EXPECT_EQ(CheckServerOptions(options), OkStatus());
+}
+
+TEST(ServerOptionsTest, ThePortsDiffer) {
+  ServerOptions options = Good();
+  options.rest_api_port = 8500;
+  EXPECT_EQ(CheckServerOptions(options), InvalidArgumentError("--port and --rest_api_port must differ, and both are 8500"));
+  options.port = 0;
+  options.rest_api_port = 0;
+  options.grpc_socket_path = "grpc.sock";
+  EXPECT_EQ(CheckServerOptions(options), OkStatus());  // both off
+}
+
+TEST(ServerOptionsTest, ASocketPathFitsTheKernel) {
+  ServerOptions options = Good();
+  options.grpc_socket_path = std::string(107, 's');
+  EXPECT_EQ(CheckServerOptions(options), OkStatus());
+  options.grpc_socket_path = std::string(108, 's');
+  EXPECT_EQ(CheckServerOptions(options),
+            InvalidArgumentError("--grpc_socket_path=" + std::string(108, 's') + ": 108 bytes, and a socket's path may have 107"));
+}
+
+TEST(ServerOptionsTest, TheModelHasAName) {
+  ServerOptions options = Good();
+  options.model_name = "";
+  EXPECT_EQ(CheckServerOptions(options), InvalidArgumentError("--model_name must not be empty"));
+}
+
+}  // namespace
+}  // namespace tflite_serving

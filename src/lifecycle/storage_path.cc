@@ -1,0 +1,169 @@
+#include "lifecycle/storage_path.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/file.h"
+#include "telemetry/log.h"
+
+namespace tflite_serving {
+namespace {
+
+constexpr std::string_view kFileScheme = "file://";
+constexpr std::string_view kModelFileName = "model.tflite";
+constexpr std::string_view kModelSuffix = ".tflite";
+constexpr int64_t kOnlyVersion = 1;       // of a base path that holds its model without a version directory
+constexpr size_t kMaxNamesInMessage = 5;  // of the files that a message lists
+
+bool HasModelSuffix(std::string_view name) { return name.ends_with(kModelSuffix) && !name.starts_with('.'); }
+
+std::string Join(const std::string& directory, std::string_view name) {
+  return fmt::format("{}{}{}", directory, directory.ends_with('/') ? "" : "/", name);
+}
+
+// "a, b and 7 more", or "nothing".
+std::string ListNames(const std::vector<std::string>& names) {
+  if (names.empty()) return "nothing";
+  const auto shown = static_cast<ptrdiff_t>(std::min(names.size(), kMaxNamesInMessage));
+  const std::string list = fmt::format("{}", fmt::join(names.begin(), names.begin() + shown, ", "));
+  return names.size() <= kMaxNamesInMessage ? list : fmt::format("{} and {} more", list, names.size() - kMaxNamesInMessage);
+}
+
+std::optional<int64_t> ParseVersion(std::string_view name) {
+  if (name.empty() || name.find_first_not_of("0123456789") != std::string_view::npos) return std::nullopt;
+  int64_t version = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), version);
+  if (error != std::errc()) return std::nullopt;
+  return version;
+}
+
+// Which of the entries `names` of `directory` are its models: just model.tflite if there is one. An error is a file that cannot be asked about.
+StatusOr<std::vector<std::string>> FindModels(const std::string& directory, const std::vector<std::string>& names) {
+  std::vector<std::string> models;
+  for (const std::string& name : names) {
+    if (!HasModelSuffix(name)) continue;
+    TFLS_ASSIGN_OR_RETURN(const FileKind kind, GetFileKind(Join(directory, name)));
+    if (kind != FileKind::kFile) continue;
+    if (name == kModelFileName) return std::vector<std::string>{name};
+    models.push_back(name);
+  }
+  return models;
+}
+
+std::string DescribeNoModel(const std::string& directory, const std::vector<std::string>& names) {
+  if (names.empty()) return fmt::format("{} is empty", directory);
+  return fmt::format("{} holds no {} file, only {}", directory, kModelSuffix, ListNames(names));
+}
+
+std::string DescribeSeveralModels(const std::string& directory, const std::vector<std::string>& models) {
+  return fmt::format("{} holds {} {} files and none is named {}: {}; keep one, or name one {}", directory, models.size(), kModelSuffix,
+                     kModelFileName, ListNames(models), kModelFileName);
+}
+
+// The path of the one model of version `number`, which is in `directory`.
+StatusOr<std::string> FindVersionModel(std::string_view model_name, int64_t number, const std::string& directory) {
+  const std::string version = fmt::format("Version {} of servable {}", number, model_name);
+  const auto cannot_read = [&version](const Status& status) {
+    return Status(status.code(), fmt::format("{} cannot be read: {}", version, status.message()));
+  };
+  const StatusOr<std::vector<std::string>> names = ListDirectory(directory);
+  if (!names.ok()) return cannot_read(names.status());
+  const StatusOr<std::vector<std::string>> models = FindModels(directory, *names);
+  if (!models.ok()) return cannot_read(models.status());
+  if (models->size() == 1) return Join(directory, models->front());
+  if (models->empty()) return NotFoundError(fmt::format("{} has no model: {}", version, DescribeNoModel(directory, *names)));
+  return InvalidArgumentError(fmt::format("{} is ambiguous: {}", version, DescribeSeveralModels(directory, *models)));
+}
+
+// The numeric directories among the entries `names` of `base_path`, by number. An entry that cannot be asked about is kept: reading it as a
+// version gives the reason, to that version alone.
+std::map<int64_t, std::string> FindVersionNames(std::string_view model_name, const std::string& base_path, const std::vector<std::string>& names) {
+  std::map<int64_t, std::string> versions;
+  for (const std::string& name : names) {
+    const std::optional<int64_t> number = ParseVersion(name);
+    if (!number) continue;
+    const StatusOr<FileKind> kind = GetFileKind(Join(base_path, name));
+    if (kind.ok() && *kind != FileKind::kDirectory) continue;
+    const auto [existing, is_new] = versions.emplace(*number, name);
+    if (is_new) continue;
+    TFLS_WARNING("Duplicate version directories detected. Servable {} under {}: {} and {} are both version {}; {} is used", model_name, base_path,
+                 existing->second, name, *number, name);
+    existing->second = name;
+  }
+  return versions;
+}
+
+Status CouldNotFind(std::string_view model_name, std::string_view base_path, const Status& status) {
+  return InvalidArgumentError(fmt::format("Could not find base path {} for servable {} with error {}", base_path, model_name, status.ToString()));
+}
+
+// What is in the directory `base_path`, whose entries are `names`.
+StatusOr<std::vector<StorageVersion>> FindInDirectory(std::string_view model_name, const std::string& base_path,
+                                                      const std::vector<std::string>& names) {
+  std::vector<StorageVersion> versions;
+  for (const auto& [number, name] : FindVersionNames(model_name, base_path, names)) {
+    StatusOr<std::string> path = FindVersionModel(model_name, number, Join(base_path, name));
+    versions.push_back({.version = number, .path = path.ok() ? *path : "", .status = path.status()});
+  }
+  if (!versions.empty()) return versions;
+
+  const StatusOr<std::vector<std::string>> models = FindModels(base_path, names);
+  if (!models.ok()) return CouldNotFind(model_name, base_path, models.status());
+  if (models->size() == 1) return std::vector<StorageVersion>{{.version = kOnlyVersion, .path = Join(base_path, models->front())}};
+  if (models->empty()) {
+    return NotFoundError(
+        fmt::format("No versions of servable {} found under base path {}. Did you forget to name your leaf directory as a number (eg. '/1/')? A base "
+                    "path may also be a {} file or a directory that holds one, but {}",
+                    model_name, base_path, kModelSuffix, DescribeNoModel(base_path, names)));
+  }
+  return InvalidArgumentError(
+      fmt::format("Base path {} for servable {} is ambiguous: {}", base_path, model_name, DescribeSeveralModels(base_path, *models)));
+}
+
+// `base_path` without its scheme.
+StatusOr<std::string> LocalPath(std::string_view model_name, const std::string& base_path) {
+  if (base_path.empty()) return InvalidArgumentError(fmt::format("The base path for servable {} is empty", model_name));
+  if (base_path.starts_with(kFileScheme)) {
+    std::string path = base_path.substr(kFileScheme.size());
+    if (path.starts_with('/')) return path;
+    return InvalidArgumentError(
+        fmt::format("Base path {} for servable {}: expected an absolute path after {}, got \"{}\"", base_path, model_name, kFileScheme, path));
+  }
+  const size_t scheme_end = base_path.find("://");
+  if (scheme_end != std::string::npos && base_path.find('/') == scheme_end + 1) {
+    return InvalidArgumentError(fmt::format("Base path {} for servable {}: only local paths are supported, not {}://", base_path, model_name,
+                                            base_path.substr(0, scheme_end)));
+  }
+  return base_path;
+}
+
+}  // namespace
+
+StatusOr<std::vector<StorageVersion>> FindVersions(std::string_view model_name, const std::string& base_path) {
+  TFLS_ASSIGN_OR_RETURN(const std::string path, LocalPath(model_name, base_path));
+  const StatusOr<FileKind> kind = GetFileKind(path);
+  if (!kind.ok()) return CouldNotFind(model_name, base_path, kind.status());
+  switch (*kind) {
+    case FileKind::kMissing:
+      return CouldNotFind(model_name, base_path, NotFoundError(fmt::format("{} not found", path)));
+    case FileKind::kOther:
+      return InvalidArgumentError(fmt::format("Base path {} for servable {} is neither a directory nor a file", base_path, model_name));
+    case FileKind::kFile:
+      if (path.ends_with(kModelSuffix)) return std::vector<StorageVersion>{{.version = kOnlyVersion, .path = path}};
+      return InvalidArgumentError(
+          fmt::format("Base path {} for servable {} is a file whose name does not end in {}", base_path, model_name, kModelSuffix));
+    case FileKind::kDirectory:
+      break;
+  }
+  const StatusOr<std::vector<std::string>> names = ListDirectory(path);
+  if (!names.ok()) return CouldNotFind(model_name, base_path, names.status());
+  return FindInDirectory(model_name, path, *names);
+}
+
+}  // namespace tflite_serving

@@ -1,0 +1,52 @@
+#include "serving/predict.h"
+
+#include <optional>
+
+#include <gtest/gtest.h>
+
+#include "servable/fake_servable.h"
+
+namespace tflite_serving {
+namespace {
+
+class PredictTest : public testing::Test {
+ protected:
+  Status Run(DType dtype, const Shape& shape, TimePoint deadline = kNoDeadline) {
+    std::vector<Tensor> inputs;
+    inputs.push_back(*Tensor::Create(dtype, shape));
+    std::vector<TensorView> views;
+    std::optional<Status> result;
+    Predict(servable_, servable_.signatures()[0], inputs, views, deadline, clock_, [&](const Status& status, std::span<const TensorView> outputs) {
+      result = status;
+      if (status.ok()) output_shape_ = outputs[0].shape;
+    });
+    return *result;
+  }
+
+  class FixedClock : public Clock {
+   public:
+    TimePoint Now() const override { return TimePoint(std::chrono::seconds(100)); }
+  };
+  FixedClock clock_;
+  FakeServable servable_{{"m", 1}, {IdentitySignature(DType::kFloat, {-1, 1})}};
+  Shape output_shape_;
+};
+
+TEST_F(PredictTest, RunsCheckedInputs) {
+  EXPECT_TRUE(Run(DType::kFloat, {3}).ok());
+  EXPECT_EQ(output_shape_, Shape({3, 1})) << "the servable sees the fitted shape";
+}
+
+TEST_F(PredictTest, NothingRunsOnWrongInputs) {
+  EXPECT_EQ(Run(DType::kInt32, {3, 1}).message(), "input \"x\": expected float[?,1], got int32[3,1]");
+  EXPECT_EQ(servable_.runs, 0);
+}
+
+TEST_F(PredictTest, NothingRunsPastTheDeadline) {
+  EXPECT_EQ(Run(DType::kFloat, {3, 1}, clock_.Now()).code(), StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(servable_.runs, 0);
+  EXPECT_TRUE(Run(DType::kFloat, {3, 1}, clock_.Now() + std::chrono::nanoseconds(1)).ok());
+}
+
+}  // namespace
+}  // namespace tflite_serving
