@@ -1,0 +1,69 @@
+// For tests: calls without a network. They keep what the handler finished them with.
+#pragma once
+
+#include <future>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "transport/grpc_call.h"
+#include "transport/http_call.h"
+
+namespace tflite_serving {
+
+class FakeHttpCall : public HttpCall {
+ public:
+  FakeHttpCall(std::string method, std::string target, const std::string& body)
+      : method_(std::move(method)), target_(std::move(target)), memory_(body.size() + 64) {
+    std::copy(body.begin(), body.end(), memory_.begin());
+    request_ = {.method = method_, .target = target_, .body = std::span(memory_).first(body.size()), .received_at = Clock::Steady().Now()};
+  }
+
+  const HttpRequest& request() const override { return request_; }
+  HttpResponse& response() override { return response_; }
+  void Finish() override { finished_.set_value(); }
+
+  // Waits for Finish.
+  const HttpResponse& Wait() {
+    finished_.get_future().wait();
+    return response_;
+  }
+
+ private:
+  const std::string method_;
+  const std::string target_;
+  std::vector<char> memory_;
+  HttpRequest request_;
+  HttpResponse response_;
+  std::promise<void> finished_;
+};
+
+class FakeGrpcCall : public GrpcCall {
+ public:
+  explicit FakeGrpcCall(std::string request) : request_(std::move(request)), pieces_{std::as_bytes(std::span(request_))} {}
+
+  std::span<const std::span<const std::byte>> request() const override { return pieces_; }
+  TimePoint deadline() const override { return deadline_; }
+  bool cancelled() const override { return false; }
+  std::span<std::byte> AllocateReply(size_t size_bytes) override {
+    reply_.resize(size_bytes);
+    return std::as_writable_bytes(std::span(reply_));
+  }
+  void Finish(const Status& status) override { finished_.set_value(status); }
+
+  void set_deadline(TimePoint deadline) { deadline_ = deadline; }
+  // Waits for Finish.
+  Status Wait() { return finished_.get_future().get(); }
+  const std::string& reply() const { return reply_; }
+
+ private:
+  const std::string request_;
+  const std::vector<std::span<const std::byte>> pieces_;
+  TimePoint deadline_ = kNoDeadline;
+  std::string reply_;
+  std::promise<Status> finished_;
+};
+
+}  // namespace tflite_serving

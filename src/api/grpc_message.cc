@@ -1,0 +1,31 @@
+#include "api/grpc_message.h"
+
+#include <string>
+
+#include <fmt/format.h>
+
+namespace tflite_serving {
+
+Status ParseMessage(const GrpcCall& call, google::protobuf::MessageLite& message) {
+  std::string bytes;
+  bytes.reserve(call.request_size_bytes());
+  for (const auto piece : call.request()) bytes.append(reinterpret_cast<const char*>(piece.data()), piece.size());
+  if (!message.ParseFromString(bytes)) return InvalidArgumentError(fmt::format("the request is not a valid {}", message.GetTypeName()));
+  return OkStatus();
+}
+
+void FinishWithMessage(GrpcCall& call, const google::protobuf::MessageLite& message) {
+  const std::span<std::byte> reply = call.AllocateReply(message.ByteSizeLong());
+  if (!message.SerializeToArray(reply.data(), static_cast<int>(reply.size()))) {
+    return call.Finish(InternalError(fmt::format("a {} of {} bytes cannot be serialized", message.GetTypeName(), reply.size())));
+  }
+  call.Finish(OkStatus());
+}
+
+ModelSpec FromProto(const tensorflow::serving::ModelSpec& proto) {
+  ModelSpec spec{.name = proto.name(), .version_label = proto.version_label(), .signature_name = proto.signature_name()};
+  if (proto.has_version()) spec.version = proto.version().value();
+  return spec;
+}
+
+}  // namespace tflite_serving

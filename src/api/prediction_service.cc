@@ -1,0 +1,134 @@
+#include "api/prediction_service.h"
+
+#include <functional>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "api/grpc_message.h"
+#include "serving/predict.h"
+#include "tensorflow/core/protobuf/meta_graph.pb.h"
+#include "tensorflow_serving/apis/get_model_metadata.pb.h"
+
+namespace tflite_serving {
+namespace {
+
+// Idle predict tasks that are kept, and the input memory one of them may keep.
+constexpr size_t kMaxIdleTasks = 64;
+constexpr size_t kMaxKeptInputBytes = size_t{4} << 20;
+
+constexpr std::string_view kSignatureDefField = "signature_def";
+
+void FillTensorInfo(const TensorSpec& spec, tensorflow::TensorInfo& info) {
+  info.set_name(spec.tensor_name);
+  info.set_dtype(static_cast<tensorflow::DataType>(spec.dtype));
+  for (const int64_t dim : spec.shape.dims()) info.mutable_tensor_shape()->add_dim()->set_size(dim);
+  info.mutable_tensor_shape();  // a scalar has a shape without dimensions, not none
+}
+
+tensorflow::serving::SignatureDefMap ToSignatureDefMap(std::span<const Signature> signatures) {
+  tensorflow::serving::SignatureDefMap map;
+  for (const Signature& signature : signatures) {
+    tensorflow::SignatureDef& def = (*map.mutable_signature_def())[signature.key];
+    for (const TensorSpec& input : signature.inputs) FillTensorInfo(input, (*def.mutable_inputs())[input.name]);
+    for (const TensorSpec& output : signature.outputs) FillTensorInfo(output, (*def.mutable_outputs())[output.name]);
+    def.set_method_name(signature.method_name);
+  }
+  return map;
+}
+
+StatusOr<ServableHandle> LookUp(const ServableSource& servables, bool has_model_spec, const ModelSpec& spec) {
+  if (!has_model_spec) return InvalidArgumentError("Missing ModelSpec");
+  if (spec.name.empty()) return InvalidArgumentError("ModelSpec has no name specified.");
+  return servables.GetServable(spec);
+}
+
+size_t InputBytes(std::span<const Tensor> inputs) {
+  size_t size = 0;
+  for (const Tensor& input : inputs) size += input.view().bytes.size();
+  return size;
+}
+
+}  // namespace
+
+PredictionService::PredictionService(const ServableSource& servables, WorkerPool& workers, const Clock& clock, Options options)
+    : servables_(servables), workers_(workers), clock_(clock), options_(options), tasks_(kMaxIdleTasks) {}
+
+std::vector<GrpcMethod> PredictionService::methods() {
+  return {{"/tensorflow.serving.PredictionService/Predict", [this](GrpcCall& call) { Predict(call); }},
+          {"/tensorflow.serving.PredictionService/GetModelMetadata", [this](GrpcCall& call) { GetModelMetadata(call); }}};
+}
+
+void PredictionService::Predict(GrpcCall& call) {
+  PredictTask* task = tasks_.Take().release();
+  task->call = &call;
+  StatusOr<PredictRequestParts> parts = ParsePredictRequest(call.request());
+  if (!parts.ok()) return FinishPredict(task, parts.status());
+  task->parts = *std::move(parts);
+  StatusOr<ServableHandle> servable = LookUp(servables_, task->parts.has_model_spec, task->parts.model_spec);
+  if (!servable.ok()) return FinishPredict(task, servable.status());
+  task->servable = *std::move(servable);
+  if (task->servable->RunsInline(call.request_size_bytes())) return RunPredict(task);
+  std::function<void()> work = [this, task] { RunPredict(task); };
+  if (!workers_.TrySubmit(work)) FinishPredict(task, UnavailableError("too many requests are waiting; try again later"));
+}
+
+void PredictionService::RunPredict(PredictTask* task) {
+  const std::string_view signature_name = task->parts.model_spec.signature_name;
+  const Signature* signature = FindSignature(task->servable->signatures(), signature_name);
+  if (signature == nullptr) {
+    const std::string_view key = signature_name.empty() ? kDefaultSignatureKey : signature_name;
+    return FinishPredict(task, FailedPreconditionError(fmt::format("Serving signature key \"{}\" not found.", key)));
+  }
+  task->signature = signature;
+  if (const Status status = DecodePredictInputs(task->parts, *signature, task->inputs); !status.ok()) return FinishPredict(task, status);
+  StatusOr<std::vector<int>> selected = SelectOutputs(*signature, task->parts.output_filter);
+  if (!selected.ok()) return FinishPredict(task, selected.status());
+  task->selected_outputs = *std::move(selected);
+  tflite_serving::Predict(*task->servable, *signature, task->inputs, task->views, task->call->deadline(), clock_,
+                          [this, task](const Status& status, std::span<const TensorView> outputs) {
+                            FinishPredict(task, status.ok() ? WriteReply(*task, outputs) : status);
+                          });
+}
+
+Status PredictionService::WriteReply(const PredictTask& task, std::span<const TensorView> outputs) const {
+  const StatusOr<PredictResponseEncoder> response = PredictResponseEncoder::Create({.servable = task.servable->id(),
+                                                                                    .signature = *task.signature,
+                                                                                    .outputs = outputs,
+                                                                                    .selected = task.selected_outputs,
+                                                                                    .as_tensor_content = options_.tensor_content_in_replies});
+  if (!response.ok()) return response.status();
+  response->Write(task.call->AllocateReply(response->size()));
+  return OkStatus();
+}
+
+void PredictionService::FinishPredict(PredictTask* task, const Status& status) {
+  GrpcCall& call = *task->call;
+  task->servable = nullptr;
+  if (InputBytes(task->inputs) > kMaxKeptInputBytes) task->inputs.clear();
+  tasks_.GiveBack(std::unique_ptr<PredictTask>(task));
+  call.Finish(status);
+}
+
+void PredictionService::GetModelMetadata(GrpcCall& call) {
+  tensorflow::serving::GetModelMetadataRequest request;
+  if (const Status status = ParseMessage(call, request); !status.ok()) return call.Finish(status);
+  if (!request.has_model_spec()) return call.Finish(InvalidArgumentError("Missing ModelSpec"));
+  if (request.metadata_field().empty()) {
+    return call.Finish(InvalidArgumentError("GetModelMetadataRequest must specify at least one metadata_field"));
+  }
+  for (const std::string& field : request.metadata_field()) {
+    if (field != kSignatureDefField) return call.Finish(InvalidArgumentError(fmt::format("Metadata field {} is not supported", field)));
+  }
+  const StatusOr<ServableHandle> servable = LookUp(servables_, true, FromProto(request.model_spec()));
+  if (!servable.ok()) return call.Finish(servable.status());
+
+  tensorflow::serving::GetModelMetadataResponse response;
+  response.mutable_model_spec()->set_name((*servable)->id().name);
+  response.mutable_model_spec()->mutable_version()->set_value((*servable)->id().version);
+  (*response.mutable_metadata())[std::string(kSignatureDefField)].PackFrom(ToSignatureDefMap((*servable)->signatures()));
+  FinishWithMessage(call, response);
+}
+
+}  // namespace tflite_serving

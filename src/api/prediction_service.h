@@ -1,0 +1,54 @@
+// tensorflow.serving.PredictionService over gRPC: Predict and GetModelMetadata.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/object_pool.h"
+#include "base/worker_pool.h"
+#include "codec/predict_proto.h"
+#include "servable/servable.h"
+#include "transport/grpc_call.h"
+
+namespace tflite_serving {
+
+// Thread-safe. Must outlive every call that it was handed.
+class PredictionService {
+ public:
+  struct Options {
+    bool tensor_content_in_replies = false;  // --enable_serialization_as_tensor_content; otherwise float_val and its like
+  };
+
+  // Everything is borrowed and must outlive this object.
+  PredictionService(const ServableSource& servables, WorkerPool& workers, const Clock& clock, Options options);
+
+  // The service's methods, for the gRPC server. They borrow this object.
+  std::vector<GrpcMethod> methods();
+
+ private:
+  // One Predict on its way; reused, so that its memory is.
+  struct PredictTask {
+    GrpcCall* call = nullptr;
+    PredictRequestParts parts;
+    ServableHandle servable;
+    const Signature* signature = nullptr;
+    std::vector<int> selected_outputs;
+    std::vector<Tensor> inputs;
+    std::vector<TensorView> views;
+  };
+
+  void Predict(GrpcCall& call);
+  void RunPredict(PredictTask* task);
+  Status WriteReply(const PredictTask& task, std::span<const TensorView> outputs) const;
+  void FinishPredict(PredictTask* task, const Status& status);
+  void GetModelMetadata(GrpcCall& call);
+
+  const ServableSource& servables_;
+  WorkerPool& workers_;
+  const Clock& clock_;
+  const Options options_;
+  ObjectPool<PredictTask> tasks_;
+};
+
+}  // namespace tflite_serving

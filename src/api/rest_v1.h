@@ -1,0 +1,64 @@
+// TensorFlow Serving's REST API, /v1/models/…: the route table and one short function for each endpoint.
+//
+//   POST /v1/models/M[/versions/N|/labels/L]:predict     rows or columns of JSON in and out
+//   GET  /v1/models/M[/versions/N|/labels/L]             the states of the versions
+//   GET  /v1/models/M[/versions/N|/labels/L]/metadata    the signatures
+//
+// Errors are `{"error": "…"}` with the HTTP code of their canonical code (HttpStatusOf).
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/object_pool.h"
+#include "base/status.h"
+#include "base/worker_pool.h"
+#include "codec/json_predict.h"
+#include "codec/rest_path.h"
+#include "servable/servable.h"
+#include "transport/http_call.h"
+
+namespace tflite_serving {
+
+// The HTTP code that TensorFlow Serving answers for a canonical code (http_server.cc): NOT_FOUND -> 404, UNAVAILABLE -> 503, …
+int HttpStatusOf(StatusCode code);
+
+// Thread-safe. Must outlive every call that it was handed.
+class RestV1 : public HttpHandler {
+ public:
+  struct Options {
+    std::chrono::milliseconds timeout{30000};  // for a whole request, from its first byte; <= 0: none
+  };
+
+  // Everything is borrowed and must outlive this object.
+  RestV1(const ServableSource& servables, WorkerPool& workers, const Clock& clock, Options options);
+
+  // Small requests to fast models are answered on the caller's thread, all others on a worker.
+  void Handle(HttpCall& call) override;
+
+ private:
+  // One predict request on its way; reused, so that its memory is.
+  struct PredictTask {
+    HttpCall* call = nullptr;
+    StatusOr<ServableHandle> servable{ServableHandle()};
+    TimePoint deadline = kNoDeadline;
+    JsonPredictRequest request;
+    std::vector<TensorView> views;
+  };
+
+  void Predict(HttpCall& call, const ModelSpec& spec);
+  void RunPredict(PredictTask* task);
+  void FinishPredict(PredictTask* task, const Status& status);
+  void AnswerStatus(HttpCall& call, const ModelSpec& spec);
+  void AnswerMetadata(HttpCall& call, const ModelSpec& spec);
+
+  const ServableSource& servables_;
+  WorkerPool& workers_;
+  const Clock& clock_;
+  const Options options_;
+  ObjectPool<PredictTask> tasks_;
+};
+
+}  // namespace tflite_serving

@@ -1,0 +1,127 @@
+#include "api/rest_v1.h"
+
+#include <memory>
+#include <utility>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "api/fake_calls.h"
+#include "servable/fake_servable.h"
+#include "servable/fake_servable_source.h"
+
+namespace tflite_serving {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+class RestV1Test : public testing::Test {
+ protected:
+  struct Answer {
+    int status;
+    std::string body;
+  };
+  Answer Ask(const std::string& method, const std::string& target, const std::string& body = "") {
+    FakeHttpCall call(method, target, body);
+    rest_.Handle(call);
+    const HttpResponse& response = call.Wait();
+    return {response.status, response.body};
+  }
+
+  std::shared_ptr<FakeServable> servable_ =
+      std::make_shared<FakeServable>(ServableId{"m", 3}, std::vector<Signature>{IdentitySignature(DType::kFloat, {-1, 2})});
+  FakeServableSource source_{{servable_}};
+  WorkerPool workers_{"worker", 1, 1};
+  RestV1 rest_{source_, workers_, Clock::Steady(), {}};
+};
+
+TEST_F(RestV1Test, PredictsRowsAndColumns) {
+  const Answer rows = Ask("POST", "/v1/models/m:predict", R"({"instances": [[1, 2.5], [3, 4]]})");
+  EXPECT_EQ(rows.status, 200);
+  EXPECT_EQ(rows.body, R"({"predictions":[[1.0,2.5],[3.0,4.0]]})");
+  EXPECT_EQ(Ask("POST", "/v1/models/m/versions/3:predict", R"({"inputs": [[1, 2]]})").body, R"({"outputs":[[1.0,2.0]]})");
+}
+
+TEST_F(RestV1Test, AWorkerGivesTheSameAnswer) {
+  servable_->runs_inline = false;
+  EXPECT_EQ(Ask("POST", "/v1/models/m:predict", R"({"instances": [[1, 2]]})").body, R"({"predictions":[[1.0,2.0]]})");
+}
+
+TEST_F(RestV1Test, AFullQueueRefuses) {
+  servable_->runs_inline = false;
+  std::promise<void> running;
+  std::promise<void> gate;
+  std::shared_future<void> open = gate.get_future().share();
+  servable_->on_run = [&, first = true](const RunRequest& request, const RunDone& done) mutable {
+    if (std::exchange(first, false)) {
+      running.set_value();
+      open.wait();
+    }
+    done(OkStatus(), request.inputs);
+  };
+  const std::string body = R"({"instances": [[1, 2]]})";
+  FakeHttpCall in_the_worker("POST", "/v1/models/m:predict", body);
+  rest_.Handle(in_the_worker);
+  running.get_future().wait();
+  FakeHttpCall in_the_queue("POST", "/v1/models/m:predict", body);
+  rest_.Handle(in_the_queue);
+
+  const Answer refused = Ask("POST", "/v1/models/m:predict", body);
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_THAT(refused.body, HasSubstr("too many requests"));
+  gate.set_value();
+  EXPECT_EQ(in_the_worker.Wait().status, 200);
+  EXPECT_EQ(in_the_queue.Wait().status, 200);
+}
+
+TEST_F(RestV1Test, SyntaxErrorsComeBeforeTheUnknownModelAndThatBeforeTheSignature) {
+  const Answer syntax = Ask("POST", "/v1/models/none:predict", "{");
+  EXPECT_EQ(syntax.status, 400);
+  EXPECT_THAT(syntax.body, HasSubstr("JSON Parse error"));
+  const Answer model = Ask("POST", "/v1/models/none:predict", R"({"signature_name": "none", "instances": []})");
+  EXPECT_EQ(model.status, 404);
+  EXPECT_THAT(model.body, HasSubstr("Servable not found for request: Latest(none)"));
+  const Answer signature = Ask("POST", "/v1/models/m:predict", R"({"signature_name": "none", "instances": [1]})");
+  EXPECT_EQ(signature.status, 400);
+  EXPECT_THAT(signature.body, HasSubstr(R"(Serving signature name: \"none\" not found in signature def)"));
+  const Answer shape = Ask("POST", "/v1/models/m:predict", R"({"instances": [[1, 2, 3]]})");
+  EXPECT_EQ(shape.status, 400);
+  EXPECT_THAT(shape.body, HasSubstr(R"(input \"x\": expected float[?,2], got float[1,3])"));
+  EXPECT_EQ(servable_->runs, 0);
+}
+
+TEST_F(RestV1Test, AFailedRunIsReportedWithItsCode) {
+  servable_->on_run = [](const RunRequest&, const RunDone& done) { done(InternalError("it broke"), {}); };
+  const Answer answer = Ask("POST", "/v1/models/m:predict", R"({"instances": [[1, 2]]})");
+  EXPECT_EQ(answer.status, 500);
+  EXPECT_EQ(answer.body, "{\n    \"error\": \"it broke\"\n}");
+}
+
+TEST_F(RestV1Test, StatusAndMetadata) {
+  const Answer status = Ask("GET", "/v1/models/m");
+  EXPECT_EQ(status.status, 200);
+  EXPECT_THAT(status.body, StartsWith("{\n \"model_version_status\": [\n  {\n   \"version\": \"3\",\n   \"state\": \"AVAILABLE\",\n"));
+  EXPECT_THAT(Ask("GET", "/v1/models/none").body, HasSubstr("Could not find any versions of model none"));
+  EXPECT_THAT(Ask("GET", "/v1/models/m/versions/9").body, HasSubstr("Could not find version 9 of model m"));
+  EXPECT_THAT(Ask("GET", "/v1/models/m/metadata").body, HasSubstr("\"serving_default\""));
+  EXPECT_EQ(Ask("GET", "/v1/models/none/metadata").status, 404);
+}
+
+TEST_F(RestV1Test, WhatIsNoRouteSaysSo) {
+  EXPECT_THAT(Ask("GET", "/v1/models/m:predict").body, HasSubstr("Malformed request: GET /v1/models/m:predict"));
+  EXPECT_EQ(Ask("GET", "/v1/models").status, 400);
+  EXPECT_EQ(Ask("GET", "/").status, 404);
+  EXPECT_EQ(Ask("POST", "/v1/models/m:classify", "{}").status, 501);
+}
+
+TEST(HttpStatusTest, EveryCodeHasItsNumber) {
+  EXPECT_EQ(HttpStatusOf(StatusCode::kOk), 200);
+  EXPECT_EQ(HttpStatusOf(StatusCode::kResourceExhausted), 429);
+  EXPECT_EQ(HttpStatusOf(StatusCode::kDeadlineExceeded), 504);
+  EXPECT_EQ(HttpStatusOf(StatusCode::kFailedPrecondition), 400);
+  EXPECT_EQ(HttpStatusOf(StatusCode::kUnavailable), 503);
+}
+
+}  // namespace
+}  // namespace tflite_serving

@@ -1,0 +1,84 @@
+// tflite_model_server: reads the flags, starts the server, and stops it when it is told to.
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "config/flags.h"
+#include "runtime/model_trial.h"
+#include "server/server.h"
+#include "telemetry/log.h"
+
+namespace tflite_serving {
+namespace {
+
+int Refuse(const Status& status) {
+  std::fprintf(stderr, "%s\nTry --help for the list of flags.\n", status.message().c_str());
+  return EXIT_FAILURE;
+}
+
+// Signals that stop the server. Blocked before any thread exists, so that only WaitForSignal sees them.
+sigset_t StopSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  return signals;
+}
+
+int WaitForSignal(const sigset_t& signals) {
+  int signal = 0;
+  while (sigwait(&signals, &signal) != 0) {
+  }
+  return signal;
+}
+
+int Serve(const ServerOptions& options) {
+  const sigset_t signals = StopSignals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);  // a client that went away is an error of one write
+
+  StatusOr<std::unique_ptr<Server>> server = Server::Start(options);
+  if (!server.ok()) {
+    std::fprintf(stderr, "Failed to start server. Error: %s\n", server.status().ToString().c_str());
+    return EXIT_FAILURE;
+  }
+  const int signal = WaitForSignal(signals);
+  TFLS_INFO("{}: finishing requests in flight", signal == SIGTERM ? "SIGTERM" : "SIGINT");
+  (*server)->Shutdown();
+  TFLS_INFO("Stopped");
+  return EXIT_SUCCESS;
+}
+
+int Main(std::span<const char* const> arguments) {
+  if (!arguments.empty() && std::string_view(arguments[0]).starts_with(kModelTrialFlag)) {
+    return RunModelTrial(std::atoi(arguments[0] + kModelTrialFlag.size()));
+  }
+  const StatusOr<ParsedFlags> flags = ParseFlags(arguments);
+  if (!flags.ok()) return Refuse(flags.status());
+  switch (flags->action) {
+    case ParsedFlags::Action::kShowHelp:
+      std::fputs(HelpText().c_str(), stdout);
+      return EXIT_SUCCESS;
+    case ParsedFlags::Action::kShowVersion:
+      std::fputs(VersionText(TFLITE_SERVING_VERSION).c_str(), stdout);
+      return EXIT_SUCCESS;
+    case ParsedFlags::Action::kServe:
+      break;
+  }
+  SetLogLevel(flags->options.log_level);
+  for (const std::string& notice : flags->notices) TFLS_WARNING("{}", notice);
+  return Serve(flags->options);
+}
+
+}  // namespace
+}  // namespace tflite_serving
+
+int main(int argc, char** argv) {
+  return tflite_serving::Main(std::span<const char* const>(argv, static_cast<size_t>(argc)).subspan(argc > 0 ? 1 : 0));
+}

@@ -1,0 +1,137 @@
+// The golden transcripts (tests/golden/README.md) in process: the same files that tests/e2e runs over the wire.
+
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <simdjson.h>
+
+#include "api/fake_calls.h"
+#include "api/rest_v1.h"
+#include "lifecycle/manager.h"
+#include "runtime/litert_servable.h"
+
+namespace tflite_serving {
+namespace {
+
+using simdjson::dom::element;
+using simdjson::dom::element_type;
+
+// Equal as JSON: the order of keys does not matter, and numbers may differ by `tolerance`.
+bool SameJson(element a, element b, double tolerance) {
+  if (a.is_number() && b.is_number()) return std::abs(double(a) - double(b)) <= tolerance;
+  if (a.type() != b.type()) return false;
+  if (a.type() == element_type::ARRAY) {
+    if (a.get_array().size() != b.get_array().size()) return false;
+    auto other = b.get_array().begin();
+    for (const element item : a.get_array()) {
+      if (!SameJson(item, *other, tolerance)) return false;
+      ++other;
+    }
+    return true;
+  }
+  if (a.type() == element_type::OBJECT) {
+    if (a.get_object().size() != b.get_object().size()) return false;
+    for (const auto& [key, value] : a.get_object()) {
+      element other;
+      if (b.at_key(key).get(other) != simdjson::SUCCESS || !SameJson(value, other, tolerance)) return false;
+    }
+    return true;
+  }
+  return simdjson::to_string(a) == simdjson::to_string(b);
+}
+
+// A REST API over one model of tests/models.
+class OneModel {
+ public:
+  explicit OneModel(const std::string& name) {
+    std::string path = std::string(TEST_MODELS_DIR) + "/" + name;
+    if (!std::filesystem::is_directory(path)) path += ".tflite";
+    loaded_ = manager_.AddModel(name, path);
+  }
+
+  const Status& loaded() const { return loaded_; }
+  RestV1& rest() { return rest_; }
+
+ private:
+  Manager manager_{[](const ServableId& id, const std::string& path) -> StatusOr<ServableHandle> {
+    TFLS_ASSIGN_OR_RETURN(std::unique_ptr<LiteRtServable> servable, LiteRtServable::Create(id, path, {.num_interpreters = 1}));
+    return ServableHandle(std::move(servable));
+  }};
+  WorkerPool workers_{"worker", 1, 16};
+  RestV1 rest_{manager_, workers_, Clock::Steady(), {}};
+  Status loaded_;
+};
+
+class GoldenTest : public testing::TestWithParam<std::string> {
+ protected:
+  void Check(element transcript) {
+    const std::string model(transcript["model"].get_string().value());
+    std::unique_ptr<OneModel>& served = models_[model];
+    if (served == nullptr) served = std::make_unique<OneModel>(model);
+    ASSERT_TRUE(served->loaded().ok()) << served->loaded().ToString();
+
+    const element request = transcript["request"].value();
+    std::string_view body;
+    if (request["body"].get(body) != simdjson::SUCCESS) body = "";
+    FakeHttpCall call(std::string(request["method"].get_string().value()), std::string(request["path"].get_string().value()), std::string(body));
+    served->rest().Handle(call);
+    CheckResponse(transcript["response"].value(), call.Wait());
+  }
+
+  static void CheckResponse(element expected, const HttpResponse& response) {
+    EXPECT_EQ(response.status, expected["status"].get_int64().value()) << response.body;
+    element headers;
+    if (expected["headers"].get(headers) == simdjson::SUCCESS) {
+      for (const auto& [name, value] : headers.get_object()) {
+        ASSERT_EQ(name, "Content-Type") << "the only header that the API sets itself";
+        EXPECT_EQ(response.content_type, value.get_string().value());
+      }
+    }
+    std::string_view body;
+    if (expected["body"].get(body) == simdjson::SUCCESS) {
+      EXPECT_EQ(response.body, body);
+    }
+    element body_json;
+    if (expected["body_json"].get(body_json) != simdjson::SUCCESS) return;
+    double tolerance = 0;
+    if (expected["tolerance"].get(tolerance) != simdjson::SUCCESS) tolerance = 0;
+    simdjson::dom::parser parser;
+    element actual;
+    ASSERT_EQ(parser.parse(response.body).get(actual), simdjson::SUCCESS) << response.body;
+    EXPECT_TRUE(SameJson(actual, body_json, tolerance)) << "expected " << simdjson::to_string(body_json) << "\ngot " << response.body;
+  }
+
+ private:
+  std::map<std::string, std::unique_ptr<OneModel>> models_;
+};
+
+TEST_P(GoldenTest, EveryTranscript) {
+  simdjson::dom::parser parser;
+  element file;
+  ASSERT_EQ(parser.load(GetParam()).get(file), simdjson::SUCCESS) << GetParam();
+  ASSERT_GT(file.get_array().size(), 0u);
+  for (const element transcript : file.get_array()) {
+    SCOPED_TRACE(std::string(transcript["name"].get_string().value()));
+    Check(transcript);
+  }
+}
+
+std::vector<std::string> TranscriptFiles() {
+  std::vector<std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(std::string(TEST_MODELS_DIR) + "/../golden")) {
+    if (entry.path().extension() == ".json") files.push_back(entry.path().string());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, GoldenTest, testing::ValuesIn(TranscriptFiles()),
+                         [](const auto& file) { return std::filesystem::path(file.param).stem().string(); });
+
+}  // namespace
+}  // namespace tflite_serving

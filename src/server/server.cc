@@ -1,0 +1,114 @@
+#include "server/server.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/clock.h"
+#include "base/usable_cpus.h"
+#include "runtime/litert_servable.h"
+#include "telemetry/log.h"
+
+namespace tflite_serving {
+namespace {
+
+// What requests in flight get when the server is told to stop: less than the 10 s after which `docker stop` kills.
+constexpr std::chrono::seconds kDrainTime{8};
+// Requests that may wait for a worker; one more is refused.
+constexpr size_t kMaxQueuedRequests = 4096;
+
+// The names by which clients ask grpc.health.v1: the whole server, the original's short names, and the full ones.
+constexpr std::string_view kHealthServices[] = {"", "PredictionService", "ModelService", "tensorflow.serving.PredictionService",
+                                                "tensorflow.serving.ModelService"};
+
+// Connections need descriptors: take as many as the system lets this process have.
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) TFLS_WARNING("cannot raise the limit of open files to {}", limit.rlim_max);
+}
+
+int NumInterpreters(const ServerOptions& options) { return options.num_tflite_pools > 0 ? options.num_tflite_pools : UsableCpus(); }
+
+ServableLoader MakeLoader(const ServerOptions& options) {
+  const RuntimeOptions runtime{.num_interpreters = NumInterpreters(options),
+                               .threads_per_interpreter = std::max(1, static_cast<int>(options.tensorflow_intra_op_parallelism)),
+                               .keep_state = options.keep_state,
+                               .trial_program = "/proc/self/exe"};
+  return [runtime](const ServableId& id, const std::string& path) -> StatusOr<ServableHandle> {
+    TFLS_ASSIGN_OR_RETURN(std::unique_ptr<LiteRtServable> servable, LiteRtServable::Create(id, path, runtime));
+    return ServableHandle(std::move(servable));
+  };
+}
+
+}  // namespace
+
+Server::Server(const ServerOptions& options)
+    : options_(options),
+      manager_(MakeLoader(options)),
+      workers_("worker", std::max(UsableCpus(), NumInterpreters(options)), kMaxQueuedRequests),
+      prediction_service_(manager_, workers_, Clock::Steady(), {.tensor_content_in_replies = options.enable_serialization_as_tensor_content}),
+      model_service_(manager_),
+      rest_v1_(manager_, workers_, Clock::Steady(), {.timeout = std::chrono::milliseconds(options.rest_api_timeout_in_ms)}) {}
+
+Server::~Server() { Shutdown(); }
+
+StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
+  RaiseDescriptorLimit();
+  std::unique_ptr<Server> server(new Server(options));
+  TFLS_RETURN_IF_ERROR(server->LoadModel());
+  TFLS_RETURN_IF_ERROR(server->OpenGrpc());
+  TFLS_RETURN_IF_ERROR(server->OpenRest());
+  return server;
+}
+
+Status Server::LoadModel() {
+  const Status status = manager_.AddModel(options_.model_name, options_.model_base_path);
+  const std::vector<VersionStatus> versions = manager_.GetVersionStatuses(options_.model_name);
+  if (status.ok() || versions.empty()) return status;
+  // The original's words for a version that was found and could not be loaded.
+  return UnknownError(fmt::format("1 servable(s) did not become available: {{{{{} due to error: {}}}, }}",
+                                  ServableId{options_.model_name, versions[0].version}.ToString(), status.ToString()));
+}
+
+Status Server::OpenGrpc() {
+  if (options_.port == 0 && options_.grpc_socket_path.empty()) return OkStatus();
+  GrpcServerOptions grpc{.listen = {.bind_address = options_.bind_address, .port = options_.port, .unix_socket_path = options_.grpc_socket_path},
+                         .max_receive_message_bytes = options_.grpc_max_message_bytes};
+  for (const GrpcChannelArgument& argument : options_.grpc_channel_arguments) grpc.channel_arguments[argument.key] = argument.value;
+  std::vector<GrpcMethod> methods = prediction_service_.methods();
+  std::ranges::move(model_service_.methods(), std::back_inserter(methods));
+  TFLS_ASSIGN_OR_RETURN(grpc_, GrpcServer::Create(grpc, std::move(methods)));
+  for (const std::string_view name : kHealthServices) grpc_->SetServing(std::string(name), true);
+  grpc_->SetServing(options_.model_name, true);
+  const std::string host = options_.bind_address.empty() ? "0.0.0.0" : options_.bind_address;
+  if (options_.port != 0) TFLS_INFO("Running gRPC ModelServer at {}:{} ...", host, grpc_->port());
+  if (!options_.grpc_socket_path.empty()) TFLS_INFO("Running gRPC ModelServer at UNIX socket {} ...", options_.grpc_socket_path);
+  return OkStatus();
+}
+
+Status Server::OpenRest() {
+  if (options_.rest_api_port == 0) return OkStatus();
+  HttpServerOptions http{.port = static_cast<uint16_t>(options_.rest_api_port),
+                         .num_threads = options_.rest_api_num_threads > 0 ? options_.rest_api_num_threads : UsableCpus()};
+  if (!options_.bind_address.empty()) http.addresses = {options_.bind_address};
+  http.limits.max_body_bytes = static_cast<size_t>(options_.max_body_bytes);
+  TFLS_ASSIGN_OR_RETURN(http_, HttpServer::Create(http, rest_v1_));
+  http_->Start();
+  TFLS_INFO("Exporting HTTP/REST API at:localhost:{} ...", http_->port());
+  return OkStatus();
+}
+
+void Server::Shutdown() {
+  const TimePoint deadline = Clock::Steady().Now() + kDrainTime;
+  if (http_ != nullptr) http_->Shutdown(deadline);
+  if (grpc_ != nullptr) grpc_->Shutdown(deadline);
+}
+
+}  // namespace tflite_serving

@@ -1,0 +1,50 @@
+// The whole server: loads the model, then opens the ports, and closes them again in order.
+#pragma once
+
+#include <memory>
+
+#include "api/model_service.h"
+#include "api/prediction_service.h"
+#include "api/rest_v1.h"
+#include "base/status.h"
+#include "base/worker_pool.h"
+#include "config/server_options.h"
+#include "lifecycle/manager.h"
+#include "transport/grpc_server.h"
+#include "transport/http_server.h"
+
+namespace tflite_serving {
+
+// Thread-compatible: one thread starts it, and the same or another one shuts it down.
+class Server {
+ public:
+  // Returns when the model is loaded and both ports answer. As with TensorFlow Serving, nothing listens before that.
+  // Errors: whatever kept the model from loading or a port from opening.
+  static StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options);
+
+  // As Shutdown.
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Refuses new work, gives requests in flight a few seconds (kDrainTime) to finish, then cancels them. Calling it again does nothing.
+  void Shutdown();
+
+ private:
+  explicit Server(const ServerOptions& options);
+  Status LoadModel();
+  Status OpenGrpc();
+  Status OpenRest();
+
+  const ServerOptions options_;
+  // In the order of who uses whom: each is destroyed before those above it.
+  Manager manager_;
+  WorkerPool workers_;
+  PredictionService prediction_service_;
+  ModelService model_service_;
+  RestV1 rest_v1_;
+  std::unique_ptr<GrpcServer> grpc_;
+  std::unique_ptr<HttpServer> http_;
+};
+
+}  // namespace tflite_serving
