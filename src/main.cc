@@ -17,8 +17,9 @@
 namespace tflite_serving {
 namespace {
 
-int Refuse(const Status& status) {
-  std::fprintf(stderr, "%s\nTry --help for the list of flags.\n", status.message().c_str());
+// The original's words, which scripts look for.
+int Refuse(const Status& status, const char* hint = "") {
+  std::fprintf(stderr, "Failed to start server. Error: %s\n%s", status.ToString().c_str(), hint);
   return EXIT_FAILURE;
 }
 
@@ -44,10 +45,7 @@ int Serve(const ServerOptions& options) {
   std::signal(SIGPIPE, SIG_IGN);  // a client that went away is an error of one write
 
   StatusOr<std::unique_ptr<Server>> server = Server::Start(options);
-  if (!server.ok()) {
-    std::fprintf(stderr, "Failed to start server. Error: %s\n", server.status().ToString().c_str());
-    return EXIT_FAILURE;
-  }
+  if (!server.ok()) return Refuse(server.status());
   const int signal = WaitForSignal(signals);
   TFLS_INFO("{}: finishing requests in flight", signal == SIGTERM ? "SIGTERM" : "SIGINT");
   (*server)->Shutdown();
@@ -60,7 +58,7 @@ int Main(std::span<const char* const> arguments) {
     return RunModelTrial(std::atoi(arguments[0] + kModelTrialFlag.size()));
   }
   const StatusOr<ParsedFlags> flags = ParseFlags(arguments);
-  if (!flags.ok()) return Refuse(flags.status());
+  if (!flags.ok()) return Refuse(flags.status(), "Try --help for the list of flags.\n");
   switch (flags->action) {
     case ParsedFlags::Action::kShowHelp:
       std::fputs(HelpText().c_str(), stdout);

@@ -4,8 +4,6 @@ import functools
 
 from ai_edge_litert.interpreter import Interpreter
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 SIDE = 8
 PIXELS = SIDE * SIDE
@@ -16,6 +14,9 @@ CLASSES = 10
 @functools.cache
 def load():
     """Train pixels and digits, then test pixels and digits; pixels are float32 0..16."""
+    # Here, so that all else can be made without scikit-learn.
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
     pixels, digits = load_digits(return_X_y=True)
     train_pixels, test_pixels, train_digits, test_digits = train_test_split(
         pixels.astype(np.float32), digits, test_size=0.25, random_state=0, stratify=digits)

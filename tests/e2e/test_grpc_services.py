@@ -1,0 +1,142 @@
+"""What else lives on the gRPC port: reflection, health, and answers to calls that nobody serves."""
+
+import socket
+
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor_pool import DescriptorPool
+import grpc
+from grpc_health.v1 import health_pb2
+from grpc_health.v1 import health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase)
+import numpy as np
+import pytest
+from tensorflow_serving.apis import classification_pb2
+from tensorflow_serving.apis import inference_pb2
+from tensorflow_serving.apis import model_service_pb2
+from tensorflow_serving.apis import prediction_service_pb2
+from tensorflow_serving.apis import regression_pb2
+
+from grpc_client import Client, fails_with
+from server_process import base_path
+
+PREDICTION = "tensorflow.serving.PredictionService"
+MODEL = "tensorflow.serving.ModelService"
+OFFICIAL = {
+    PREDICTION: prediction_service_pb2.DESCRIPTOR.services_by_name["PredictionService"],
+    MODEL: model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
+}
+SERVING = health_pb2.HealthCheckResponse.SERVING
+
+
+@pytest.fixture
+def client(serving, grpc_client):
+    return grpc_client(serving("half_plus_two"))
+
+
+class TestReflection:
+
+    def test_lists_the_services(self, client):
+        services = ProtoReflectionDescriptorDatabase(client.channel).get_services()
+        assert {PREDICTION, MODEL, "grpc.health.v1.Health",
+                "grpc.reflection.v1alpha.ServerReflection"} <= set(services)
+
+    @pytest.mark.parametrize("service", [PREDICTION, MODEL])
+    def test_methods_are_those_of_the_official_stubs(self, client, service):
+        ours = DescriptorPool(ProtoReflectionDescriptorDatabase(client.channel))
+
+        def methods(descriptor):
+            return {method.name: (method.input_type.full_name, method.output_type.full_name)
+                    for method in descriptor.methods}
+        assert methods(ours.FindServiceByName(service)) == methods(OFFICIAL[service])
+
+    def test_messages_are_those_of_the_official_stubs(self, client):
+        """Field by field: what reflection tells, and so what this server reads and writes, fits
+        the messages of PyPI's tensorflow-serving-api."""
+        ours = DescriptorPool(ProtoReflectionDescriptorDatabase(client.channel))
+        theirs = descriptor_pool.Default()
+        pending = {message.full_name
+                   for service in (PREDICTION, MODEL)
+                   for method in ours.FindServiceByName(service).methods
+                   for message in (method.input_type, method.output_type)}
+        seen = set()
+        while pending - seen:
+            name = (pending - seen).pop()
+            seen.add(name)
+            message, expected = ours.FindMessageTypeByName(name), theirs.FindMessageTypeByName(name)
+            for field in message.fields:
+                other = expected.fields_by_name.get(field.name)
+                assert other is not None, f"{name} has no field {field.name}"
+                assert ((field.number, field.type, field.is_repeated)
+                        == (other.number, other.type, other.is_repeated)), f"{name}.{field.name}"
+                if field.message_type:
+                    assert field.message_type.full_name == other.message_type.full_name
+                    pending.add(field.message_type.full_name)
+                if field.enum_type:
+                    numbers = {value.name: value.number for value in other.enum_type.values}
+                    assert numbers.items() >= {value.name: value.number for value
+                                               in field.enum_type.values}.items(), field.name
+        assert {"tensorflow.TensorProto", "tensorflow.serving.ModelSpec",
+                "tensorflow.Example"} <= seen, sorted(seen)
+
+
+class TestHealth:
+
+    @pytest.mark.parametrize("service", ["", PREDICTION, MODEL])
+    def test_check(self, client, service):
+        stub = health_pb2_grpc.HealthStub(client.channel)
+        request = health_pb2.HealthCheckRequest(service=service)
+        assert stub.Check(request, timeout=60).status == SERVING
+
+    def test_check_by_the_short_names_of_the_original(self, client):
+        stub = health_pb2_grpc.HealthStub(client.channel)
+        for service in ("PredictionService", "ModelService"):
+            request = health_pb2.HealthCheckRequest(service=service)
+            assert stub.Check(request, timeout=60).status == SERVING, service
+
+    def test_unknown_service(self, client):
+        with fails_with(grpc.StatusCode.NOT_FOUND):
+            health_pb2_grpc.HealthStub(client.channel).Check(
+                health_pb2.HealthCheckRequest(service="no.such.Service"), timeout=60)
+
+    def test_watch_tells_at_once(self, client):
+        watch = health_pb2_grpc.HealthStub(client.channel).Watch(
+            health_pb2.HealthCheckRequest(service=""), timeout=60)
+        assert next(watch).status == SERVING
+        watch.cancel()
+
+
+class TestNotServed:
+
+    @pytest.mark.parametrize("path", [
+        f"/{PREDICTION}/NoSuchMethod", "/no.such.Service/Predict",
+        "/tensorflow.serving.SessionService/SessionRun", "/"])
+    def test_unknown_method(self, client, path):
+        with fails_with(grpc.StatusCode.UNIMPLEMENTED):
+            client.unary(path, b"")
+
+    def test_methods_of_later_versions_say_so(self, client):
+        """Known to the stubs, not built yet: UNIMPLEMENTED is what clients test for."""
+        for method, request in (
+                (client.prediction.Classify, classification_pb2.ClassificationRequest()),
+                (client.prediction.Regress, regression_pb2.RegressionRequest()),
+                (client.prediction.MultiInference, inference_pb2.MultiInferenceRequest())):
+            with fails_with(grpc.StatusCode.UNIMPLEMENTED):
+                method(request, timeout=60)
+
+
+def test_unix_socket(start_server, tmp_path):
+    """--grpc_socket_path, beside the port."""
+    path = tmp_path / "grpc.sock"
+    start_server("half_plus_two", base_path("half_plus_two"), f"--grpc_socket_path={path}")
+    client = Client(f"unix:{path}")
+    assert client.predict_arrays("half_plus_two", {"x": np.float32([1])})["y"].tolist() == [2.5]
+    client.close()
+
+
+def test_both_address_families(serving):
+    server = serving("half_plus_two")
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        with socket.socket(family) as connection:
+            connection.settimeout(60)
+            connection.connect((host, server.grpc_port))
