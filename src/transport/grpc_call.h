@@ -1,0 +1,47 @@
+// One unary gRPC call, as the gRPC server hands it to the API: bytes in, a status and bytes out. Nothing here knows which library carries it.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <span>
+#include <string>
+
+#include "base/clock.h"
+#include "base/status.h"
+
+namespace tflite_serving {
+
+// Thread-compatible: whoever holds it may use it, one thread at a time (cancelled() excepted).
+class GrpcCall {
+ public:
+  virtual ~GrpcCall() = default;
+
+  // The serialized request message in the pieces in which it arrived, decompressed; valid until Finish.
+  virtual std::span<const std::span<const std::byte>> request() const = 0;
+  size_t request_size_bytes() const {
+    size_t size = 0;
+    for (const auto piece : request()) size += piece.size();
+    return size;
+  }
+
+  // The client's deadline; kNoDeadline if it set none.
+  virtual TimePoint deadline() const = 0;
+  // The client went away or gave up. Thread-safe.
+  virtual bool cancelled() const = 0;
+
+  // Memory for a serialized reply of exactly `size_bytes`, to be filled before Finish; at most once. 8-byte aligned.
+  virtual std::span<std::byte> AllocateReply(size_t size_bytes) = 0;
+
+  // Ends the call, with the reply if `status` is OK. Exactly once, from any thread; the call must not be touched afterwards.
+  virtual void Finish(const Status& status) = 0;
+};
+
+// Thread-safe. Runs on a thread of the gRPC server: what takes long belongs onto a worker, which then calls Finish.
+using GrpcHandler = std::function<void(GrpcCall& call)>;
+
+struct GrpcMethod {
+  std::string path;  // "/tensorflow.serving.PredictionService/Predict"
+  GrpcHandler handler;
+};
+
+}  // namespace tflite_serving
