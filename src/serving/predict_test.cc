@@ -42,6 +42,21 @@ TEST_F(PredictTest, NothingRunsOnWrongInputs) {
   EXPECT_EQ(servable_.runs, 0);
 }
 
+TEST_F(PredictTest, NoRowsAreAnsweredWithNoRows) {
+  EXPECT_TRUE(Run(DType::kFloat, {0, 1}).ok());
+  EXPECT_EQ(output_shape_, Shape({0, 1}));
+  EXPECT_EQ(servable_.runs, 0);
+}
+
+TEST_F(PredictTest, WhereRowsMeanNothingTheServableDecides) {
+  FakeServable fixed({"m", 1}, {IdentitySignature(DType::kFloat, {2, -1})});
+  std::vector<Tensor> inputs;
+  inputs.push_back(*Tensor::Create(DType::kFloat, {2, 0}));
+  std::vector<TensorView> views;
+  Predict(fixed, fixed.signatures()[0], inputs, views, kNoDeadline, clock_, [](const Status& status, auto) { EXPECT_TRUE(status.ok()); });
+  EXPECT_EQ(fixed.runs, 1);
+}
+
 TEST_F(PredictTest, NothingRunsPastTheDeadline) {
   EXPECT_EQ(Run(DType::kFloat, {3, 1}, clock_.Now()).code(), StatusCode::kDeadlineExceeded);
   EXPECT_EQ(servable_.runs, 0);

@@ -2,7 +2,7 @@
 find_package(gRPC CONFIG REQUIRED)
 tfs_library(transport_grpc
   SOURCES ${CMAKE_CURRENT_LIST_DIR}/grpc_acceptor.cc ${CMAKE_CURRENT_LIST_DIR}/grpc_server.cc
-  DEPS base telemetry
+  DEPS base telemetry transport_tcp
   PRIVATE_DEPS gRPC::grpc++ gRPC::grpc++_reflection)
 tfs_test(transport_grpc_test
   SOURCES ${CMAKE_CURRENT_LIST_DIR}/grpc_acceptor_test.cc ${CMAKE_CURRENT_LIST_DIR}/grpc_server_test.cc

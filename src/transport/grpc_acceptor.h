@@ -65,7 +65,7 @@ class GrpcAcceptor {
 
  private:
   GrpcAcceptor() = default;
-  Status ListenOnTcp(const std::string& bind_address, int port);
+  Status ListenOnPort(const std::string& bind_address, int port);
   Status ListenOnUnixSocket(const std::string& path);
   void AcceptUntilStopped();
   // Accepts what waits on one listener; false when the acceptor must pause.

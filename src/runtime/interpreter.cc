@@ -1,0 +1,312 @@
+#include "runtime/interpreter.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "telemetry/log.h"
+
+namespace tflite_serving {
+namespace {
+
+// An empty string tensor: no strings, and the end of the first none is behind the header.
+constexpr std::array<int32_t, 2> kNoStrings = {0, 8};
+
+// What TFLite says about operators that it cannot run whatever the shapes.
+constexpr std::string_view kMissingOperatorPhrases[] = {"unresolved custom op", "Select TensorFlow op", "Didn't find op"};
+
+std::string Reason(LiteRtCompiledModel compiled, LiteRtStatus status) {
+  std::string messages = TakeErrorMessages(compiled);
+  if (messages.empty()) messages = fmt::format("{} (LiteRT status {})", LiteRtStatusText(status), static_cast<int>(status));
+  return messages;
+}
+
+bool NamesMissingOperator(std::string_view reason) {
+  return std::ranges::any_of(kMissingOperatorPhrases, [&](std::string_view phrase) { return reason.find(phrase) != std::string_view::npos; });
+}
+
+// `x float[2,3], y int32[2]`
+std::string Describe(const Signature& signature, std::span<const TensorView> inputs) {
+  std::string text;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    text += fmt::format("{}\"{}\" {}{}", i == 0 ? "" : ", ", signature.inputs[i].name, DTypeName(inputs[i].dtype), inputs[i].shape.ToString());
+  }
+  return text;
+}
+
+Shape ShapeOf(const LiteRtLayout& layout) {
+  Shape shape;
+  for (unsigned i = 0; i < std::min<unsigned>(layout.rank, Shape::kMaxRank); ++i) {
+    if (!shape.Append(layout.dimensions[i])) break;
+  }
+  return shape;
+}
+
+LiteRtRankedTensorType TypeOf(LiteRtElementType element_type, const Shape& shape) {
+  LiteRtRankedTensorType type{};
+  type.element_type = element_type;
+  type.layout.rank = static_cast<unsigned>(shape.rank()) & 0x7FU;
+  for (int i = 0; i < shape.rank(); ++i) type.layout.dimensions[i] = static_cast<int32_t>(shape[i]);
+  return type;
+}
+
+// The name of the signature output that comes from a slot; for messages.
+std::string_view OutputName(const GraphSignature& graph, size_t slot) {
+  const auto found = std::ranges::find(graph.output_slots, slot);
+  if (found == graph.output_slots.end()) return "(unnamed)";
+  return graph.signature.outputs[static_cast<size_t>(found - graph.output_slots.begin())].name;
+}
+
+Status CheckDimensions(const Signature& signature, std::span<const TensorView> inputs) {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    for (const int64_t dim : inputs[i].shape.dims()) {
+      if (dim > 0 && dim <= std::numeric_limits<int32_t>::max()) continue;
+      return InvalidArgumentError(fmt::format("input \"{}\": a tensor of shape {} cannot be run: the runtime takes dimensions of 1 to {}",
+                                              signature.inputs[i].name, inputs[i].shape.ToString(), std::numeric_limits<int32_t>::max()));
+    }
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Interpreter>> Interpreter::Create(const Model& model, const InterpreterOptions& options) {
+  std::unique_ptr<Interpreter> interpreter(new Interpreter(model, options));
+  for (const GraphSignature& graph : model.graph().signatures) {
+    Binding& binding = interpreter->bindings_.emplace_back();
+    binding.inputs.resize(graph.input_types.size());
+    binding.input_handles.resize(graph.input_types.size());
+    binding.outputs.resize(graph.output_types.size());
+    binding.output_handles.resize(graph.output_types.size());
+    binding.views.resize(graph.signature.outputs.size());
+    for (size_t slot = 0; slot < binding.outputs.size(); ++slot) {
+      if (!graph.shapes_known_late || graph.output_sources[slot].kind != OutputSource::kOwn) continue;
+      TFLS_ASSIGN_OR_RETURN(binding.outputs[slot].memory, OutputMemory::Reserve());
+    }
+  }
+  TFLS_RETURN_IF_ERROR(interpreter->Rebuild());
+  return interpreter;
+}
+
+bool Interpreter::IsPastDeadline(void* self) {
+  const auto* interpreter = static_cast<const Interpreter*>(self);
+  return interpreter->deadline_ != kNoDeadline && interpreter->options_.clock->Now() >= interpreter->deadline_;
+}
+
+Status Interpreter::Rebuild() {
+  stale_ = true;
+  for (Binding& binding : bindings_) {
+    binding.planned = false;
+    for (Input& input : binding.inputs) input = Input();
+    for (Output& output : binding.outputs) output.buffer.reset();
+  }
+  compiled_.reset();
+  TFLS_ASSIGN_OR_RETURN(compiled_, model_.Compile(options_.num_threads));
+  const LiteRtStatus status = LiteRtSetCompiledModelCancellationFunction(compiled_.get(), this, &IsPastDeadline);
+  if (status != kLiteRtStatusOk) return InternalError(fmt::format("{}: the runtime takes no deadline: {}", model_.path(), LiteRtStatusText(status)));
+  stale_ = false;
+  return OkStatus();
+}
+
+void Interpreter::Restore() {
+  if (!stale_) return;
+  if (const Status status = Rebuild(); !status.ok())
+    TFLS_WARNING("rebuilding an interpreter failed, the next run tries again: {}", status.ToString());
+}
+
+StatusOr<std::span<const TensorView>> Interpreter::Run(size_t signature, std::span<const TensorView> inputs, TimePoint deadline) {
+  TFLS_RETURN_IF_ERROR(CheckDimensions(model_.graph().signatures[signature].signature, inputs));
+  if (stale_) TFLS_RETURN_IF_ERROR(Rebuild());
+  deadline_ = deadline;
+  stale_ = true;  // until the run has gone well
+  TFLS_RETURN_IF_ERROR(RunBound(signature, inputs));
+  stale_ = model_.graph().has_state && !options_.keep_state;
+  return std::span<const TensorView>(bindings_[signature].views);
+}
+
+Status Interpreter::RunBound(size_t signature, std::span<const TensorView> inputs) {
+  const GraphSignature& graph = model_.graph().signatures[signature];
+  Binding& binding = bindings_[signature];
+  TFLS_RETURN_IF_ERROR(ResizeInputs(signature, inputs));
+  if (!binding.planned) TFLS_RETURN_IF_ERROR(PlanOutputs(signature, inputs));
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const size_t slot = graph.input_slots[i];
+    TFLS_RETURN_IF_ERROR(BindInput(graph, slot, inputs[i], binding.inputs[slot]));
+    binding.input_handles[slot] = binding.inputs[slot].buffer.get();
+  }
+  for (size_t slot = 0; slot < binding.outputs.size(); ++slot) TFLS_RETURN_IF_ERROR(BindOutput(graph, slot, binding));
+  const LiteRtStatus status = LiteRtRunCompiledModel(compiled_.get(), signature, binding.input_handles.size(), binding.input_handles.data(),
+                                                     binding.output_handles.size(), binding.output_handles.data());
+  if (status != kLiteRtStatusOk) return ExplainRunFailure(graph, status);
+  if (graph.shapes_known_late) TFLS_RETURN_IF_ERROR(ReadLateShapes(signature));
+  return CollectViews(signature, inputs);
+}
+
+// All of them, before the memory is planned once: planning after each would fail where two inputs must agree.
+Status Interpreter::ResizeInputs(size_t signature, std::span<const TensorView> inputs) {
+  const GraphSignature& graph = model_.graph().signatures[signature];
+  Binding& binding = bindings_[signature];
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const Shape& shape = inputs[i].shape;
+    Input& input = binding.inputs[graph.input_slots[i]];
+    if (input.shape == shape) continue;
+    binding.planned = false;
+    input.buffer.reset();
+    input.shape = shape;
+    if (shape.rank() == 0) continue;  // nothing to resize, and the runtime refuses to
+    std::array<int, Shape::kMaxRank> dims{};
+    std::ranges::transform(shape.dims(), dims.begin(), [](int64_t dim) { return static_cast<int>(dim); });
+    const LiteRtStatus status = LiteRtCompiledModelResizeInputTensorNonStrict(compiled_.get(), signature, graph.input_slots[i], dims.data(),
+                                                                              static_cast<size_t>(shape.rank()));
+    if (status != kLiteRtStatusOk) {
+      return InvalidArgumentError(fmt::format("input \"{}\" cannot have the shape {}: {}", graph.signature.inputs[i].name, shape.ToString(),
+                                              Reason(compiled_.get(), status)));
+    }
+  }
+  return OkStatus();
+}
+
+Status Interpreter::PlanOutputs(size_t signature, std::span<const TensorView> inputs) {
+  const GraphSignature& graph = model_.graph().signatures[signature];
+  Binding& binding = bindings_[signature];
+  layouts_.assign(binding.outputs.size(), LiteRtLayout{});
+  const LiteRtStatus status = LiteRtGetCompiledModelOutputTensorLayouts(compiled_.get(), signature, layouts_.size(), layouts_.data(), true);
+  if (status != kLiteRtStatusOk) {
+    const std::string reason = Reason(compiled_.get(), status);
+    if (NamesMissingOperator(reason)) return UnimplementedError(fmt::format("the runtime lacks an operator of the model: {}", reason));
+    return InvalidArgumentError(
+        fmt::format("signature \"{}\" cannot be run with inputs {}: {}", graph.signature.key, Describe(graph.signature, inputs), reason));
+  }
+  for (size_t slot = 0; slot < binding.outputs.size(); ++slot) {
+    Output& output = binding.outputs[slot];
+    output.shape = ShapeOf(layouts_[slot]);
+    TFLS_RETURN_IF_ERROR(PlanOutput(graph, slot, output));
+  }
+  binding.planned = true;
+  return OkStatus();
+}
+
+Status Interpreter::PlanOutput(const GraphSignature& graph, size_t slot, Output& output) {
+  output.buffer.reset();
+  const StatusOr<size_t> size = TensorSizeBytes(graph.output_types[slot].dtype, output.shape);
+  if (!size.ok()) return ResourceExhaustedError(fmt::format("output \"{}\": {}", OutputName(graph, slot), size.status().message()));
+  output.size_bytes = *size;
+  const OutputSource& source = graph.output_sources[slot];
+  if (source.kind == OutputSource::kSameAsInput || source.kind == OutputSource::kSameAsOutput) return OkStatus();
+  if (source.kind == OutputSource::kConstant && source.constant_bytes < *size) {
+    return InvalidArgumentError(fmt::format("output \"{}\" is a constant of {} bytes, but a tensor of {}{} has {}", OutputName(graph, slot),
+                                            source.constant_bytes, DTypeName(graph.output_types[slot].dtype), output.shape.ToString(), *size));
+  }
+  // The runtime copies as much of a constant as it is offered room for, beyond its end if need be. All else it writes as far as it goes.
+  const size_t needed = source.kind == OutputSource::kConstant ? source.constant_bytes : *size;
+  if (!output.memory.Fit(needed)) {
+    return ResourceExhaustedError(fmt::format("output \"{}\": no memory for {} bytes", OutputName(graph, slot), needed));
+  }
+  output.offered_bytes = output.memory.is_reserved() ? OutputMemory::kReservedBytes : needed;
+  return OkStatus();
+}
+
+Status Interpreter::BindInput(const GraphSignature& graph, size_t slot, const TensorView& tensor, Input& input) {
+  if (input.buffer != nullptr && input.data == tensor.bytes.data() && input.size == tensor.bytes.size()) return OkStatus();
+  if (reinterpret_cast<uintptr_t>(tensor.bytes.data()) % kTensorAlignment != 0) {
+    return InternalError(fmt::format("the runtime reads inputs in place only at multiples of {} bytes", kTensorAlignment));
+  }
+  const LiteRtRankedTensorType type = TypeOf(graph.input_types[slot].element_type, tensor.shape);
+  LiteRtTensorBuffer buffer = nullptr;
+  const LiteRtStatus status = LiteRtCreateTensorBufferFromHostMemory(&type, const_cast<std::byte*>(tensor.bytes.data()),  // only read
+                                                                     tensor.bytes.size(), nullptr, &buffer);
+  if (status != kLiteRtStatusOk) {
+    return InternalError(fmt::format("the runtime takes no input of {}{} in {} bytes: {}", DTypeName(tensor.dtype), tensor.shape.ToString(),
+                                     tensor.bytes.size(), Reason(compiled_.get(), status)));
+  }
+  input.buffer.reset(buffer);
+  input.data = tensor.bytes.data();
+  input.size = tensor.bytes.size();
+  return OkStatus();
+}
+
+Status Interpreter::BindOutput(const GraphSignature& graph, size_t slot, Binding& binding) {
+  Output& output = binding.outputs[slot];
+  const OutputSource source = graph.output_sources[slot];
+  if (source.kind == OutputSource::kSameAsInput) {
+    binding.output_handles[slot] = binding.input_handles[source.slot];
+    return OkStatus();
+  }
+  if (source.kind == OutputSource::kSameAsOutput) {
+    binding.output_handles[slot] = binding.output_handles[source.slot];
+    return OkStatus();
+  }
+  // Strings of the last request must not be taken for this one's, should the runtime write none.
+  if (graph.output_types[slot].dtype == DType::kString) std::memcpy(output.memory.data(), kNoStrings.data(), sizeof(kNoStrings));
+  if (output.buffer != nullptr) return OkStatus();
+  const LiteRtRankedTensorType type = TypeOf(graph.output_types[slot].element_type, output.shape);
+  LiteRtTensorBuffer buffer = nullptr;
+  const LiteRtStatus status = LiteRtCreateTensorBufferFromHostMemory(&type, output.memory.data(), output.offered_bytes, nullptr, &buffer);
+  if (status != kLiteRtStatusOk) {
+    return InternalError(fmt::format("output \"{}\": the runtime takes no memory for shape {}: {}", OutputName(graph, slot), output.shape.ToString(),
+                                     Reason(compiled_.get(), status)));
+  }
+  output.buffer.reset(buffer);
+  binding.output_handles[slot] = buffer;
+  return OkStatus();
+}
+
+Status Interpreter::ExplainRunFailure(const GraphSignature& graph, LiteRtStatus status) {
+  if (status == kLiteRtStatusCancelled || IsPastDeadline(this)) {
+    return DeadlineExceededError(fmt::format("signature \"{}\" was still running at the request's deadline", graph.signature.key));
+  }
+  const std::string reason = Reason(compiled_.get(), status);
+  if (NamesMissingOperator(reason)) return UnimplementedError(fmt::format("the runtime lacks an operator of the model: {}", reason));
+  if (!graph.late_outputs.empty() && reason.find("allocation_type") != std::string::npos) {
+    return UnimplementedError(fmt::format("signature \"{}\": the shape of output \"{}\" is known only after the run, which the runtime cannot do",
+                                          graph.signature.key, fmt::join(graph.late_outputs, "\", \"")));
+  }
+  return InternalError(fmt::format("running signature \"{}\" failed: {}", graph.signature.key, reason));
+}
+
+Status Interpreter::ReadLateShapes(size_t signature) {
+  const GraphSignature& graph = model_.graph().signatures[signature];
+  Binding& binding = bindings_[signature];
+  layouts_.assign(binding.outputs.size(), LiteRtLayout{});
+  const LiteRtStatus status = LiteRtGetCompiledModelOutputTensorLayouts(compiled_.get(), signature, layouts_.size(), layouts_.data(), false);
+  if (status != kLiteRtStatusOk) {
+    return InternalError(fmt::format("signature \"{}\": the runtime does not tell the shapes of its outputs: {}", graph.signature.key,
+                                     Reason(compiled_.get(), status)));
+  }
+  for (size_t slot = 0; slot < binding.outputs.size(); ++slot) {
+    Output& output = binding.outputs[slot];
+    output.shape = ShapeOf(layouts_[slot]);
+    const StatusOr<size_t> size = TensorSizeBytes(graph.output_types[slot].dtype, output.shape);
+    if (!size.ok()) return ResourceExhaustedError(fmt::format("output \"{}\": {}", OutputName(graph, slot), size.status().message()));
+    output.size_bytes = *size;
+  }
+  return OkStatus();
+}
+
+Status Interpreter::CollectViews(size_t signature, std::span<const TensorView> inputs) {
+  const GraphSignature& graph = model_.graph().signatures[signature];
+  Binding& binding = bindings_[signature];
+  for (size_t i = 0; i < binding.views.size(); ++i) {
+    const size_t slot = graph.output_slots[i];
+    const OutputSource source = graph.output_sources[slot];
+    if (source.kind == OutputSource::kSameAsInput) {
+      binding.views[i] = inputs[static_cast<size_t>(std::ranges::find(graph.input_slots, source.slot) - graph.input_slots.begin())];
+      continue;
+    }
+    Output& output = binding.outputs[source.kind == OutputSource::kSameAsOutput ? source.slot : slot];
+    TensorView& view = binding.views[i];
+    view = {graph.output_types[slot].dtype, output.shape, {output.memory.data(), output.size_bytes}};
+    if (view.dtype != DType::kString) continue;
+    int32_t end = 0;
+    std::memcpy(&end, view.bytes.data() + output.size_bytes - sizeof(end), sizeof(end));  // the last offset
+    view.bytes = {output.memory.data(), std::max(static_cast<size_t>(std::max(end, 0)), output.size_bytes)};
+    const Status sound = ValidateStrings(view.bytes, *view.shape.NumElements());
+    if (!sound.ok()) return InternalError(fmt::format("output \"{}\": {}", graph.signature.outputs[i].name, sound.message()));
+  }
+  return OkStatus();
+}
+
+}  // namespace tflite_serving

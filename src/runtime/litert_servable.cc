@@ -1,0 +1,117 @@
+#include "runtime/litert_servable.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/sealed_file.h"
+#include "base/usable_cpus.h"
+#include "runtime/batch_probe.h"
+#include "runtime/sample_inputs.h"
+#include "runtime/warm_up.h"
+#include "telemetry/log.h"
+
+namespace tflite_serving {
+namespace {
+
+// What a load may spend on warming interpreters beyond the first, which is always warmed. A slow model on a machine of many cores would otherwise
+// take minutes to load; the interpreters left over warm up with their first request.
+constexpr std::chrono::seconds kWarmUpTime{2};
+
+constexpr int kMeasuredRuns = 3;
+
+size_t TotalBytes(std::span<const TensorView> tensors) {
+  size_t total = 0;
+  for (const TensorView& tensor : tensors) total += tensor.bytes.size();
+  return total;
+}
+
+StatusOr<std::vector<std::unique_ptr<Interpreter>>> NewInterpreters(const Model& model, const RuntimeOptions& options, const Clock& clock) {
+  const bool one_state = options.keep_state && model.graph().has_state;
+  const int count = one_state ? 1 : options.num_interpreters > 0 ? options.num_interpreters : UsableCpus();
+  const TimePoint warm_until = clock.Now() + kWarmUpTime;
+  std::vector<std::unique_ptr<Interpreter>> interpreters;
+  for (int i = 0; i < count; ++i) {
+    InterpreterOptions each;
+    each.num_threads = std::max(options.threads_per_interpreter, 1);
+    each.keep_state = options.keep_state;
+    each.clock = &clock;
+    TFLS_ASSIGN_OR_RETURN(std::unique_ptr<Interpreter> interpreter, Interpreter::Create(model, each));
+    // With kept state the first request must find it untouched.
+    if (one_state) {
+      TFLS_ASSIGN_OR_RETURN(const std::unique_ptr<Interpreter> scratch, Interpreter::Create(model, each));
+      TFLS_RETURN_IF_ERROR(WarmUp(model, *scratch));
+    } else if (i == 0 || clock.Now() < warm_until) {
+      TFLS_RETURN_IF_ERROR(WarmUp(model, *interpreter));
+    }
+    interpreters.push_back(std::move(interpreter));
+  }
+  return interpreters;
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<LiteRtServable>> LiteRtServable::Create(ServableId id, const std::string& path, const RuntimeOptions& options,
+                                                                 const Clock& clock) {
+  TFLS_ASSIGN_OR_RETURN(std::unique_ptr<SealedFile> file, SealedFile::Copy(path, kMaxModelBytes));
+  TrialReport report{.rows_may_be_probed = true};
+  if (!options.trial_program.empty()) {
+    TFLS_ASSIGN_OR_RETURN(report, TryModel(options.trial_program, path, *file, options.trial_time_limit));
+  }
+  TFLS_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, Model::Open(path, std::move(file)));
+  TFLS_ASSIGN_OR_RETURN(std::vector<std::unique_ptr<Interpreter>> interpreters, NewInterpreters(*model, options, clock));
+  std::unique_ptr<LiteRtServable> servable(new LiteRtServable(std::move(id), std::move(model), std::move(interpreters), clock));
+  for (size_t i = 0; i < servable->signatures_.size(); ++i) {
+    servable->signatures_[i].batch_of_one_is_free = report.rows_may_be_probed && BatchOfOneIsFree(*servable->model_, i);
+  }
+  servable->MeasureRuns();
+  TFLS_DEBUG("{}: {} signatures, {} interpreters, {} bytes of packed weights", path, servable->signatures_.size(), servable->pool_.size(),
+             servable->model_->WeightCacheBytes());
+  return servable;
+}
+
+LiteRtServable::LiteRtServable(ServableId id, std::unique_ptr<Model> model, std::vector<std::unique_ptr<Interpreter>> interpreters,
+                               const Clock& clock)
+    : id_(std::move(id)), clock_(clock), model_(std::move(model)), estimates_(model_->graph().signatures.size()), pool_(std::move(interpreters)) {
+  for (const GraphSignature& graph : model_->graph().signatures) signatures_.push_back(graph.signature);
+}
+
+void LiteRtServable::MeasureRuns() {
+  if (model_->graph().has_state || model_->graph().has_control_flow) return;  // never inline: no estimate is needed
+  for (const Signature& signature : signatures_) {
+    const StatusOr<std::vector<Tensor>> inputs = ZeroInputs(signature, 1);
+    if (!inputs.ok()) continue;
+    const std::vector<TensorView> views = ViewsOf(*inputs);
+    // A failure leaves the estimate open until a request brings sizes that the graph takes.
+    for (int i = 0; i < kMeasuredRuns; ++i) {
+      Run({.signature = &signature, .inputs = views}, [](const Status&, std::span<const TensorView>) {});
+    }
+  }
+}
+
+void LiteRtServable::Run(const RunRequest& request, RunDone done) {
+  StatusOr<InterpreterPool::Lease> lease = pool_.WaitForLease(request.deadline);
+  if (!lease.ok()) {
+    done(lease.status(), {});
+    return;
+  }
+  const auto number = static_cast<size_t>(request.signature - signatures_.data());
+  const TimePoint start = clock_.Now();
+  const StatusOr<std::span<const TensorView>> outputs = (*lease)->Run(number, request.inputs, request.deadline);
+  if (!outputs.ok()) {
+    done(outputs.status(), {});
+    return;
+  }
+  estimates_[number].Record(clock_.Now() - start, TotalBytes(request.inputs));
+  done(OkStatus(), *outputs);
+}
+
+bool LiteRtServable::RunsInline(size_t request_bytes) const {
+  if (model_->graph().has_control_flow || model_->graph().has_state) return false;
+  if (request_bytes > kInlineRequestBytes || !pool_.HasFree()) return false;
+  return std::ranges::all_of(estimates_, [&](const RunEstimate& estimate) {
+    const auto expected = estimate.Expected(request_bytes);
+    return expected && *expected <= kInlineTime;
+  });
+}
+
+}  // namespace tflite_serving

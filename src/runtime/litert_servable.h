@@ -1,0 +1,71 @@
+// A .tflite file as a servable: the whole of the runtime behind one interface.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "runtime/interpreter_pool.h"
+#include "runtime/model.h"
+#include "runtime/model_trial.h"
+#include "runtime/run_estimate.h"
+#include "servable/servable.h"
+
+namespace tflite_serving {
+
+struct RuntimeOptions {
+  int num_interpreters = 0;         // runs at the same time; 0: one for each core that the process may use
+  int threads_per_interpreter = 1;  // cores that one run may use
+  // Let a model's variables live on between requests. Such a model gets a single interpreter, so that there is one state.
+  bool keep_state = false;
+  // The program that tries models first (model_trial.h): "/proc/self/exe" in the server. Empty: no trial, for files that are known to be sound.
+  std::string trial_program;
+  std::chrono::milliseconds trial_time_limit = kModelTrialTimeLimit;
+};
+
+// Thread-safe.
+class LiteRtServable : public Servable {
+ public:
+  // A run that is expected to take longer does not belong onto an I/O thread: other connections wait there. A hop to another thread costs 5 to 20.
+  static constexpr std::chrono::microseconds kInlineTime{50};
+  // Nor does a larger request: reading it alone takes that long.
+  static constexpr size_t kInlineRequestBytes = 64 << 10;
+
+  // Loads the file at `path`, compiles it for each interpreter and runs each signature once, so that the first request is as fast as the next.
+  // Errors name the path: those of SealedFile::Copy, TryModel, ReadModelGraph and WarmUp.
+  static StatusOr<std::unique_ptr<LiteRtServable>> Create(ServableId id, const std::string& path, const RuntimeOptions& options,
+                                                          const Clock& clock = Clock::Steady());
+
+  const ServableId& id() const override { return id_; }
+  std::span<const Signature> signatures() const override { return signatures_; }
+
+  // Runs on the calling thread, after waiting for a free interpreter. `done` is called while the interpreter is held.
+  // DEADLINE_EXCEEDED: none became free in time, or the run was not over in time; it is then stopped at its next operator. Other errors:
+  // Interpreter::Run.
+  void Run(const RunRequest& request, RunDone done) override;
+
+  // True if an interpreter is free and every signature is expected to answer within kInlineTime. Never for a model with control flow (its time
+  // depends on the data) or with state (an interpreter is compiled anew after each run).
+  bool RunsInline(size_t request_bytes) const override;
+
+  const Model& model() const { return *model_; }
+
+ private:
+  LiteRtServable(ServableId id, std::unique_ptr<Model> model, std::vector<std::unique_ptr<Interpreter>> interpreters, const Clock& clock);
+  // Runs every signature again, now that memory is warm, for a first estimate.
+  void MeasureRuns();
+
+  const ServableId id_;
+  const Clock& clock_;
+  const std::unique_ptr<Model> model_;
+  std::vector<Signature> signatures_;
+  std::vector<RunEstimate> estimates_;  // by signature
+  InterpreterPool pool_;                // last: its interpreters refer to the model
+};
+
+}  // namespace tflite_serving

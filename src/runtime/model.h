@@ -1,0 +1,60 @@
+// One .tflite file, ready to be compiled: its bytes, its signatures, and the packed weights that all its interpreters share.
+//
+// XNNPACK rearranges ("packs") a model's weights when a model is compiled, which for each interpreter would cost about the file's size again. The
+// first compilation writes them into a memfd, the weight cache; every later one maps them from there. The cache is named by /proc/self/fd/N, so
+// nothing is ever written to a disk.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/sealed_file.h"
+#include "base/status.h"
+#include "base/unique_fd.h"
+#include "runtime/litert_handles.h"
+#include "runtime/model_graph.h"
+
+namespace tflite_serving {
+
+// Larger files are refused before they are read.
+inline constexpr size_t kMaxModelBytes = size_t{64} << 30;
+
+// Immutable after its first Compile has returned, and thread-safe from then on. Must outlive what it compiled.
+//
+// LiteRT checks files badly: a corrupt one may end the process in Open or Compile. Try a file of foreign origin in a child process first
+// (model_trial.h).
+class Model {
+ public:
+  // `path` is for messages only. The file is kept as long as the model.
+  static StatusOr<std::unique_ptr<Model>> Open(const std::string& path, std::unique_ptr<SealedFile> file);
+  // The same over bytes that the caller keeps alive.
+  static StatusOr<std::unique_ptr<Model>> Open(const std::string& path, std::span<const std::byte> bytes);
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  const std::string& path() const { return path_; }
+  const ModelGraph& graph() const { return graph_; }
+
+  // Compiles the model for the CPU, all its signatures at once: one interpreter's worth. The result remembers failures until they are taken with
+  // TakeErrorMessages. A missing operator is not noticed before the first planning of memory.
+  // The first call of a process may run alone only: it fills the weight cache, and catches standard error (stderr_capture.h).
+  StatusOr<CompiledModelPtr> Compile(int num_threads) const;
+
+  // Bytes of packed weights in the cache; 0 before the first compilation.
+  size_t WeightCacheBytes() const;
+
+ private:
+  Model(std::string path, ModelGraph graph) : path_(std::move(path)), graph_(std::move(graph)) {}
+  Status CheckSignatures() const;
+
+  const std::string path_;
+  const ModelGraph graph_;
+  std::unique_ptr<SealedFile> file_;  // null if the caller keeps the bytes
+  UniqueFd weight_cache_;
+  EnvironmentPtr environment_;
+  ModelPtr model_;  // last: refers to all above
+};
+
+}  // namespace tflite_serving

@@ -1,0 +1,63 @@
+// What the server needs to know of a .tflite file before any of it runs, read from the file itself.
+//
+// LiteRT's C API tells too little: it has one name for each tensor where the file may have several, sizes of 1 where the file leaves a dimension
+// open, and nothing about operators. So this reads the FlatBuffer (schema.fbs of TFLite, file identifier "TFL3") through bounds-checked accessors.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "runtime/litert_c_api.h"
+#include "servable/signature.h"
+
+namespace tflite_serving {
+
+// Where the content of one output of a subgraph comes from. One tensor needs one memory however often it is an input or an output: given two, the
+// runtime fills only the last, and would take an input's content from an output's memory.
+struct OutputSource {
+  enum Kind { kOwn, kConstant, kSameAsInput, kSameAsOutput } kind = kOwn;
+  size_t slot = 0;            // of the input, or of the earlier output
+  size_t constant_bytes = 0;  // of a constant: what the file has of it
+};
+
+// A tensor at the border of a subgraph. `slot` below means a position in a subgraph's list of inputs (outputs): how LiteRT counts them.
+struct SlotType {
+  DType dtype = DType::kInvalid;
+  LiteRtElementType element_type = kLiteRtElementTypeNone;
+};
+
+// A signature and how it lies over its subgraph.
+struct GraphSignature {
+  Signature signature;
+  std::vector<size_t> input_slots;           // signature.inputs[i] is fed into slot input_slots[i]; a permutation
+  std::vector<size_t> output_slots;          // signature.outputs[i] comes from slot output_slots[i]
+  std::vector<SlotType> input_types;         // by slot
+  std::vector<SlotType> output_types;        // by slot
+  std::vector<OutputSource> output_sources;  // by slot
+  // Some output's shape, or that of a tensor it is made from, may be known only in the run. What the runtime says about the outputs' sizes
+  // beforehand is then a guess.
+  bool shapes_known_late = false;
+  // Those outputs that an operator of unknown shape makes directly. The runtime may refuse to run them.
+  std::vector<std::string> late_outputs;
+};
+
+// Immutable once read.
+struct ModelGraph {
+  std::vector<GraphSignature> signatures;  // in the file's order, which is LiteRT's
+  bool has_signature_table = false;        // false: the one signature here was made up from tensor names
+  bool has_state = false;                  // a run may leave something behind for the next one
+  bool has_control_flow = false;           // a run's time may depend on the data
+};
+
+// Reads `bytes`. `path` is for messages. INVALID_ARGUMENT for what is not a sound .tflite file; UNIMPLEMENTED, naming the tensor and its type or
+// rank, for an input or output that the runtime cannot carry.
+//
+// A file without a signature table gets one signature kDefaultSignatureKey over its first subgraph. Inputs and outputs are then called by the
+// names of their tensors up to the first ':', as TensorFlow Serving does, or by the full name where two would become the same.
+StatusOr<ModelGraph> ReadModelGraph(const std::string& path, std::span<const std::byte> bytes);
+
+}  // namespace tflite_serving

@@ -1,0 +1,148 @@
+#include "runtime/model_graph.h"
+
+#include <random>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "runtime/test_tensors.h"
+
+namespace tflite_serving {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+ModelGraph Read(const std::string& name) {
+  const std::string bytes = ReadTestModel(name);
+  StatusOr<ModelGraph> graph = ReadModelGraph(name, AsBytes(bytes));
+  EXPECT_TRUE(graph.ok()) << graph.status().ToString();
+  return graph.ok() ? *std::move(graph) : ModelGraph();
+}
+
+std::vector<std::string> Describe(const std::vector<TensorSpec>& specs) {
+  std::vector<std::string> lines;
+  lines.reserve(specs.size());
+  for (const TensorSpec& spec : specs) lines.push_back(spec.name + " " + spec.ToString() + " of " + spec.tensor_name);
+  return lines;
+}
+
+TEST(ModelGraphTest, TakesNamesTypesAndOpenDimensionsFromTheSignature) {
+  const ModelGraph graph = Read("half_plus_two");
+  ASSERT_EQ(graph.signatures.size(), 1);
+  EXPECT_TRUE(graph.has_signature_table);
+  EXPECT_EQ(graph.signatures[0].signature.key, "serving_default");
+  EXPECT_THAT(Describe(graph.signatures[0].signature.inputs), ElementsAre("x float[?] of serving_default_x:0"));
+  EXPECT_THAT(Describe(graph.signatures[0].signature.outputs), ElementsAre(HasSubstr("y float[?] of ")));
+  EXPECT_FALSE(graph.has_state);
+  EXPECT_FALSE(graph.has_control_flow);
+  EXPECT_FALSE(graph.signatures[0].shapes_known_late);
+}
+
+TEST(ModelGraphTest, ReadsEverySignature) {
+  const ModelGraph graph = Read("multi_signature");
+  ASSERT_EQ(graph.signatures.size(), 3);
+  EXPECT_EQ(graph.signatures[0].signature.key, "decode");
+  EXPECT_EQ(graph.signatures[1].signature.key, "encode");
+  EXPECT_EQ(graph.signatures[2].signature.key, "serving_default");
+  EXPECT_EQ(graph.signatures[2].signature.outputs.size(), 2);
+}
+
+// The file lists outputs by name, the graph by position.
+TEST(ModelGraphTest, MapsTheSignaturesOrderToTheGraphs) {
+  const GraphSignature signature = Read("multi_io").signatures[0];
+  ASSERT_EQ(signature.signature.outputs.size(), 3);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(signature.output_types[signature.output_slots[i]].dtype, signature.signature.outputs[i].dtype);
+  }
+  EXPECT_NE(signature.output_slots, (std::vector<size_t>{0, 1, 2})) << "the model no longer shows what this test is about";
+}
+
+TEST(ModelGraphTest, NamesTensorsWhereThereIsNoSignature) {
+  const ModelGraph plain = Read("half_plus_two_1x1");
+  EXPECT_FALSE(plain.has_signature_table);
+  EXPECT_EQ(plain.signatures[0].signature.key, "serving_default");
+  EXPECT_THAT(Describe(plain.signatures[0].signature.inputs), ElementsAre("x float[1,1] of x"));
+  const Signature colliding = Read("no_signature_collide").signatures[0].signature;
+  EXPECT_THAT(Describe(colliding.inputs),
+              ElementsAre("serving_default_a float[?] of serving_default_a:0", "serving_default_b float[?] of serving_default_b:0"));
+  EXPECT_THAT(Describe(colliding.outputs), ElementsAre("StatefulPartitionedCall:0 float[?] of StatefulPartitionedCall:0",
+                                                       "StatefulPartitionedCall:1 float[?] of StatefulPartitionedCall:1",
+                                                       "StatefulPartitionedCall:2 bool[?] of StatefulPartitionedCall:2"));
+}
+
+TEST(ModelGraphTest, FindsTensorsThatAreSeveralThings) {
+  const GraphSignature shared = Read("shared_output").signatures[0];
+  EXPECT_EQ(shared.signature.outputs.size(), 2);
+  EXPECT_EQ(shared.output_slots[0], shared.output_slots[1]);
+  const GraphSignature through = Read("passthrough").signatures[0];
+  const size_t same = through.output_slots[static_cast<size_t>(through.signature.FindOutput("same"))];
+  EXPECT_EQ(through.output_sources[same].kind, OutputSource::kSameAsInput);
+  const GraphSignature constant = Read("constant_output").signatures[0];
+  const size_t limits = constant.output_slots[static_cast<size_t>(constant.signature.FindOutput("limits"))];
+  EXPECT_EQ(constant.output_sources[limits].kind, OutputSource::kConstant);
+  EXPECT_EQ(constant.output_sources[limits].constant_bytes, 2 * sizeof(float));
+}
+
+TEST(ModelGraphTest, TellsStateAndControlFlow) {
+  EXPECT_TRUE(Read("stateful").has_state);
+  EXPECT_TRUE(Read("stateful_batch").has_state);
+  EXPECT_FALSE(Read("stateful").has_control_flow);
+  EXPECT_TRUE(Read("while_loop").has_control_flow);
+  EXPECT_FALSE(Read("while_loop").has_state);
+}
+
+TEST(ModelGraphTest, TellsWhoseShapesAreKnownLate) {
+  for (const std::string name : {"dynamic_output", "computed_shape", "stateful_batch", "string_reshape", "string_lookup"}) {
+    EXPECT_TRUE(Read(name).signatures[0].shapes_known_late) << name;
+  }
+  for (const std::string name : {"digits", "digits_int8", "multi_io", "row_mixing", "type_int64", "string_equal", "fixed_batch_1"}) {
+    EXPECT_FALSE(Read(name).signatures[0].shapes_known_late) << name;
+  }
+  EXPECT_THAT(Read("dynamic_output").signatures[0].late_outputs, ElementsAre("index"));
+  EXPECT_THAT(Read("digits").signatures[0].late_outputs, IsEmpty());
+}
+
+TEST(ModelGraphTest, RefusesWhatTheRuntimeCannotCarryByName) {
+  const std::string complex = ReadTestModel("type_complex128");
+  const Status type = ReadModelGraph("m.tflite", AsBytes(complex)).status();
+  EXPECT_EQ(type.code(), StatusCode::kUnimplemented);
+  EXPECT_EQ(type.message(),
+            "m.tflite: input tensor \"x\" has element type COMPLEX128 (number 11), which the runtime cannot carry into or out of a model");
+  const std::string variable = ReadTestModel("stateful_tensor");
+  const Status state = ReadModelGraph("m.tflite", AsBytes(variable)).status();
+  EXPECT_EQ(state.code(), StatusCode::kUnimplemented);
+  EXPECT_THAT(state.message(), HasSubstr("m.tflite: tensor \"state\" keeps its value between runs"));
+}
+
+TEST(ModelGraphTest, RefusesOtherFiles) {
+  const std::string text = "This is not the file that you are looking for, but long enough to be one.";
+  const Status status = ReadModelGraph("m.tflite", AsBytes(text)).status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message(), HasSubstr("m.tflite: not a sound .tflite file: "));
+  EXPECT_EQ(ReadModelGraph("m.tflite", {}).status().code(), StatusCode::kInvalidArgument);
+}
+
+// Reading never leaves the file, whatever is in it (the sanitizers watch), and says so where it would have to.
+TEST(ModelGraphTest, SurvivesCorruption) {
+  int refused = 0;
+  for (const std::string name : {"half_plus_two", "multi_io", "no_signature_collide", "stateful", "while_loop"}) {
+    const std::string sound = ReadTestModel(name);
+    for (size_t size = 0; size < sound.size(); size += 3) {
+      const std::string cut = sound.substr(0, size);
+      refused += ReadModelGraph("m", AsBytes(cut)).ok() ? 0 : 1;
+    }
+    std::mt19937 random(7);
+    for (int i = 0; i < 2000; ++i) {
+      std::string flipped = sound;
+      FlipBits(flipped, random);
+      refused += ReadModelGraph("m", AsBytes(flipped)).ok() ? 0 : 1;
+    }
+  }
+  EXPECT_GT(refused, 1000);
+}
+
+}  // namespace
+}  // namespace tflite_serving

@@ -1,0 +1,91 @@
+// A growing run of bytes, filled at its end and consumed from its front: what is read from a socket and not yet understood, and a request's body.
+//
+// Unlike std::string or std::vector it never writes zeros over memory that a read is about to fill, and grows by realloc, which for a large body
+// moves pages instead of copying bytes.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <span>
+#include <string_view>
+
+#include "transport/http_limits.h"
+
+namespace tflite_serving {
+
+// Thread-compatible.
+class ByteBuffer {
+ public:
+  ByteBuffer() = default;
+  ByteBuffer(const ByteBuffer&) = delete;
+  ByteBuffer& operator=(const ByteBuffer&) = delete;
+  ~ByteBuffer() { std::free(data_); }
+
+  bool empty() const { return begin_ == end_; }
+  size_t size() const { return end_ - begin_; }
+  // Not counting the padding.
+  size_t capacity() const { return capacity_; }
+  std::string_view view() const { return {data_ + begin_, size()}; }
+
+  // Where the next bytes go; Commit says how many came. Invalidated by MakeRoom.
+  std::span<char> room() { return {data_ + end_, capacity_ - end_}; }
+  void Commit(size_t size) { end_ += size; }
+
+  // Makes room() at least `size` bytes long, moving the bytes to the front of the memory if that is enough. False: there is no memory.
+  [[nodiscard]] bool MakeRoom(size_t size) {
+    if (capacity_ - end_ >= size) return true;
+    if (begin_ > 0) {
+      std::memmove(data_, data_ + begin_, this->size());
+      end_ -= begin_;
+      begin_ = 0;
+    }
+    return capacity_ - end_ >= size || Resize(end_ + size);
+  }
+
+  // As MakeRoom, growing at least by doubling so that many small appends stay linear.
+  [[nodiscard]] bool Append(std::string_view bytes) {
+    if (capacity_ - end_ < bytes.size() && !MakeRoom(std::max(bytes.size(), capacity_))) return false;
+    if (!bytes.empty()) std::memcpy(data_ + end_, bytes.data(), bytes.size());
+    end_ += bytes.size();
+    return true;
+  }
+
+  // Drops the first `size` bytes.
+  void Consume(size_t size) {
+    begin_ += size;
+    if (begin_ == end_) Clear();
+  }
+
+  // Drops the bytes and keeps the memory.
+  void Clear() { begin_ = end_ = 0; }
+  // Drops both.
+  void Free() {
+    std::free(data_);
+    data_ = nullptr;
+    begin_ = end_ = capacity_ = 0;
+  }
+
+  // The bytes, with kBodyPaddingBytes zeros after them. Requires that memory was ever reserved.
+  std::span<char> Padded() {
+    std::memset(data_ + end_, 0, kBodyPaddingBytes);
+    return {data_ + begin_, size()};
+  }
+
+ private:
+  bool Resize(size_t capacity) {
+    void* const grown = std::realloc(data_, capacity + kBodyPaddingBytes);
+    if (grown == nullptr) return false;
+    data_ = static_cast<char*>(grown);
+    capacity_ = capacity;
+    return true;
+  }
+
+  char* data_ = nullptr;  // capacity_ + kBodyPaddingBytes bytes, or null
+  size_t begin_ = 0;
+  size_t end_ = 0;
+  size_t capacity_ = 0;
+};
+
+}  // namespace tflite_serving

@@ -1,0 +1,53 @@
+// One HTTP request and its response, as the HTTP server hands them to the API.
+//
+// The server has already parsed the head, enforced every limit and read the whole body. A handler fills in the response and calls Finish once.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+
+namespace tflite_serving {
+
+// Borrowed from the connection: valid until HttpCall::Finish.
+struct HttpRequest {
+  std::string_view method;  // "GET", as sent
+  std::string_view target;  // path and query, as sent, percent-encoding untouched
+  // The whole body, decoded from chunks; mutable, so that a parser may work in place. 64 zero bytes follow it and may be read, not written.
+  std::span<char> body;
+  TimePoint received_at;  // when the head was complete
+};
+
+// Reused from request to request on one connection: Clear keeps the memory.
+struct HttpResponse {
+  int status = 200;
+  std::string_view content_type = "application/json";             // a string literal
+  std::vector<std::pair<std::string_view, std::string>> headers;  // beside Content-Type, Content-Length, Date and Connection; names are literals
+  std::string body;  // sent as Content-Length bytes; a HEAD request is answered with its length and without it
+
+  void Clear();
+};
+
+// A request on its way. Thread-compatible: whoever holds it may use it, one thread at a time.
+class HttpCall {
+ public:
+  virtual ~HttpCall() = default;
+  virtual const HttpRequest& request() const = 0;
+  virtual HttpResponse& response() = 0;
+
+  // The response is complete. Exactly once, from any thread; the call must not be touched afterwards.
+  virtual void Finish() = 0;
+};
+
+// Thread-safe. Handle runs on an I/O thread: what takes longer than a thread hop belongs onto a worker, which then calls Finish.
+class HttpHandler {
+ public:
+  virtual ~HttpHandler() = default;
+  virtual void Handle(HttpCall& call) = 0;
+};
+
+}  // namespace tflite_serving

@@ -1,0 +1,90 @@
+// One event loop: a thread, the connections it serves, and what they share. A connection stays on the loop it was given to.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include <boost/asio/executor_work_guard.hpp>
+
+#include "base/unique_fd.h"
+#include "transport/http_asio.h"
+#include "transport/http_call.h"
+#include "transport/http_exchange.h"
+#include "transport/http_limits.h"
+#include "transport/http_response_head.h"
+
+namespace tflite_serving {
+
+class HttpConnection;
+
+// Each section below says which threads may call it.
+class HttpLoop {
+ public:
+  // `handler` and `limits` must outlive the loop.
+  HttpLoop(HttpHandler& handler, const HttpLimits& limits);
+  ~HttpLoop();
+
+  // The loop's own thread calls this once; it returns when Drain has been called and the last connection is closed.
+  void Run();
+
+  // Any thread ----
+
+  // Serves a connected, non-blocking socket from now on.
+  void Adopt(UniqueFd socket);
+  // Closes connections that have been idle for kIdleGrace.
+  void CloseIdle();
+  // From now on every response closes its connection, and connections without a request are closed at once.
+  void Drain();
+  // Closes every connection, whatever it is doing, and those still to be adopted. Calls that handlers still hold stay valid.
+  void Abort();
+  // Those adopted and not yet closed.
+  size_t num_connections() const { return num_connections_.load(std::memory_order_relaxed); }
+  asio::io_context& io() { return *io_; }
+
+  // The loop's thread, for connections ----
+
+  HttpHandler& handler() const { return handler_; }
+  const HttpLimits& limits() const { return limits_; }
+  bool draining() const { return draining_; }
+  std::string_view Date();
+
+  void Add(HttpConnection& connection);
+  void Remove(HttpConnection& connection);
+
+  std::unique_ptr<HttpExchange> TakeExchange();
+  void GiveBack(std::unique_ptr<HttpExchange> exchange);
+
+ private:
+  void Open(UniqueFd socket);
+  // The deadline timer of all connections: wakes every sweep_interval_ while there are any.
+  Coroutine<void> Sweep();
+
+  HttpHandler& handler_;
+  const HttpLimits& limits_;
+  const std::chrono::milliseconds sweep_interval_;
+  std::atomic<size_t> num_connections_ = 0;
+
+  // First, since all that follows lives in it; shared with the exchanges, whose Finish may still be posting while the loop ends.
+  const std::shared_ptr<asio::io_context> io_;
+  std::optional<asio::executor_work_guard<Executor>> keep_running_;
+  Timer sweep_timer_;
+  bool sweeping_ = false;
+  bool draining_ = false;
+  bool aborting_ = false;
+  HttpDate date_;
+
+  struct PooledExchange {
+    std::unique_ptr<HttpExchange> exchange;
+    size_t bytes;
+  };
+  std::vector<PooledExchange> pool_;
+  size_t pooled_bytes_ = 0;
+  std::vector<HttpConnection*> connections_;  // each knows its place here
+};
+
+}  // namespace tflite_serving

@@ -1,0 +1,133 @@
+// Small requests on a kept-alive connection allocate nothing. A program of its own, linked so that it counts every call of an allocation function.
+#include <atomic>
+#include <cstddef>
+#include <cstdlib>
+#include <new>
+
+#include <gtest/gtest.h>
+
+#include "base/worker_pool.h"
+#include "transport/http_server.h"
+#include "transport/http_test_client.h"
+
+namespace {
+std::atomic<int> g_allocations = 0;
+}
+
+// The linker's --wrap sends calls of malloc and the like here; operator new of the standard library is replaced.
+extern "C" {
+// NOLINTBEGIN(bugprone-reserved-identifier): the names that --wrap prescribes
+void* __real_malloc(size_t size);
+void* __real_realloc(void* memory, size_t size);
+void* __real_aligned_alloc(size_t alignment, size_t size);
+void* __wrap_malloc(size_t size) {
+  ++g_allocations;
+  return __real_malloc(size);
+}
+void* __wrap_realloc(void* memory, size_t size) {
+  ++g_allocations;
+  return __real_realloc(memory, size);
+}
+void* __wrap_aligned_alloc(size_t alignment, size_t size) {
+  ++g_allocations;
+  return __real_aligned_alloc(alignment, size);
+}
+// NOLINTEND(bugprone-reserved-identifier)
+}
+
+void* operator new(size_t size) {
+  if (void* const memory = std::malloc(size)) return memory;
+  throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+
+namespace tflite_serving {
+namespace {
+
+// Asks `rounds` times without allocating anything itself.
+void Exchange(int socket, std::string_view request, size_t response_size, int rounds) {
+  char response[4096];
+  for (int i = 0; i < rounds; ++i) {
+    ASSERT_EQ(::send(socket, request.data(), request.size(), MSG_NOSIGNAL), static_cast<ssize_t>(request.size()));
+    ASSERT_EQ(::recv(socket, response, response_size, MSG_WAITALL), static_cast<ssize_t>(response_size));
+  }
+}
+
+int AllocationsOfAThousandRequests(HttpHandler& handler, const std::string& request) {
+  const auto server = StartServer(handler);
+  const UniqueFd socket(::socket(AF_INET, SOCK_STREAM, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(server->port());
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  EXPECT_EQ(::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  const size_t response_size = ConnectTo(*server).Ask(request).head.size() + 2;
+  Exchange(socket.get(), request, response_size, 100);
+  const int before = g_allocations;
+  Exchange(socket.get(), request, response_size, 1000);
+  return g_allocations - before;
+}
+
+class Inline : public HttpHandler {
+ public:
+  void Handle(HttpCall& call) override {
+    call.response().body = "{}";
+    call.Finish();
+  }
+};
+
+// Finishes on another thread, which takes calls from a slot of one.
+class OnAnotherThread : public HttpHandler {
+ public:
+  OnAnotherThread() : thread_([this] { Work(); }) {}
+  ~OnAnotherThread() override { Put(nullptr, true); }
+  void Handle(HttpCall& call) override { Put(&call, false); }
+
+ private:
+  void Put(HttpCall* call, bool stopping) {
+    const MutexLock lock(mutex_);
+    call_ = call;
+    stopping_ = stopping;
+    changed_.NotifyAll();
+  }
+  void Work() {
+    while (true) {
+      HttpCall* call = nullptr;
+      {
+        const MutexLock lock(mutex_);
+        while (call_ == nullptr && !stopping_) changed_.Wait(mutex_);
+        if (stopping_) return;
+        call = std::exchange(call_, nullptr);
+      }
+      call->response().body = "{}";
+      call->Finish();
+    }
+  }
+
+  Mutex mutex_;
+  CondVar changed_;
+  HttpCall* call_ TFLS_GUARDED_BY(mutex_) = nullptr;
+  bool stopping_ TFLS_GUARDED_BY(mutex_) = false;
+  std::jthread thread_;
+};
+
+TEST(HttpServerAllocationTest, TheCounterCounts) {
+  const int before = g_allocations;
+  delete new std::string(1000, 'x');
+  EXPECT_GE(g_allocations - before, 1);
+}
+
+TEST(HttpServerAllocationTest, AnsweredInline) {
+  Inline handler;
+  EXPECT_EQ(AllocationsOfAThousandRequests(handler, Get("/v1/models/a_model_with_a_long_name")), 0);
+  EXPECT_EQ(AllocationsOfAThousandRequests(handler, Post("/v1/models/a_model_with_a_long_name:predict", std::string(500, 'b'))), 0);
+}
+
+TEST(HttpServerAllocationTest, AnsweredByAnotherThread) {
+  OnAnotherThread handler;
+  EXPECT_EQ(AllocationsOfAThousandRequests(handler, Post("/v1/models/a_model_with_a_long_name:predict", std::string(500, 'b'))), 0);
+}
+
+}  // namespace
+}  // namespace tflite_serving
