@@ -32,7 +32,7 @@ void AppendNumber(std::string& text, Notation notation, std::mt19937& random) {
   std::normal_distribution<float> normal;
   char chars[64];
   char* const limit = chars + sizeof(chars);
-  char* end = chars;
+  char* end;  // set by every case
   switch (notation) {
     case Notation::kShortestFloat:
       end = std::to_chars(chars, limit, unit(random), std::chars_format::fixed).ptr;
@@ -85,7 +85,7 @@ void Decode(benchmark::State& state, Notation notation, std::string_view comma) 
   const SignatureResolver resolve = [&](std::string_view) -> StatusOr<const Signature*> { return &signature; };
   PaddedDocument document(ImageRequest(notation, comma));
   JsonPredictRequest request;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const Status status = DecodeJsonPredict(document.body(), resolve, request);
     if (!status.ok() || *request.inputs[0].shape().NumElements() != kImageNumbers) state.SkipWithError(status.message().c_str());
   }
@@ -98,7 +98,7 @@ void Kernel(benchmark::State& state, Notation notation, const NumberReader* (*re
   if (reader == nullptr) return state.SkipWithError("this machine lacks the instructions");
   PaddedDocument document(ImageRequest(notation, ","));
   std::vector<std::byte> memory(static_cast<size_t>(kImageNumbers) * reader->element_bytes);
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const char* p = document.text().data() + document.text().find('[');
     std::byte* out = memory.data();
     while (*p != '}') {
@@ -122,7 +122,7 @@ void Simdjson(benchmark::State& state, Notation notation) {
   const simdjson::padded_string document(ImageRequest(notation, ","));
   simdjson::ondemand::parser parser;
   std::vector<float> numbers(static_cast<size_t>(kImageNumbers));
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     size_t count = 0;
     auto json = parser.iterate(document);
     for (auto image : json["instances"].get_array()) {
@@ -143,7 +143,7 @@ void DecodeSmall(benchmark::State& state) {
   const SignatureResolver resolve = [&](std::string_view) -> StatusOr<const Signature*> { return &signature; };
   PaddedDocument document(R"({"instances": [1.0, 2.0, 5.0]})");
   JsonPredictRequest request;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     if (!DecodeJsonPredict(document.body(), resolve, request).ok()) state.SkipWithError("refused");
   }
   Count(state, 3, document.text().size());
@@ -158,7 +158,7 @@ void Encode(benchmark::State& state, int64_t rows, int64_t columns) {
   for (size_t i = 0; i < tensor->bytes().size(); i += sizeof(float)) *reinterpret_cast<float*>(&tensor->bytes()[i]) = softmax(random);
   const TensorView views[] = {tensor->view()};
   std::string body;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     if (!EncodeJsonPredict(signature, views, JsonFormat::kRow, body).ok()) state.SkipWithError("refused");
   }
   Count(state, rows * columns, body.size());
@@ -171,7 +171,7 @@ void Base64(benchmark::State& state) {
   std::string text(Base64EncodedSize(bytes.size()), '\0');
   EncodeBase64(bytes, text.data());
   std::string decoded;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     decoded.clear();
     if (!DecodeBase64(text, decoded)) state.SkipWithError("refused");
   }

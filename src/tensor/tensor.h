@@ -10,6 +10,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "base/status.h"
 #include "tensor/dtype.h"
@@ -87,6 +88,8 @@ class Tensor {
   const Shape& shape() const { return shape_; }
   std::span<std::byte> bytes() { return buffer_.bytes(); }
   TensorView view() const { return {dtype_, shape_, buffer_.bytes()}; }
+  // Gives the memory away, to be used for the next tensor; this one must not be used any more.
+  AlignedBuffer ReleaseBuffer() && { return std::move(buffer_); }
 
  private:
   DType dtype_ = DType::kInvalid;

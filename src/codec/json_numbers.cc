@@ -1,0 +1,189 @@
+#include "codec/json_numbers.h"
+
+#include <bit>
+#include <charconv>
+#include <limits>
+#include <system_error>
+#include <type_traits>
+
+#include <fast_float/fast_float.h>
+
+#include "codec/json_number_kernel.h"
+
+namespace tflite_serving {
+namespace {
+
+constexpr char kInvalidValue[] = "Invalid value.";
+constexpr char kNoFraction[] = "Miss fraction part in number.";
+constexpr char kNoExponent[] = "Miss exponent in number.";
+constexpr char kTooBig[] = "Number too big to be stored in double.";
+
+bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+
+const char* SkipDigits(const char* p) {
+  while (IsDigit(*p)) ++p;
+  return p;
+}
+
+// Moves `p` over `word`, or to the first character that differs.
+bool Consume(const char*& p, const char* word) {
+  for (; *word != '\0'; ++word, ++p) {
+    if (*p != *word) return false;
+  }
+  return true;
+}
+
+// At the N or I of NaN, Inf or Infinity.
+NumberToken ScanSpecial(const char* p) {
+  const bool is_valid = *p == 'N' ? Consume(p, "NaN") : Consume(p, "Inf") && (*p != 'i' || Consume(p, "inity"));
+  return {.end = p, .fault = is_valid ? nullptr : kInvalidValue, .is_special = true};
+}
+
+// Behind an e or E. The value is cut off where no double could make sense of more.
+const char* ScanExponent(const char* p, int64_t& exponent) {
+  constexpr int64_t kEnough = int64_t{1} << 40;
+  const bool negative = *p == '-';
+  if (*p == '-' || *p == '+') ++p;
+  if (!IsDigit(*p)) return nullptr;
+  for (exponent = 0; IsDigit(*p); ++p) {
+    if (exponent < kEnough) exponent = exponent * 10 + (*p - '0');
+  }
+  if (negative) exponent = -exponent;
+  return p;
+}
+
+double DecimalValue(const char* begin, const char* end) {
+  double value = 0;
+  fast_float::from_chars(begin, end, value);
+  return value;
+}
+
+// Rounds to a format of 1 + exponent + `mantissa_bits` bits whose smallest normal number is 2^`min_exponent` and whose infinity is `infinity`.
+uint16_t RoundTo16Bits(double value, int mantissa_bits, int min_exponent, uint16_t infinity) {
+  constexpr int kDoubleMantissaBits = 52;
+  constexpr int kDoubleBias = 1023;
+  const auto bits = std::bit_cast<uint64_t>(value);
+  const auto sign = static_cast<uint16_t>(bits >> 63 << 15);
+  const int exponent = static_cast<int>(bits >> kDoubleMantissaBits & 0x7FF) - kDoubleBias;
+  if (value != value) return static_cast<uint16_t>(sign | infinity | 1 << (mantissa_bits - 1));
+  const int shift = kDoubleMantissaBits - mantissa_bits + (exponent < min_exponent ? min_exponent - exponent : 0);
+  if (shift > kDoubleMantissaBits + 1) return sign;  // less than half of the smallest denormal
+  const uint64_t mantissa = (bits & ((uint64_t{1} << kDoubleMantissaBits) - 1)) | uint64_t{1} << kDoubleMantissaBits;
+  const uint64_t half = uint64_t{1} << (shift - 1);
+  const uint64_t rest = mantissa & (2 * half - 1);
+  uint64_t rounded = mantissa >> shift;
+  if (rest > half || (rest == half && (rounded & 1) != 0)) ++rounded;
+  // The leading bit of a normal number's mantissa adds the one that makes its biased exponent.
+  if (exponent > min_exponent) rounded += static_cast<uint64_t>(exponent - min_exponent) << mantissa_bits;
+  return static_cast<uint16_t>(sign | (rounded < infinity ? rounded : infinity));
+}
+
+template <class Integer>
+NumberResult ReadInteger(const char* begin, const NumberToken& token, Integer& value) {
+  constexpr bool kNarrow = sizeof(Integer) < sizeof(int32_t);
+  using Accepted = std::conditional_t<kNarrow, int32_t, Integer>;  // as the original: what is no int32 is of the wrong type for an int8
+  if (!token.is_integer) return NumberResult::kWrongType;
+  const char* const digits = *begin == '-' && std::is_unsigned_v<Accepted> ? begin + 1 : begin;
+  Accepted accepted{};
+  if (std::from_chars(digits, token.end, accepted).ec != std::errc()) return NumberResult::kWrongType;
+  if (digits != begin && accepted != 0) return NumberResult::kWrongType;
+  if (accepted < std::numeric_limits<Integer>::min() || accepted > std::numeric_limits<Integer>::max()) return NumberResult::kOutOfRange;
+  value = static_cast<Integer>(accepted);
+  return NumberResult::kOk;
+}
+
+}  // namespace
+
+NumberToken ScanNumber(const char* position) {
+  constexpr int64_t kSurelyFits = std::numeric_limits<double>::max_exponent10;  // digits before the point
+  const char* p = *position == '-' ? position + 1 : position;
+  if (*p == 'N' || *p == 'I') return ScanSpecial(p);
+  if (!IsDigit(*p)) return {.end = p, .fault = kInvalidValue};
+  const char* const integer = p;
+  p = *p == '0' ? p + 1 : SkipDigits(p);
+  const int64_t integer_digits = p - integer;
+  NumberToken token{.is_integer = true};
+  if (*p == '.') {
+    token.is_integer = false;
+    if (!IsDigit(*++p)) return {.end = p, .fault = kNoFraction};
+    p = SkipDigits(p);
+  }
+  int64_t exponent = 0;
+  if (*p == 'e' || *p == 'E') {
+    token.is_integer = false;
+    const char* const digits = ++p;
+    p = ScanExponent(digits, exponent);
+    if (p == nullptr) return {.end = digits + (*digits == '-' || *digits == '+' ? 1 : 0), .fault = kNoExponent};
+  }
+  if (integer_digits + exponent > kSurelyFits && DecimalValue(integer, p) == std::numeric_limits<double>::infinity()) {
+    return {.end = position, .fault = kTooBig};
+  }
+  token.end = p;
+  return token;
+}
+
+double NumberValue(const char* begin, const NumberToken& token) {
+  if (!token.is_special) return DecimalValue(begin, token.end);
+  const bool negative = *begin == '-';
+  if (begin[negative ? 1 : 0] == 'N') return std::numeric_limits<double>::quiet_NaN();
+  return negative ? -std::numeric_limits<double>::infinity() : std::numeric_limits<double>::infinity();
+}
+
+template <class Element>
+NumberResult ReadNumber(const char*& position, Element& value) {
+  const NumberToken token = ScanNumber(position);
+  if (token.fault != nullptr) return NumberResult::kNotANumber;
+  if constexpr (std::is_same_v<Element, float>) {
+    if (token.is_special) {
+      value = static_cast<float>(NumberValue(position, token));
+    } else {
+      fast_float::from_chars(position, token.end, value);
+    }
+  } else if constexpr (std::is_same_v<Element, double>) {
+    value = NumberValue(position, token);
+  } else if constexpr (std::is_same_v<Element, Half>) {
+    value.bits = HalfFromDouble(NumberValue(position, token));
+  } else if constexpr (std::is_same_v<Element, Bfloat16>) {
+    value.bits = Bfloat16FromDouble(NumberValue(position, token));
+  } else {
+    const NumberResult result = ReadInteger(position, token, value);
+    if (result != NumberResult::kOk) return result;
+  }
+  position = token.end;
+  return NumberResult::kOk;
+}
+
+template NumberResult ReadNumber(const char*&, float&);
+template NumberResult ReadNumber(const char*&, double&);
+template NumberResult ReadNumber(const char*&, Half&);
+template NumberResult ReadNumber(const char*&, Bfloat16&);
+template NumberResult ReadNumber(const char*&, int8_t&);
+template NumberResult ReadNumber(const char*&, uint8_t&);
+template NumberResult ReadNumber(const char*&, int16_t&);
+template NumberResult ReadNumber(const char*&, uint16_t&);
+template NumberResult ReadNumber(const char*&, int32_t&);
+template NumberResult ReadNumber(const char*&, uint32_t&);
+template NumberResult ReadNumber(const char*&, int64_t&);
+template NumberResult ReadNumber(const char*&, uint64_t&);
+
+const NumberReader* NumberReaderFor(DType dtype) {
+  const NumberReader* const fast = Sse41NumberReader(dtype);
+  return fast != nullptr ? fast : PortableNumberReader(dtype);
+}
+
+uint16_t HalfFromDouble(double value) { return RoundTo16Bits(value, 10, -14, 0x7C00); }
+uint16_t Bfloat16FromDouble(double value) { return RoundTo16Bits(value, 7, -126, 0x7F80); }
+
+float FloatFromHalf(uint16_t bits) {
+  constexpr float kSmallestDenormal = 0x1p-24F;
+  const uint32_t sign = static_cast<uint32_t>(bits & 0x8000) << 16;
+  const uint32_t exponent = bits >> 10 & 0x1F;
+  const uint32_t mantissa = bits & 0x3FF;
+  if (exponent == 0) return std::bit_cast<float>(std::bit_cast<uint32_t>(static_cast<float>(mantissa) * kSmallestDenormal) | sign);
+  const uint32_t rebiased = exponent == 0x1F ? 0xFF : exponent + 127 - 15;
+  return std::bit_cast<float>(sign | rebiased << 23 | mantissa << 13);
+}
+
+float FloatFromBfloat16(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+
+}  // namespace tflite_serving

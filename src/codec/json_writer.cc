@@ -1,0 +1,153 @@
+#include "codec/json_writer.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+
+#include "codec/base64.h"
+
+namespace tflite_serving {
+namespace {
+
+constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";
+
+char* Put(char* out, std::string_view text) {
+  std::memcpy(out, text.data(), text.size());
+  return out + text.size();
+}
+
+template <class Float>
+char* WriteFloat(char* out, Float value) {
+  constexpr Float kShortWhole = 100000;  // whole numbers below it are never written with an exponent
+  if (std::fabs(value) < kShortWhole) {
+    const auto whole = static_cast<int32_t>(value);
+    const bool is_negative_zero = whole == 0 && std::signbit(value);
+    if (static_cast<Float>(whole) == value && !is_negative_zero) return Put(std::to_chars(out, out + kMaxNumberChars, whole).ptr, ".0");
+  }
+  if (std::isnan(value)) return Put(out, "NaN");
+  if (std::isinf(value)) return Put(out, value > 0 ? "Infinity" : "-Infinity");
+  char* const end = std::to_chars(out, out + kMaxNumberChars, value).ptr;
+  const bool is_whole = std::none_of(out, end, [](char c) { return c == '.' || c == 'e'; });
+  return is_whole ? Put(end, ".0") : end;
+}
+
+template <class Integer>
+char* WriteInteger(char* out, Integer value) {
+  return std::to_chars(out, out + kMaxNumberChars, value).ptr;
+}
+
+// For each byte the escape that JSON requires: 0 none, 'u' \u00XX, else a backslash and this character.
+constexpr std::array<char, 256> kEscapes = [] {
+  std::array<char, 256> escapes{};
+  std::fill_n(escapes.begin(), ' ', 'u');
+  escapes['"'] = '"';
+  escapes['\\'] = '\\';
+  escapes['\b'] = 'b';
+  escapes['\f'] = 'f';
+  escapes['\n'] = 'n';
+  escapes['\r'] = 'r';
+  escapes['\t'] = 't';
+  return escapes;
+}();
+constexpr char EscapeOf(char c) { return kEscapes[static_cast<unsigned char>(c)]; }
+
+char* PutEscape(char* out, char c) {
+  constexpr std::string_view kHexDigits = "0123456789ABCDEF";
+  const char escape = EscapeOf(c);
+  *out++ = '\\';
+  *out++ = escape;
+  if (escape != 'u') return out;
+  out = Put(out, "00");
+  *out++ = kHexDigits[static_cast<size_t>(c >> 4)];
+  *out++ = kHexDigits[static_cast<size_t>(c & 0xF)];
+  return out;
+}
+constexpr size_t kMaxEscapeChars = 6;
+
+// The bytes of the UTF-8 character that `text` starts with; 0 if it starts with none (RFC 3629: no surrogates, shortest form only).
+size_t Utf8Length(std::string_view text) {
+  const auto byte = [text](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
+  const auto follows = [byte](size_t i, unsigned low = 0x80, unsigned high = 0xBF) { return byte(i) >= low && byte(i) <= high; };
+  const unsigned first = byte(0);
+  if (first < 0x80) return 1;
+  if (first >= 0xC2 && first <= 0xDF) return follows(1) ? 2 : 0;
+  if (first >= 0xE0 && first <= 0xEF) return follows(1, first == 0xE0 ? 0xA0 : 0x80, first == 0xED ? 0x9F : 0xBF) && follows(2) ? 3 : 0;
+  if (first >= 0xF0 && first <= 0xF4) {
+    return follows(1, first == 0xF0 ? 0x90 : 0x80, first == 0xF4 ? 0x8F : 0xBF) && follows(2) && follows(3) ? 4 : 0;
+  }
+  return 0;
+}
+
+std::string ReplaceInvalidUtf8(std::string_view text) {
+  std::string valid;
+  valid.reserve(text.size());
+  while (!text.empty()) {
+    const size_t length = Utf8Length(text);
+    valid += length > 0 ? text.substr(0, length) : kReplacementCharacter;
+    text.remove_prefix(std::max<size_t>(length, 1));
+  }
+  return valid;
+}
+
+}  // namespace
+
+char* WriteNumber(char* out, float value) { return WriteFloat(out, value); }
+char* WriteNumber(char* out, double value) { return WriteFloat(out, value); }
+char* WriteNumber(char* out, int8_t value) { return WriteInteger(out, static_cast<int32_t>(value)); }
+char* WriteNumber(char* out, uint8_t value) { return WriteInteger(out, static_cast<uint32_t>(value)); }
+char* WriteNumber(char* out, int16_t value) { return WriteInteger(out, static_cast<int32_t>(value)); }
+char* WriteNumber(char* out, uint16_t value) { return WriteInteger(out, static_cast<uint32_t>(value)); }
+char* WriteNumber(char* out, int32_t value) { return WriteInteger(out, value); }
+char* WriteNumber(char* out, uint32_t value) { return WriteInteger(out, value); }
+char* WriteNumber(char* out, int64_t value) { return WriteInteger(out, value); }
+char* WriteNumber(char* out, uint64_t value) { return WriteInteger(out, value); }
+char* WriteNumber(char* out, bool value) { return Put(out, value ? "true" : "false"); }
+
+void JsonBuffer::Grow(size_t size) {
+  constexpr size_t kFirstBytes = 256;
+  text_.resize(std::max({used_ + size, 2 * text_.size(), kFirstBytes}));
+}
+
+void JsonBuffer::Append(std::string_view bytes) { Commit(Put(Reserve(bytes.size()), bytes)); }
+
+void JsonBuffer::AppendString(std::string_view text) {
+  Reserve(text.size() + 2);
+  Append('"');
+  while (!text.empty()) {
+    const auto* const special = std::find_if(text.begin(), text.end(), [](char c) { return EscapeOf(c) != 0; });
+    const auto plain = static_cast<size_t>(special - text.begin());
+    char* out = Put(Reserve(plain + kMaxEscapeChars), text.substr(0, plain));
+    if (special != text.end()) out = PutEscape(out, *special);
+    Commit(out);
+    text.remove_prefix(std::min(plain + 1, text.size()));
+  }
+  Append('"');
+}
+
+void JsonBuffer::AppendBase64(std::string_view bytes) {
+  Append(R"({"b64":")");
+  Commit(EncodeBase64(bytes, Reserve(Base64EncodedSize(bytes.size()))));
+  Append(R"("})");
+}
+
+void AppendJsonString(std::string& out, std::string_view text) {
+  std::string quoted;
+  JsonBuffer buffer(quoted);
+  buffer.AppendString(text);
+  buffer.Finish();
+  out += quoted;
+}
+
+std::string ErrorJson(std::string_view message) {
+  std::string body;
+  JsonBuffer buffer(body);
+  buffer.Append("{\n    \"error\": ");
+  buffer.AppendString(ReplaceInvalidUtf8(message));
+  buffer.Append("\n}");
+  buffer.Finish();
+  return body;
+}
+
+}  // namespace tflite_serving

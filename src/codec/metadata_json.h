@@ -1,0 +1,21 @@
+// The REST answers about models, in TensorFlow Serving's text layout, which scripts search: protobuf's JSON with an indent of one space, default
+// values written out, int64 as strings, and a newline at the end. Maps are sorted by key (protobuf leaves their order open).
+// All functions are thread-safe.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "servable/model_spec.h"
+#include "servable/signature.h"
+
+namespace tflite_serving {
+
+// GET /v1/models/M, a GetModelStatusResponse: the versions in the order given.
+std::string ModelStatusJson(std::span<const VersionStatus> versions);
+
+// GET /v1/models/M/metadata, a GetModelMetadataResponse: the original glues it together from the JSON of two messages, which shows in the line
+// breaks.
+std::string ModelMetadataJson(const ServableId& id, std::span<const Signature> signatures);
+
+}  // namespace tflite_serving

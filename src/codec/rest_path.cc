@@ -1,0 +1,113 @@
+#include "codec/rest_path.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <system_error>
+
+#include <fmt/format.h>
+
+namespace tflite_serving {
+namespace {
+
+constexpr std::string_view kApiPrefix = "/v1/";
+
+constexpr char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | ' ') : c; }
+
+// Removes `prefix`, in any case, from the front of `text`.
+bool Take(std::string_view& text, std::string_view prefix) {
+  const bool matches = text.size() >= prefix.size() && std::ranges::equal(text.substr(0, prefix.size()), prefix, {}, Lower);
+  if (matches) text.remove_prefix(prefix.size());
+  return matches;
+}
+
+// Removes what stands before the next '/' or ':'; empty if there is nothing.
+std::string_view TakeSegment(std::string_view& text) {
+  const std::string_view segment = text.substr(0, text.find_first_of("/:"));
+  text.remove_prefix(segment.size());
+  return segment;
+}
+
+int HexDigit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  c = Lower(c);
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+// %XX becomes the byte; a percent sign without two hex digits stays.
+std::string PercentDecode(std::string_view text) {
+  std::string decoded;
+  decoded.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    const int high = text[i] == '%' && i + 2 < text.size() ? HexDigit(text[i + 1]) : -1;
+    const int low = high >= 0 ? HexDigit(text[i + 2]) : -1;
+    if (low < 0) {
+      decoded += text[i];
+    } else {
+      decoded += static_cast<char>(high * 16 + low);
+      i += 2;
+    }
+  }
+  return decoded;
+}
+
+// "/versions/5", "/labels/stable" or nothing. False: one of the words, with nothing fitting behind it.
+bool TakeVersionOrLabel(std::string_view& rest, std::string_view& version, std::string_view& label) {
+  if (Take(rest, "/versions/")) {
+    version = TakeSegment(rest);
+    return !version.empty() && std::ranges::all_of(version, [](char c) { return c >= '0' && c <= '9'; });
+  }
+  if (Take(rest, "/labels/")) {
+    label = TakeSegment(rest);
+    return !label.empty();
+  }
+  return true;
+}
+
+// What stands behind the model, its version and its label.
+std::optional<RestRoute> RouteOf(std::string_view method, std::string_view rest) {
+  if (method == "POST") {
+    if (rest == ":predict") return RestRoute::kPredict;
+    if (rest == ":classify") return RestRoute::kClassify;
+    if (rest == ":regress") return RestRoute::kRegress;
+  } else if (method == "GET" || method == "HEAD") {
+    if (rest.empty()) return RestRoute::kStatus;
+    if (Take(rest, "/metadata") && rest.empty()) return RestRoute::kMetadata;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+StatusOr<RestPath> ParseRestPath(std::string_view method, std::string_view target) {
+  const auto malformed = [&] { return InvalidArgumentError(fmt::format("Malformed request: {} {}", method, target)); };
+  std::string_view rest = target.substr(0, target.find('?'));
+  RestPath path;
+  if (!Take(rest, kApiPrefix)) return path;
+  if (!Take(rest, "models")) return malformed();
+  if (rest.empty() && RouteOf(method, rest) == RestRoute::kStatus) {
+    path.route = RestRoute::kList;
+    return path;
+  }
+  if (!Take(rest, "/")) return malformed();
+  const std::string_view name = TakeSegment(rest);
+  std::string_view version;
+  std::string_view label;
+  if (name.empty() || !TakeVersionOrLabel(rest, version, label)) return malformed();
+  const std::optional<RestRoute> route = RouteOf(method, rest);
+  if (!route) return malformed();
+  path.route = *route;
+  path.spec.name = PercentDecode(name);
+  path.spec.version_label = PercentDecode(label);
+  if (version.empty()) return path;
+  int64_t number = 0;
+  if (std::from_chars(version.begin(), version.end(), number).ec != std::errc()) {
+    return InvalidArgumentError(fmt::format("Failed to convert version: {} to numeric.", version));
+  }
+  path.spec.version = number;
+  return path;
+}
+
+}  // namespace tflite_serving

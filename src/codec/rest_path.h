@@ -1,0 +1,39 @@
+// The URLs of TensorFlow Serving's REST API.
+//
+//   POST /v1/models/M[/versions/N or /labels/L]:predict   (or :classify, :regress)
+//   GET  /v1/models/M[/versions/N or /labels/L]           status
+//   GET  /v1/models/M[/versions/N or /labels/L]/metadata
+//   GET  /v1/models                                       list of models
+//
+// "v1", "models", "versions", "labels" and "metadata" match in any case, the verbs as they are. Names and labels hold neither '/' nor ':' as
+// sent; afterwards %XX is decoded, so that %2F stands for a slash in a name. A query string is accepted and ignored (the original answers 400).
+// HEAD is routed as GET.
+#pragma once
+
+#include <string_view>
+
+#include "base/status.h"
+#include "servable/model_spec.h"
+
+namespace tflite_serving {
+
+enum class RestRoute {
+  kNotApi,  // not below /v1/: answer with a 404 page
+  kPredict,
+  kClassify,
+  kRegress,
+  kStatus,
+  kMetadata,
+  kList,
+};
+
+struct RestPath {
+  RestRoute route = RestRoute::kNotApi;
+  ModelSpec spec;  // the name, and the version or label if the path has one
+};
+
+// `target` is the request's target as sent: path and query. INVALID_ARGUMENT `Malformed request: POST /v1/models/m` for what is below /v1/
+// without being one of the above, and `Failed to convert version: 18446744073709551615 to numeric.`
+StatusOr<RestPath> ParseRestPath(std::string_view method, std::string_view target);
+
+}  // namespace tflite_serving
