@@ -1,4 +1,4 @@
-# What every target here shares, and the three ways to declare one: tfs_library, tfs_test, tfs_fuzzer.
+# What every target here shares, and the two ways to declare one: tfs_library, tfs_test.
 
 get_filename_component(TFLITE_SERVING_ROOT ${CMAKE_CURRENT_LIST_DIR} DIRECTORY)
 set(CMAKE_CXX_STANDARD 20)
@@ -7,6 +7,9 @@ set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+# bin/ and lib/ beside it can be copied anywhere together (litert.cmake fills lib/).
+set(CMAKE_BUILD_WITH_INSTALL_RPATH ON)
+set(CMAKE_INSTALL_RPATH "$ORIGIN/../lib")
 
 # Set by the presets asan and tsan. "core" leaves out what links gRPC or Debian's Abseil, whose uninstrumented mutexes give false races.
 set(TFLITE_SERVING_SANITIZER "" CACHE STRING "address, thread, or empty")
@@ -50,5 +53,9 @@ function(tfs_test name)
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} tfs_flags GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE TEST_MODELS_DIR="${TFLITE_SERVING_ROOT}/tests/models")
-  gtest_discover_tests(${name} TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 120)
+  # The analyzer's path search costs as much as all other checks together, and finds in tests only GoogleTest's own macros.
+  if(CMAKE_CXX_CLANG_TIDY)
+    set_target_properties(${name} PROPERTIES CXX_CLANG_TIDY "${CMAKE_CXX_CLANG_TIDY};--checks=-clang-analyzer-*")
+  endif()
+  gtest_discover_tests(${name} TEST_PREFIX ${name}. NO_PRETTY_VALUES DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 120)
 endfunction()

@@ -302,7 +302,7 @@ void HttpConnection::Abort() {
   ErrorCode error;
   if (socket_.close(error)) TFLS_WARNING("cannot close an HTTP connection: {}", error.message());
   if (!waiter_.has_value() || !exchange_->TryAbandon()) return;
-  static_cast<void>(exchange_.release());  // Finish deletes it
+  exchange_.release();  // NOLINT(bugprone-unused-return-value): Finish deletes it
   asio::post(socket_.get_executor(), [this] { ResumeAfterFinish(); });
 }
 

@@ -3,12 +3,16 @@
 #include <cstddef>
 #include <cstdlib>
 #include <new>
+#include <thread>
+#include <utility>
 
 #include <gtest/gtest.h>
 
-#include "base/worker_pool.h"
+#include "base/mutex.h"
+#include "base/unique_fd.h"
 #include "transport/http_server.h"
 #include "transport/http_test_client.h"
+#include "transport/http_test_server.h"
 
 namespace {
 std::atomic<int> g_allocations = 0;

@@ -11,6 +11,7 @@
 #include "telemetry/log.h"
 #include "transport/http_server.h"
 #include "transport/http_test_client.h"
+#include "transport/http_test_server.h"
 
 #if defined(__clang__)
 #define TFLS_CLANG_SANITIZES __has_feature(address_sanitizer)
@@ -201,7 +202,9 @@ TEST_F(HttpLimitsTest, AByteNowAndThenIsTooSlow) {
   for (const std::string& start : {std::string("GET /"), std::string("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n")}) {
     TestClient client = ConnectTo(*server);
     client.Send(start);
-    while (!client.Readable(milliseconds(5))) client.Send("x");
+    const TimePoint give_up = Clock::Steady().Now() + kTestPatience;
+    while (!client.Readable(milliseconds(5)) && Clock::Steady().Now() < give_up) client.Send("x");
+    EXPECT_LT(Clock::Steady().Now(), give_up) << start;
     EXPECT_EQ(client.Read().status, 408) << start;
   }
 }

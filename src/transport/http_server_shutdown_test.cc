@@ -6,6 +6,7 @@
 
 #include "transport/http_server.h"
 #include "transport/http_test_client.h"
+#include "transport/http_test_server.h"
 
 namespace tflite_serving {
 namespace {
@@ -145,6 +146,7 @@ TEST_F(HttpServerShutdownTest, MayMeetFinishAtAnyMoment) {
       clients.back().Send(Get("/"));
     }
     std::vector<HttpCall*> calls;
+    calls.reserve(clients.size());
     for (size_t i = 0; i < clients.size(); ++i) calls.push_back(held_.Take());
     {
       const std::jthread finishing([&] {

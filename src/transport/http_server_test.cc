@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "transport/http_test_client.h"
+#include "transport/http_test_server.h"
 
 namespace tflite_serving {
 namespace {
@@ -74,10 +75,12 @@ TEST_F(HttpServerTest, CallsMayBeFinishedOnAnyThreadInAnyOrder) {
   HeldCalls held;
   const auto server = StartServer(held, {.num_threads = 2});
   std::vector<TestClient> clients;
+  clients.reserve(kClients);
   for (size_t i = 0; i < kClients; ++i) clients.push_back(ConnectTo(*server));
   for (int round = 0; round < 50; ++round) {
     for (size_t i = 0; i < kClients; ++i) clients[i].Send(Post("/", std::to_string(i)));
     std::vector<HttpCall*> calls;
+    calls.reserve(kClients);
     for (size_t i = 0; i < kClients; ++i) calls.push_back(held.Take());
     {
       std::vector<std::jthread> workers;
@@ -253,11 +256,13 @@ TEST_F(HttpServerTest, AnswersDoNotDependOnHowTheBytesArrive) {
   std::string requests;
   std::vector<std::string> expected;
   for (int i = 0; i < 20; ++i) {
-    const std::string target = "/" + std::string(static_cast<size_t>(i), 'p') + std::to_string(i);
-    requests +=
-        Get(target) + "\r\n" + Post(target, "body of " + target) + "POST " + target + " HTTP/1.1\r\nTransfer-Encoding: chunked\r\nHost: h\r\n\r\n";
+    const std::string target = fmt::format("/{}{}", std::string(static_cast<size_t>(i), 'p'), i);
+    requests += Get(target) + "\r\n" + Post(target, "body of " + target);
+    requests += fmt::format("POST {} HTTP/1.1\r\nTransfer-Encoding: chunked\r\nHost: h\r\n\r\n", target);
     requests += "5\r\nchunk\r\n1;e=f\r\ns\r\n0\r\nT: t\r\n\r\n";
-    expected.insert(expected.end(), {"GET " + target + " ", "POST " + target + " body of " + target, "POST " + target + " chunks"});
+    expected.push_back(fmt::format("GET {} ", target));
+    expected.push_back(fmt::format("POST {} body of {}", target, target));
+    expected.push_back(fmt::format("POST {} chunks", target));
   }
   std::mt19937 random(20261122);  // NOLINT(cert-msc51-cpp): the same splits in each run
   for (const size_t longest : {size_t{1}, size_t{2}, size_t{7}, size_t{40}, size_t{1000}, requests.size()}) {

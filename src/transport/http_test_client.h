@@ -1,4 +1,4 @@
-// For tests of the HTTP server: a client that sends raw bytes over a loopback socket, and handlers with a lever.
+// For tests of the HTTP server: a client that sends raw bytes over a loopback socket.
 #pragma once
 
 #include <arpa/inet.h>
@@ -6,24 +6,17 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
-#include <cstring>
-#include <deque>
-#include <memory>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
-#include <vector>
 
 #include <gtest/gtest.h>
 
-#include "base/mutex.h"
+#include "base/status.h"
 #include "base/unique_fd.h"
-#include "transport/http_server.h"
 
 namespace tflite_serving {
 
@@ -41,7 +34,7 @@ class TestClient {
  public:
   // Opens a socket; Connect may come later, when no descriptor is left.
   explicit TestClient(int receive_buffer_bytes = 0) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    EXPECT_TRUE(socket_.valid()) << std::strerror(errno);
+    EXPECT_TRUE(socket_.valid()) << ErrnoToStatus(errno, "socket").message();
     const timeval patience{.tv_sec = kTestPatience.count(), .tv_usec = 0};
     EXPECT_EQ(::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
     if (receive_buffer_bytes > 0) {
@@ -128,77 +121,6 @@ class TestClient {
   std::string buffer_;
   bool was_reset_ = false;
 };
-
-// Answers with "METHOD target body".
-class EchoHandler : public HttpHandler {
- public:
-  void Handle(HttpCall& call) override {
-    const HttpRequest& request = call.request();
-    std::string& body = call.response().body;
-    body.assign(request.method).append(" ").append(request.target).append(" ").append(request.body.data(), request.body.size());
-    const char* const padding = request.body.data() + request.body.size();
-    if (std::any_of(padding, padding + kBodyPaddingBytes, [](char c) { return c != '\0'; })) call.response().status = 500;
-    call.Finish();
-  }
-};
-
-// Keeps the calls until the test takes them.
-class HeldCalls : public HttpHandler {
- public:
-  void Handle(HttpCall& call) override {
-    const MutexLock lock(mutex_);
-    calls_.push_back(&call);
-    changed_.NotifyAll();
-  }
-
-  // Waits for the next call; null if none comes.
-  HttpCall* Take() {
-    const TimePoint deadline = Clock::Steady().Now() + kTestPatience;
-    const MutexLock lock(mutex_);
-    while (calls_.empty()) {
-      if (!changed_.WaitUntil(mutex_, deadline) && calls_.empty()) return nullptr;
-    }
-    HttpCall* const call = calls_.front();
-    calls_.pop_front();
-    return call;
-  }
-  size_t num_waiting() {
-    const MutexLock lock(mutex_);
-    return calls_.size();
-  }
-
- private:
-  Mutex mutex_;
-  CondVar changed_;
-  std::deque<HttpCall*> calls_ TFLS_GUARDED_BY(mutex_);
-};
-
-// Null, and the test failed, if it cannot listen.
-inline std::unique_ptr<HttpServer> StartServer(HttpHandler& handler, HttpServerOptions options = {}) {
-  options.addresses = {"127.0.0.1"};
-  StatusOr<std::unique_ptr<HttpServer>> server = HttpServer::Create(std::move(options), handler);
-  EXPECT_TRUE(server.ok()) << server.status().ToString();
-  if (!server.ok()) return nullptr;
-  (*server)->Start();
-  return *std::move(server);
-}
-
-inline TestClient ConnectTo(const HttpServer& server) {
-  TestClient client;
-  EXPECT_TRUE(client.Connect(server.port())) << std::strerror(errno);
-  return client;
-}
-
-// What happens on another thread without a message to this one: asks again until it has, or the test has failed.
-template <typename Condition>
-bool Eventually(Condition condition) {
-  const TimePoint deadline = Clock::Steady().Now() + kTestPatience;
-  while (!condition()) {
-    if (Clock::Steady().Now() > deadline) return false;
-    std::this_thread::yield();
-  }
-  return true;
-}
 
 inline std::string Get(std::string_view target, std::string_view more_headers = "") {
   return std::string("GET ").append(target).append(" HTTP/1.1\r\nHost: h\r\n").append(more_headers).append("\r\n");

@@ -58,7 +58,7 @@ REST_ERRORS = [
      "Failed to process element: 0 key: y of 'instances' list. Error: INVALID_ARGUMENT: "
      "JSON object: does not have named input: y"),
     (HALF_PLUS_TWO, '{"instances": [{"x": 1}, {}]}', 400, "keys must be equal to: x"),
-    (HALF_PLUS_TWO, '{"inputs": []}', 400, 'input "x": a tensor of shape [0] cannot be run'),
+    ("multi_io", '{"inputs": {"a": [], "b": [[1, 2, 3]]}}', 400, 'input "a": expected float[?,3], got float[0]'),
     (HALF_PLUS_TWO, '{"inputs": {"y": [1]}}', 400, "Missing named input: x in 'inputs' object."),
     # Element types.
     (HALF_PLUS_TWO, '{"instances": ["abc"]}', 400,
@@ -297,8 +297,9 @@ GRPC_ERRORS = [
     ("multi_io", {"inputs": {"a": tensor_content(np.zeros([2, 3], np.float32)),
                              "b": tensor_content(np.zeros([2, 4], np.float32))}}, INVALID,
      'input "b": expected float[?,3], got float[2,4]'),
-    (HALF_PLUS_TWO, {"inputs": {"x": tensor_content(np.float32([]))}}, INVALID,
-     'input "x": a tensor of shape [0] cannot be run'),
+    ("multi_io", {"inputs": {"a": tensor_content(np.zeros([0, 3], np.float32)),
+                             "b": tensor_content(np.zeros([2, 3], np.float32))}}, INVALID,
+     'input "a": a tensor of shape [0,3] cannot be run'),
     ("scalar", {"inputs": {"x": X}}, INVALID, 'input "x": expected float[], got float[2]'),
     # Choice of outputs.
     (HALF_PLUS_TWO, {"inputs": {"x": X}, "output_filter": ["foo"]}, INVALID,

@@ -126,6 +126,12 @@ class TestRestValues:
         assert post(server, '{"inputs": [[16777216, 1e20]]}').json() == {
             "outputs": [[1e20, 16777216.0]]}
 
+    def test_no_rows(self, half_plus_two, grpc_client):
+        assert post(half_plus_two, '{"inputs": []}').text == '{"outputs":[]}'
+        y = grpc_client(half_plus_two).predict(predict_request(
+            HALF_PLUS_TWO, {"x": tensor_content(np.float32([]))})).outputs["y"]
+        assert tf.make_ndarray(y).shape == (0,)
+
     def test_float_overflow_is_infinity_and_underflow_is_zero(self, serving):
         answer = post(serving("type_float32"), '{"inputs": [[1e39, 1e-60]]}').text
         assert answer == '{"outputs":[[0.0,Infinity]]}'

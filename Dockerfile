@@ -1,0 +1,32 @@
+# The server's image, a drop-in for TensorFlow Serving's: same entrypoint, ports and variables.
+#   docker build -t tflite-serving .
+#   docker run -p 8500:8500 -p 8501:8501 -v "$PWD/flowers:/models/flowers" -e MODEL_NAME=flowers tflite-serving
+
+FROM debian:bookworm-slim AS build
+WORKDIR /source
+# First what changes seldom: the packages and LiteRT.
+COPY tools tools
+RUN tools/setup build
+COPY . .
+RUN tools/build release tflite_model_server \
+  && strip --strip-unneeded build/release/bin/tflite_model_server
+
+FROM debian:bookworm-slim
+# The libraries that the server is linked against; tests/image/run fails when one is missing.
+RUN apt-get update \
+  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+    libfmt9 libgrpc++1.51 libprotobuf32 libspdlog1.10 \
+  && rm -rf /var/lib/apt/lists/*
+COPY --from=build /source/build/release/bin/tflite_model_server /usr/bin/
+COPY --from=build /source/build/litert/libLiteRt.so /usr/lib/
+COPY --from=build /source/build/litert/LICENSE /usr/share/doc/tflite-serving/LICENSE.litert
+COPY LICENSE /usr/share/doc/tflite-serving/
+COPY tests/models/digits /usr/share/tflite-serving/models/digits
+COPY deploy/tf_serving_entrypoint.sh /usr/bin/
+RUN ln -s tflite_model_server /usr/bin/tensorflow_model_server \
+  && ln -s tf_serving_entrypoint.sh /usr/bin/tf_serving_entrypoint
+
+ENV MODEL_BASE_PATH=/models
+EXPOSE 8500 8501
+USER 10001
+ENTRYPOINT ["/usr/bin/tf_serving_entrypoint.sh"]
