@@ -2,7 +2,6 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -99,6 +98,7 @@ void GrpcAcceptor::Stop() {
     thread_.join();
   }
   listeners_.clear();
+  silent_.clear();
   if (!unix_socket_path_.empty() && ::unlink(unix_socket_path_.c_str()) != 0 && errno != ENOENT) {
     TFLS_WARNING("{}", ErrnoToStatus(errno, fmt::format("remove {}", unix_socket_path_)).message());
   }
@@ -106,25 +106,58 @@ void GrpcAcceptor::Stop() {
 }
 
 void GrpcAcceptor::AcceptUntilStopped() {
+  const size_t first_silent = 1 + listeners_.size();
   std::vector<pollfd> polled{{stop_event_.get(), POLLIN, 0}};
   for (const UniqueFd& listener : listeners_) polled.push_back({listener.get(), POLLIN, 0});
   bool pausing = false;
   while (true) {
-    const int ready = pausing ? ::poll(polled.data(), 1, static_cast<int>(kBackOff.count())) : ::poll(polled.data(), polled.size(), -1);
+    polled.resize(first_silent);
+    for (const Silent& silent : silent_) polled.push_back({silent.socket.get(), POLLIN, 0});
+    // While pausing the listeners are not asked: somebody is waiting there, and cannot be let in.
+    for (size_t i = 1; i < first_silent; ++i) polled[i].events = pausing ? 0 : POLLIN;
+    std::chrono::milliseconds wait{-1};
+    if (!silent_.empty()) wait = std::chrono::ceil<std::chrono::milliseconds>(silent_.front().until - Clock::Steady().Now());
+    if (pausing) wait = kBackOff;
+    const int ready = ::poll(polled.data(), polled.size(), silent_.empty() && !pausing ? -1 : std::max(0, static_cast<int>(wait.count())));
     if (ready < 0 && errno != EINTR) {
       TFLS_ERROR("no more gRPC connections are accepted: {}", ErrnoToStatus(errno, "poll").message());
       return;
     }
     if (ready > 0 && polled[0].revents != 0) return;
+    HearSilent(std::span(polled).subspan(first_silent), Clock::Steady().Now());
     const bool paused_before = std::exchange(pausing, false);
-    for (size_t i = 1; i < polled.size(); ++i) {
+    for (size_t i = 1; i < first_silent; ++i) {
       // After a pause the listeners have not been polled; accept tells whether somebody waits.
       if ((paused_before || polled[i].revents != 0) && !AcceptPending(polled[i].fd)) pausing = true;
-      polled[i].revents = 0;
     }
     if (pausing && !paused_before) TFLS_WARNING("out of file descriptors or memory: gRPC connections wait (the limit is RLIMIT_NOFILE)");
     if (!pausing && paused_before) TFLS_INFO("gRPC connections are accepted again");
   }
+}
+
+void GrpcAcceptor::Hold(UniqueFd connection) {
+  // The kernel itself tells only when so much is there.
+  if (::setsockopt(connection.get(), SOL_SOCKET, SO_RCVLOWAT, &kFirstWordsBytes, sizeof(kFirstWordsBytes)) != 0) return;  // gone already
+  if (silent_.size() >= kMaxSilent) silent_.pop_front();
+  silent_.push_back({std::move(connection), Clock::Steady().Now() + kSilenceTime});
+}
+
+void GrpcAcceptor::HearSilent(std::span<const pollfd> polled, TimePoint now) {
+  std::deque<Silent> still_silent;
+  for (size_t i = 0; i < polled.size(); ++i) {
+    Silent& silent = silent_[i];
+    if (polled[i].revents == 0) {
+      if (now < silent.until) still_silent.push_back(std::move(silent));
+      continue;
+    }
+    char first_words[kFirstWordsBytes];
+    const int any = 1;
+    // Fewer, although poll woke: the client has hung up.
+    const bool spoken = ::recv(silent.socket.get(), first_words, sizeof(first_words), MSG_PEEK) == kFirstWordsBytes &&
+                        ::setsockopt(silent.socket.get(), SOL_SOCKET, SO_RCVLOWAT, &any, sizeof(any)) == 0;
+    if (spoken) handler_(std::move(silent.socket));
+  }
+  silent_ = std::move(still_silent);
 }
 
 bool GrpcAcceptor::AcceptPending(int listener) {
@@ -144,11 +177,12 @@ bool GrpcAcceptor::AcceptPending(int listener) {
       failed_accepts_.fetch_add(1, std::memory_order_relaxed);
       continue;
     }
-    if (peer.ss_family != AF_UNIX) {
-      const int on = 1;
-      if (::setsockopt(connection.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0) continue;  // gone already
+    if (peer.ss_family == AF_UNIX) {
+      handler_(std::move(connection));
+      continue;
     }
-    handler_(std::move(connection));
+    const int on = 1;
+    if (::setsockopt(connection.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0) Hold(std::move(connection));
   }
   return true;
 }

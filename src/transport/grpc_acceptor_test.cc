@@ -6,11 +6,13 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -27,8 +29,13 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
+// What an HTTP/2 client says first: the preface and an empty SETTINGS frame.
+constexpr std::string_view kFirstWords("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", GrpcAcceptor::kFirstWordsBytes);
+
+void Say(const UniqueFd& client, std::string_view words) { ::send(client.get(), words.data(), words.size(), MSG_NOSIGNAL); }
+
 // Connects to `port` of this machine over IPv4 or IPv6; invalid if refused.
-UniqueFd ConnectTcp(int port, int family = AF_INET) {
+UniqueFd ConnectSilently(int port, int family = AF_INET) {
   UniqueFd fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in v4{};
   v4.sin_family = AF_INET;
@@ -41,6 +48,13 @@ UniqueFd ConnectTcp(int port, int family = AF_INET) {
   const int result = family == AF_INET ? ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&v4), sizeof(v4))
                                        : ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&v6), sizeof(v6));
   return result == 0 ? std::move(fd) : UniqueFd();
+}
+
+// The same, and begins to speak HTTP/2.
+UniqueFd ConnectTcp(int port, int family = AF_INET) {
+  UniqueFd fd = ConnectSilently(port, family);
+  if (fd.valid()) Say(fd, kFirstWords);
+  return fd;
 }
 
 UniqueFd ConnectUnix(const std::string& path) {
@@ -66,6 +80,10 @@ class Connections {
     MutexLock lock(mutex_);
     while (taken_.size() < n) changed_.Wait(mutex_);
   }
+  size_t count() {
+    MutexLock lock(mutex_);
+    return taken_.size();
+  }
   int fd(size_t i) {
     MutexLock lock(mutex_);
     return taken_[i].get();
@@ -75,6 +93,23 @@ class Connections {
   Mutex mutex_;
   CondVar changed_;
   std::vector<UniqueFd> taken_ TFLS_GUARDED_BY(mutex_);
+};
+
+// The soft limit of descriptors, changed while one of these lives.
+class DescriptorLimit {
+ public:
+  DescriptorLimit() { ::getrlimit(RLIMIT_NOFILE, &before_); }
+  ~DescriptorLimit() { Restore(); }
+  void Set(int limit) const {
+    rlimit lowered = before_;
+    lowered.rlim_cur = static_cast<rlim_t>(limit);
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &lowered), 0);
+  }
+  void Raise() const { Set(static_cast<int>(std::min<rlim_t>(before_.rlim_max, 65536))); }
+  void Restore() const { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
 };
 
 std::unique_ptr<GrpcAcceptor> Listen(const GrpcAcceptorOptions& options) {
@@ -100,9 +135,62 @@ TEST(GrpcAcceptorTest, HandsOverConnectionsReadyForUse) {
   socklen_t length = sizeof(no_delay);
   ASSERT_EQ(::getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, &length), 0);
   EXPECT_NE(no_delay, 0);
-  char byte;
-  EXPECT_EQ(::recv(fd, &byte, 1, 0), -1);
+  char words[2 * GrpcAcceptor::kFirstWordsBytes];
+  EXPECT_EQ(::recv(fd, words, sizeof(words), 0), GrpcAcceptor::kFirstWordsBytes) << "what the client said is still to be read";
+  EXPECT_EQ(::recv(fd, words, sizeof(words), 0), -1);
   EXPECT_EQ(errno, EAGAIN) << "connections must not block";
+  int low_water = 0;
+  length = sizeof(low_water);
+  ASSERT_EQ(::getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &low_water, &length), 0);
+  EXPECT_EQ(low_water, 1);
+  acceptor->Stop();
+}
+
+TEST(GrpcAcceptorTest, HoldsAConnectionUntilItsClientSpeaks) {
+  Connections connections;
+  const auto acceptor = Listen({.port = kAnyFreePort});
+  acceptor->Start(connections.Handler());
+  const UniqueFd silent = ConnectSilently(acceptor->port());
+  const UniqueFd halting = ConnectSilently(acceptor->port());
+  Say(halting, kFirstWords.substr(0, 24));
+  const UniqueFd speaking = ConnectTcp(acceptor->port());
+  connections.AwaitCount(1);  // of those that came before it none
+  Say(halting, kFirstWords.substr(24));
+  connections.AwaitCount(2);
+  acceptor->Stop();
+  char byte;
+  EXPECT_EQ(::recv(silent.get(), &byte, 1, 0), 0) << "Stop closes what is still silent";
+  EXPECT_EQ(connections.count(), 2u);
+}
+
+TEST(GrpcAcceptorTest, ForgetsAClientThatHangsUpSilently) {
+  Connections connections;
+  const auto acceptor = Listen({.port = kAnyFreePort});
+  acceptor->Start(connections.Handler());
+  const UniqueFd gone = ConnectSilently(acceptor->port());
+  Say(gone, "GET / HTTP/1.0\r\n\r\n");
+  ASSERT_EQ(::shutdown(gone.get(), SHUT_WR), 0);
+  char byte;
+  EXPECT_EQ(::recv(gone.get(), &byte, 1, 0), -1) << "closed with unread bytes: reset";
+  acceptor->Stop();
+  EXPECT_EQ(connections.count(), 0u);
+}
+
+TEST(GrpcAcceptorTest, MoreSilentClientsThanItHoldsPushTheOldestOut) {
+  const DescriptorLimit limit;
+  limit.Raise();
+  Connections connections;
+  const auto acceptor = Listen({.port = kAnyFreePort});
+  acceptor->Start(connections.Handler());
+  std::vector<UniqueFd> clients;
+  for (size_t i = 0; i <= GrpcAcceptor::kMaxSilent; ++i) {
+    clients.push_back(ConnectSilently(acceptor->port()));
+    ASSERT_TRUE(clients.back().valid()) << i << ": " << std::strerror(errno);
+  }
+  char byte;
+  EXPECT_EQ(::recv(clients.front().get(), &byte, 1, 0), 0);
+  Say(clients.back(), kFirstWords);
+  connections.AwaitCount(1);
   acceptor->Stop();
 }
 
@@ -193,22 +281,6 @@ TEST(GrpcAcceptorTest, ReplacesADeadSocketFileButNothingElse) {
               HasSubstr("the path has 108 bytes, the limit is 107"));
 }
 
-// The soft limit of descriptors, lowered while one of these lives.
-class DescriptorLimit {
- public:
-  DescriptorLimit() { ::getrlimit(RLIMIT_NOFILE, &before_); }
-  ~DescriptorLimit() { Restore(); }
-  void Set(int limit) const {
-    rlimit lowered = before_;
-    lowered.rlim_cur = static_cast<rlim_t>(limit);
-    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &lowered), 0);
-  }
-  void Restore() const { ::setrlimit(RLIMIT_NOFILE, &before_); }
-
- private:
-  rlimit before_{};
-};
-
 // The lowest descriptor that is free.
 int NextDescriptor() { return UniqueFd(::dup(STDERR_FILENO)).get(); }
 
@@ -229,6 +301,7 @@ TEST(GrpcAcceptorTest, RecoversFromRunningOutOfDescriptors) {
   address.sin_port = htons(static_cast<uint16_t>(acceptor->port()));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   ASSERT_EQ(::connect(waiting.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  Say(waiting, kFirstWords);
   while (acceptor->failed_accepts() < 2) std::this_thread::yield();
   limit.Restore();
   connections.AwaitCount(2);
@@ -246,7 +319,7 @@ TEST(GrpcAcceptorTest, LeavesDescriptorsForTheRestOfTheProcess) {
   while (NextDescriptor() < 2 * GrpcAcceptor::kReservedDescriptors) others.emplace_back(::dup(STDERR_FILENO));
   // Room for the client and the reserve: the connection's own descriptor would be a reserved one.
   limit.Set(NextDescriptor() + 1 + GrpcAcceptor::kReservedDescriptors);
-  const UniqueFd client = ConnectTcp(acceptor->port());
+  const UniqueFd client = ConnectSilently(acceptor->port());
   ASSERT_TRUE(client.valid());
   char byte;
   EXPECT_EQ(::recv(client.get(), &byte, 1, 0), 0) << "the acceptor closes it";
