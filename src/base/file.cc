@@ -49,7 +49,7 @@ StatusOr<std::vector<std::string>> ListDirectory(const std::string& path) {
   std::vector<std::string> names;
   for (;;) {
     errno = 0;
-    const dirent* entry = ::readdir(directory.get());
+    const dirent* entry = ::readdir(directory.get());  // NOLINT(concurrency-mt-unsafe): glibc's is safe while no two threads share the stream
     if (entry == nullptr) break;
     const std::string name = entry->d_name;
     if (name != "." && name != "..") names.push_back(name);

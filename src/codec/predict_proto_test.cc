@@ -33,6 +33,7 @@ StatusOr<std::vector<float>> DecodeScalars(const MessageBuilder& message, const 
   std::vector<Tensor> inputs;
   TFLS_RETURN_IF_ERROR(DecodePredictInputs(parts, signature, inputs));
   std::vector<float> scalars;
+  scalars.reserve(inputs.size());
   for (const Tensor& input : inputs) scalars.push_back(input.view().values<float>()[0]);
   return scalars;
 }

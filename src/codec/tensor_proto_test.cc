@@ -63,6 +63,7 @@ std::vector<std::string> DecodedStrings(const MessageBuilder& message) {
   const int64_t count = *view.shape.NumElements();
   EXPECT_TRUE(ValidateStrings(view.bytes, count).ok());
   std::vector<std::string> texts;
+  texts.reserve(static_cast<size_t>(count));
   for (int64_t i = 0; i < count; ++i) texts.emplace_back(view.StringAt(i));
   return texts;
 }

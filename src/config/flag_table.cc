@@ -36,7 +36,6 @@ constexpr std::string_view kNoXla = "models run on LiteRT, without XLA";
 constexpr Flag kFlags[] = {
     {"port", kGrpc, &Options::port, "TCP port for gRPC; 0: none", kPortRange},
     {"grpc_socket_path", kGrpc, &Options::grpc_socket_path, "path of a Unix socket for gRPC; empty: none"},
-    {"grpc_max_threads", kGrpc, &Options::grpc_max_threads, "most threads that gRPC may use; 0: by the number of CPUs", kThreadsRange},
     {"grpc_max_message_bytes", kGrpc, &Options::grpc_max_message_bytes, "largest gRPC request message", kMessageBytesRange},
     {"grpc_channel_arguments", kGrpc, &Options::grpc_channel_arguments, "gRPC channel arguments: key=value,key=value"},
     {"enable_serialization_as_tensor_content", kGrpc, &Options::enable_serialization_as_tensor_content, "gRPC replies carry tensor_content"},
@@ -63,6 +62,7 @@ constexpr Flag kFlags[] = {
     Ignored("enable_model_warmup", true, kNoWarmup),
     Ignored("enable_profiler", true, "there is no TensorFlow profiler here"),
     Ignored("flush_filesystem_caches", true, "the page cache is left to the kernel"),
+    Ignored("grpc_max_threads", 0, "gRPC's few threads only read, write and hand over"),
     Ignored("load_retry_interval_micros", 60000000, kNoRetries),
     Ignored("max_num_load_retries", 5, kNoRetries),
     Ignored("mixed_precision", "", "a .tflite file says itself in which types it computes"),

@@ -28,7 +28,6 @@ struct ServerOptions {
   // --- gRPC ---
   int32_t port = 8500;                          // TCP; 0: none
   std::string grpc_socket_path;                 // of a Unix socket to listen on too, absolute or relative to the working directory; empty: none
-  int32_t grpc_max_threads = 0;                 // 0: as many as the server thinks fit
   int32_t grpc_max_message_bytes = 2147483647;  // [ours] the largest request message; gRPC's own limit is 2^31-1
   GrpcChannelArguments grpc_channel_arguments;
   bool enable_serialization_as_tensor_content = false;  // replies carry tensor_content instead of float_val and so on

@@ -67,6 +67,7 @@ std::vector<VersionStatus> Manager::GetVersionStatuses(std::string_view name) co
 std::vector<std::string> Manager::ListModels() const {
   std::vector<std::string> names;
   MutexLock lock(mutex_);
+  names.reserve(models_.size());
   for (const auto& [name, versions] : models_) names.push_back(name);
   return names;
 }
