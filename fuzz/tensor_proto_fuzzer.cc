@@ -28,10 +28,10 @@ void Require(bool condition, const char* what) {
   std::abort();
 }
 
-Signature MakeSignature(std::vector<std::string> names) {
+Signature MakeSignature(const std::vector<std::string>& names) {
   Signature signature;
   signature.key = "serving_default";
-  for (std::string& name : names) signature.inputs.push_back({name, name + ":0"});
+  for (const std::string& name : names) signature.inputs.push_back({name, name + ":0"});
   signature.outputs = signature.inputs;
   return signature;
 }
@@ -113,11 +113,7 @@ void RoundTrip(const Decoded& decoded, const Signature& signature, bool as_tenso
   for (size_t i = 0; i < tensors.size(); ++i) RequireEqual(tensors[i].view(), views[static_cast<size_t>((*selected)[i])]);
 }
 
-}  // namespace
-}  // namespace tflite_serving
-
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace tflite_serving;
+int TestOneInput(const uint8_t* data, size_t size) {
   static const std::vector<Signature> signatures{MakeSignature({"x"}), MakeSignature({"b", "a"}), MakeSignature({}), MakeSignature({"x", "y", "z"})};
   if (size < 2) return 0;
   const Signature& signature = signatures[data[0] % signatures.size()];
@@ -144,3 +140,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   RoundTrip(whole, signature, as_tensor_content);
   return 0;
 }
+
+}  // namespace
+}  // namespace tflite_serving
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) { return tflite_serving::TestOneInput(data, size); }

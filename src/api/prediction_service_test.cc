@@ -40,7 +40,7 @@ class PredictionServiceTest : public testing::Test {
                  TimePoint deadline = kNoDeadline) {
     return Call("/tensorflow.serving.PredictionService/Predict", request, response, deadline);
   }
-  static tensorflow::serving::PredictRequest FloatRequest(std::vector<float> values) {
+  static tensorflow::serving::PredictRequest FloatRequest(const std::vector<float>& values) {
     tensorflow::serving::PredictRequest request;
     request.mutable_model_spec()->set_name("m");
     tensorflow::TensorProto& x = (*request.mutable_inputs())["x"];

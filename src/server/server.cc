@@ -69,7 +69,7 @@ StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
 }
 
 Status Server::LoadModel() {
-  const Status status = manager_.AddModel(options_.model_name, options_.model_base_path);
+  Status status = manager_.AddModel(options_.model_name, options_.model_base_path);
   const std::vector<VersionStatus> versions = manager_.GetVersionStatuses(options_.model_name);
   if (status.ok() || versions.empty()) return status;
   // The original's words for a version that was found and could not be loaded.
@@ -84,7 +84,7 @@ Status Server::OpenGrpc() {
   for (const GrpcChannelArgument& argument : options_.grpc_channel_arguments) grpc.channel_arguments[argument.key] = argument.value;
   std::vector<GrpcMethod> methods = prediction_service_.methods();
   std::ranges::move(model_service_.methods(), std::back_inserter(methods));
-  TFLS_ASSIGN_OR_RETURN(grpc_, GrpcServer::Create(grpc, std::move(methods)));
+  TFLS_ASSIGN_OR_RETURN(grpc_, GrpcServer::Create(grpc, methods));
   for (const std::string_view name : kHealthServices) grpc_->SetServing(std::string(name), true);
   grpc_->SetServing(options_.model_name, true);
   const std::string host = options_.bind_address.empty() ? "0.0.0.0" : options_.bind_address;

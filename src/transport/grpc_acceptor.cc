@@ -28,7 +28,7 @@ constexpr int kAcceptsPerWakeup = 64;  // so that one busy listener does not sta
 // Whether a server answers at a socket file, so that the file must not be taken from it.
 bool SomebodyListens(const sockaddr_un& address) {
   const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  return ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 || errno != ECONNREFUSED;
+  return !probe.valid() || ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 || errno != ECONNREFUSED;
 }
 
 bool IsShortage(int error) { return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM; }
@@ -94,7 +94,7 @@ void GrpcAcceptor::Start(ConnectionHandler handler) {
 
 void GrpcAcceptor::Stop() {
   if (thread_.joinable()) {
-    if (::eventfd_write(stop_event_.get(), 1) != 0) TFLS_ERROR("grpc_accept cannot be woken: {}", std::strerror(errno));
+    if (::eventfd_write(stop_event_.get(), 1) != 0) TFLS_ERROR("grpc_accept cannot be woken: {}", ErrnoToStatus(errno, "eventfd_write").message());
     thread_.join();
   }
   listeners_.clear();

@@ -185,7 +185,7 @@ TEST(GrpcAcceptorTest, MoreSilentClientsThanItHoldsPushTheOldestOut) {
   std::vector<UniqueFd> clients;
   for (size_t i = 0; i <= GrpcAcceptor::kMaxSilent; ++i) {
     clients.push_back(ConnectSilently(acceptor->port()));
-    ASSERT_TRUE(clients.back().valid()) << i << ": " << std::strerror(errno);
+    ASSERT_TRUE(clients.back().valid()) << i << ": " << ::strerrordesc_np(errno);
   }
   char byte;
   EXPECT_EQ(::recv(clients.front().get(), &byte, 1, 0), 0);
@@ -201,7 +201,7 @@ TEST(GrpcAcceptorTest, ServesIpv6WhereThereIsAny) {
   const UniqueFd v4 = ConnectTcp(acceptor->port(), AF_INET);
   EXPECT_TRUE(v4.valid());
   const UniqueFd v6 = ConnectTcp(acceptor->port(), AF_INET6);
-  if (!v6.valid()) GTEST_SKIP() << "this machine has no IPv6 loopback: " << std::strerror(errno);
+  if (!v6.valid()) GTEST_SKIP() << "this machine has no IPv6 loopback: " << ::strerrordesc_np(errno);
   connections.AwaitCount(2);
   acceptor->Stop();
 }

@@ -165,7 +165,7 @@ struct GrpcServer::Impl {
   std::once_flag shutdown;
 };
 
-StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Create(const GrpcServerOptions& options, std::vector<GrpcMethod> methods) {
+StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Create(const GrpcServerOptions& options, const std::vector<GrpcMethod>& methods) {
   auto impl = std::make_unique<Impl>();
   TFLS_ASSIGN_OR_RETURN(impl->acceptor, GrpcAcceptor::Listen(options.listen));
 

@@ -41,7 +41,7 @@ class GrpcServer {
 
   // Serves at once. Every path in `methods` is "/package.Service/Method", each only once; any other path is UNIMPLEMENTED.
   // INVALID_ARGUMENT for a bad path, and the errors of GrpcAcceptor::Listen.
-  static StatusOr<std::unique_ptr<GrpcServer>> Create(const GrpcServerOptions& options, std::vector<GrpcMethod> methods);
+  static StatusOr<std::unique_ptr<GrpcServer>> Create(const GrpcServerOptions& options, const std::vector<GrpcMethod>& methods);
 
   // As Shutdown without waiting for calls: they are cancelled.
   ~GrpcServer();
