@@ -267,6 +267,7 @@ TEST(GrpcAcceptorTest, ReplacesADeadSocketFileButNothingElse) {
   const std::string path = directory.path() + "/grpc.sock";
   {
     const UniqueFd dead(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ASSERT_TRUE(dead.valid());
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     std::strncpy(address.sun_path, path.c_str(), sizeof(address.sun_path) - 1);
