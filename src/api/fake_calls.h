@@ -23,7 +23,10 @@ class FakeHttpCall : public HttpCall {
 
   const HttpRequest& request() const override { return request_; }
   HttpResponse& response() override { return response_; }
+  const Cancellation& cancellation() const override { return cancellation_; }
   void Finish() override { finished_.set_value(); }
+
+  void Cancel() { cancellation_.Cancel(); }
 
   // Waits for Finish.
   const HttpResponse& Wait() {
@@ -37,6 +40,7 @@ class FakeHttpCall : public HttpCall {
   std::vector<char> memory_;
   HttpRequest request_;
   HttpResponse response_;
+  Cancellation cancellation_;
   std::promise<void> finished_;
 };
 
@@ -46,7 +50,7 @@ class FakeGrpcCall : public GrpcCall {
 
   std::span<const std::span<const std::byte>> request() const override { return pieces_; }
   TimePoint deadline() const override { return deadline_; }
-  bool cancelled() const override { return false; }
+  const Cancellation& cancellation() const override { return cancellation_; }
   std::span<std::byte> AllocateReply(size_t size_bytes) override {
     reply_.resize(size_bytes);
     return std::as_writable_bytes(std::span(reply_));
@@ -54,6 +58,7 @@ class FakeGrpcCall : public GrpcCall {
   void Finish(const Status& status) override { finished_.set_value(status); }
 
   void set_deadline(TimePoint deadline) { deadline_ = deadline; }
+  void Cancel() { cancellation_.Cancel(); }
   // Waits for Finish.
   Status Wait() { return finished_.get_future().get(); }
   const std::string& reply() const { return reply_; }
@@ -62,6 +67,7 @@ class FakeGrpcCall : public GrpcCall {
   const std::string request_;
   const std::vector<std::span<const std::byte>> pieces_;
   TimePoint deadline_ = kNoDeadline;
+  Cancellation cancellation_;
   std::string reply_;
   std::promise<Status> finished_;
 };

@@ -86,8 +86,13 @@ void PredictionService::RunPredict(PredictTask* task) {
   StatusOr<std::vector<int>> selected = SelectOutputs(*signature, task->parts.output_filter);
   if (!selected.ok()) return FinishPredict(task, selected.status());
   task->selected_outputs = *std::move(selected);
-  tflite_serving::Predict(*task->servable, *signature, task->inputs, task->views, task->call->deadline(), clock_,
-                          [this, task](const Status& status, std::span<const TensorView> outputs) {
+  tflite_serving::Predict({.servable = *task->servable,
+                           .signature = *signature,
+                           .inputs = task->inputs,
+                           .views = task->views,
+                           .deadline = task->call->deadline(),
+                           .cancellation = &task->call->cancellation()},
+                          clock_, [this, task](const Status& status, std::span<const TensorView> outputs) {
                             FinishPredict(task, status.ok() ? WriteReply(*task, outputs) : status);
                           });
 }

@@ -119,8 +119,13 @@ void RestV1::RunPredict(PredictTask* task) {
   };
   if (const Status status = DecodeJsonPredict(task->call->request().body, resolve, task->request); !status.ok()) return FinishPredict(task, status);
   const JsonPredictRequest& request = task->request;
-  tflite_serving::Predict(**task->servable, *request.signature, request.inputs, task->views, task->deadline, clock_,
-                          [this, task](const Status& status, std::span<const TensorView> outputs) {
+  tflite_serving::Predict({.servable = **task->servable,
+                           .signature = *request.signature,
+                           .inputs = request.inputs,
+                           .views = task->views,
+                           .deadline = task->deadline,
+                           .cancellation = &task->call->cancellation()},
+                          clock_, [this, task](const Status& status, std::span<const TensorView> outputs) {
                             if (!status.ok()) return FinishPredict(task, status);
                             FinishPredict(task,
                                           EncodeJsonPredict(*task->request.signature, outputs, task->request.format, task->call->response().body));

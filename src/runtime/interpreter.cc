@@ -91,9 +91,12 @@ StatusOr<std::unique_ptr<Interpreter>> Interpreter::Create(const Model& model, c
   return interpreter;
 }
 
-bool Interpreter::IsPastDeadline(void* self) {
-  const auto* interpreter = static_cast<const Interpreter*>(self);
-  return interpreter->deadline_ != kNoDeadline && interpreter->options_.clock->Now() >= interpreter->deadline_;
+bool Interpreter::IsCancelled(void* self) { return !static_cast<const Interpreter*>(self)->WhyCancelled().ok(); }
+
+Status Interpreter::WhyCancelled() const {
+  if (cancellation_ != nullptr && cancellation_->cancelled()) return CancelledError("the client went away while the request was running");
+  if (deadline_ == kNoDeadline || options_.clock->Now() < deadline_) return OkStatus();
+  return DeadlineExceededError("the request was still running at its deadline");
 }
 
 Status Interpreter::Rebuild() {
@@ -105,7 +108,7 @@ Status Interpreter::Rebuild() {
   }
   compiled_.reset();
   TFLS_ASSIGN_OR_RETURN(compiled_, model_.Compile(options_.num_threads));
-  const LiteRtStatus status = LiteRtSetCompiledModelCancellationFunction(compiled_.get(), this, &IsPastDeadline);
+  const LiteRtStatus status = LiteRtSetCompiledModelCancellationFunction(compiled_.get(), this, &IsCancelled);
   if (status != kLiteRtStatusOk) return InternalError(fmt::format("{}: the runtime takes no deadline: {}", model_.path(), LiteRtStatusText(status)));
   stale_ = false;
   return OkStatus();
@@ -117,10 +120,12 @@ void Interpreter::Restore() {
     TFLS_WARNING("rebuilding an interpreter failed, the next run tries again: {}", status.ToString());
 }
 
-StatusOr<std::span<const TensorView>> Interpreter::Run(size_t signature, std::span<const TensorView> inputs, TimePoint deadline) {
+StatusOr<std::span<const TensorView>> Interpreter::Run(size_t signature, std::span<const TensorView> inputs, TimePoint deadline,
+                                                       const Cancellation* cancellation) {
   TFLS_RETURN_IF_ERROR(CheckDimensions(model_.graph().signatures[signature].signature, inputs));
   if (stale_) TFLS_RETURN_IF_ERROR(Rebuild());
   deadline_ = deadline;
+  cancellation_ = cancellation;
   stale_ = true;  // until the run has gone well
   TFLS_RETURN_IF_ERROR(RunBound(signature, inputs));
   stale_ = model_.graph().has_state && !options_.keep_state;
@@ -255,9 +260,8 @@ Status Interpreter::BindOutput(const GraphSignature& graph, size_t slot, Binding
 }
 
 Status Interpreter::ExplainRunFailure(const GraphSignature& graph, LiteRtStatus status) {
-  if (status == kLiteRtStatusCancelled || IsPastDeadline(this)) {
-    return DeadlineExceededError(fmt::format("signature \"{}\" was still running at the request's deadline", graph.signature.key));
-  }
+  // Inside of a WHILE or an IF the runtime's own status is that of a failed operator.
+  TFLS_RETURN_IF_ERROR(WhyCancelled());
   const std::string reason = Reason(compiled_.get(), status);
   if (NamesMissingOperator(reason)) return UnimplementedError(fmt::format("the runtime lacks an operator of the model: {}", reason));
   if (!graph.late_outputs.empty() && reason.find("allocation_type") != std::string::npos) {

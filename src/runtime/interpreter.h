@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/cancellation.h"
 #include "base/clock.h"
 #include "base/status.h"
 #include "runtime/litert_handles.h"
@@ -38,10 +39,12 @@ class Interpreter {
   // kTensorAlignment with AlignedBuffer::kPaddingBytes readable behind). The answer has one view for each signature output, in its order; it is
   // valid until the next call of this object, and an output that is an input itself points into the caller's memory.
   //
-  // INVALID_ARGUMENT: the model cannot be run with these shapes. DEADLINE_EXCEEDED: `deadline` passed while it ran. RESOURCE_EXHAUSTED: no memory.
+  // INVALID_ARGUMENT: the model cannot be run with these shapes. DEADLINE_EXCEEDED: `deadline` passed while it ran. CANCELLED: `cancellation` (may be
+  // null) was set while it ran. RESOURCE_EXHAUSTED: no memory.
   // UNIMPLEMENTED: an operator is missing, or an output's shape cannot be known. INTERNAL: the run itself failed. Each with the runtime's reason.
   // After any of them the next Run (or Restore) starts from a freshly compiled model.
-  StatusOr<std::span<const TensorView>> Run(size_t signature, std::span<const TensorView> inputs, TimePoint deadline);
+  StatusOr<std::span<const TensorView>> Run(size_t signature, std::span<const TensorView> inputs, TimePoint deadline,
+                                            const Cancellation* cancellation = nullptr);
 
   // Makes the interpreter as new if the last run failed or may have left something behind; otherwise does nothing. To be called once the answer has
   // been read. If it fails the next Run tries again.
@@ -72,7 +75,9 @@ class Interpreter {
   };
 
   Interpreter(const Model& model, const InterpreterOptions& options) : model_(model), options_(options) {}
-  static bool IsPastDeadline(void* self);
+  // Whether the current run shall end; asked before each of its operators.
+  static bool IsCancelled(void* self);
+  Status WhyCancelled() const;
 
   // The steps of Run.
   Status RunBound(size_t signature, std::span<const TensorView> inputs);
@@ -92,7 +97,9 @@ class Interpreter {
   CompiledModelPtr compiled_;          // before bindings_: its buffers go first
   std::vector<Binding> bindings_;      // by signature
   std::vector<LiteRtLayout> layouts_;  // scratch
+  // Of the current run.
   TimePoint deadline_ = kNoDeadline;
+  const Cancellation* cancellation_ = nullptr;
   bool stale_ = false;  // compiled_ must not run again
 };
 

@@ -96,7 +96,7 @@ void LiteRtServable::Run(const RunRequest& request, RunDone done) {
   }
   const auto number = static_cast<size_t>(request.signature - signatures_.data());
   const TimePoint start = clock_.Now();
-  const StatusOr<std::span<const TensorView>> outputs = (*lease)->Run(number, request.inputs, request.deadline);
+  const StatusOr<std::span<const TensorView>> outputs = (*lease)->Run(number, request.inputs, request.deadline, request.cancellation);
   if (!outputs.ok()) {
     done(outputs.status(), {});
     return;

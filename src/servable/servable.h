@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/cancellation.h"
 #include "base/clock.h"
 #include "base/status.h"
 #include "servable/model_spec.h"
@@ -17,9 +18,10 @@ namespace tflite_serving {
 
 // One run. What it points to belongs to the caller, who keeps it alive until `done` has been called.
 struct RunRequest {
-  const Signature* signature = nullptr;  // one of the servable's own
-  std::span<const TensorView> inputs;    // one for each signature input, in its order, checked by CheckInputs; aligned to kTensorAlignment
-  TimePoint deadline = kNoDeadline;      // waiting ends then with DEADLINE_EXCEEDED
+  const Signature* signature = nullptr;        // one of the servable's own
+  std::span<const TensorView> inputs;          // one for each signature input, in its order, checked by CheckInputs; aligned to kTensorAlignment
+  TimePoint deadline = kNoDeadline;            // waiting and running end then with DEADLINE_EXCEEDED
+  const Cancellation* cancellation = nullptr;  // once set, waiting and running end with CANCELLED; null: never
 };
 
 // The end of a run: its status and, if that is OK, one view for each signature output, in its order. The views point into the servable's

@@ -1,6 +1,7 @@
 // What a servable takes and gives: the signatures of one model version.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -17,13 +18,23 @@ namespace tflite_serving {
 // The signature that is meant when a request names none, as in TensorFlow Serving.
 inline constexpr std::string_view kDefaultSignatureKey = "serving_default";
 inline constexpr std::string_view kPredictMethodName = "tensorflow/serving/predict";
+inline constexpr std::string_view kClassifyMethodName = "tensorflow/serving/classify";
+inline constexpr std::string_view kRegressMethodName = "tensorflow/serving/regress";
+
+// What the integers of a quantised tensor stand for: (q - zero_point) * scale.
+struct Quantization {
+  float scale = 1;
+  int64_t zero_point = 0;
+};
 
 // One input or output of a signature.
 struct TensorSpec {
   std::string name;         // the key that clients use
   std::string tensor_name;  // the graph's own name ("serving_default_x:0"), shown in metadata
   DType dtype = DType::kInvalid;
-  Shape shape;  // -1 for dimensions that each request chooses
+  Shape shape;                                    // -1 for dimensions that each request chooses
+  std::optional<Quantization> quantization = {};  // of int8, uint8 and int16 tensors that have one scale for all their elements
+  std::vector<std::string> class_labels = {};     // by class number, from the label file in the model's TFLite metadata; empty: none there
 
   // "float[?,4]"
   std::string ToString() const;

@@ -32,14 +32,16 @@ std::optional<std::vector<TensorView>> AnswerWithoutRows(const Signature& signat
 
 }  // namespace
 
-void Predict(Servable& servable, const Signature& signature, std::span<const Tensor> inputs, std::vector<TensorView>& views, TimePoint deadline,
-             const Clock& clock, RunDone done) {
-  if (clock.Now() >= deadline) return done(DeadlineExceededError("the deadline passed before the request could be run"), {});
-  views.clear();
-  for (const Tensor& input : inputs) views.push_back(input.view());
-  if (const Status status = CheckInputs(signature, views); !status.ok()) return done(status, {});
-  if (const auto nothing = AnswerWithoutRows(signature, views)) return done(OkStatus(), *nothing);
-  servable.Run({.signature = &signature, .inputs = views, .deadline = deadline}, std::move(done));
+void Predict(const PredictCall& call, const Clock& clock, RunDone done) {
+  if (clock.Now() >= call.deadline) return done(DeadlineExceededError("the deadline passed before the request could be run"), {});
+  if (call.cancellation != nullptr && call.cancellation->cancelled())
+    return done(CancelledError("the client went away before the request could be run"), {});
+  call.views.clear();
+  for (const Tensor& input : call.inputs) call.views.push_back(input.view());
+  if (const Status status = CheckInputs(call.signature, call.views); !status.ok()) return done(status, {});
+  if (const auto nothing = AnswerWithoutRows(call.signature, call.views)) return done(OkStatus(), *nothing);
+  call.servable.Run({.signature = &call.signature, .inputs = call.views, .deadline = call.deadline, .cancellation = call.cancellation},
+                    std::move(done));
 }
 
 }  // namespace tflite_serving

@@ -4,16 +4,25 @@
 #include <span>
 #include <vector>
 
+#include "base/cancellation.h"
 #include "base/clock.h"
 #include "servable/servable.h"
 
 namespace tflite_serving {
 
-// Checks `inputs` (one for each signature input, in its order) and runs `servable` on them. `views` is the caller's scratch memory; like `inputs`
-// and the servable it must stay alive until `done` has been called. `done` is called exactly once, here or later on another thread; what it sees
-// is described at RunDone. A request of no rows is answered with no rows, without a run. One past its deadline is refused with DEADLINE_EXCEEDED
-// before anything runs.
-void Predict(Servable& servable, const Signature& signature, std::span<const Tensor> inputs, std::vector<TensorView>& views, TimePoint deadline,
-             const Clock& clock, RunDone done);
+// All of it is borrowed, and must stay alive until `done` has been called.
+struct PredictCall {
+  Servable& servable;
+  const Signature& signature;      // one of the servable's
+  std::span<const Tensor> inputs;  // one for each signature input, in its order
+  std::vector<TensorView>& views;  // scratch memory
+  TimePoint deadline = kNoDeadline;
+  const Cancellation* cancellation = nullptr;
+};
+
+// Checks `call.inputs` and runs the servable on them. `done` is called exactly once, here or later on another thread; what it sees is described at
+// RunDone. A request of no rows is answered with no rows, without a run. One past its deadline is refused with DEADLINE_EXCEEDED and one whose
+// client has gone with CANCELLED before anything runs.
+void Predict(const PredictCall& call, const Clock& clock, RunDone done);
 
 }  // namespace tflite_serving

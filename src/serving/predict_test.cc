@@ -16,10 +16,16 @@ class PredictTest : public testing::Test {
     inputs.push_back(*Tensor::Create(dtype, shape));
     std::vector<TensorView> views;
     std::optional<Status> result;
-    Predict(servable_, servable_.signatures()[0], inputs, views, deadline, clock_, [&](const Status& status, std::span<const TensorView> outputs) {
-      result = status;
-      if (status.ok()) output_shape_ = outputs[0].shape;
-    });
+    Predict({.servable = servable_,
+             .signature = servable_.signatures()[0],
+             .inputs = inputs,
+             .views = views,
+             .deadline = deadline,
+             .cancellation = &cancellation_},
+            clock_, [&](const Status& status, std::span<const TensorView> outputs) {
+              result = status;
+              if (status.ok()) output_shape_ = outputs[0].shape;
+            });
     return *result;
   }
 
@@ -29,6 +35,7 @@ class PredictTest : public testing::Test {
   };
   FixedClock clock_;
   FakeServable servable_{{"m", 1}, {IdentitySignature(DType::kFloat, {-1, 1})}};
+  Cancellation cancellation_;
   Shape output_shape_;
 };
 
@@ -53,8 +60,15 @@ TEST_F(PredictTest, WhereRowsMeanNothingTheServableDecides) {
   std::vector<Tensor> inputs;
   inputs.push_back(*Tensor::Create(DType::kFloat, {2, 0}));
   std::vector<TensorView> views;
-  Predict(fixed, fixed.signatures()[0], inputs, views, kNoDeadline, clock_, [](const Status& status, auto) { EXPECT_TRUE(status.ok()); });
+  Predict({.servable = fixed, .signature = fixed.signatures()[0], .inputs = inputs, .views = views}, clock_,
+          [](const Status& status, auto) { EXPECT_TRUE(status.ok()); });
   EXPECT_EQ(fixed.runs, 1);
+}
+
+TEST_F(PredictTest, NothingRunsForAClientThatHasGone) {
+  cancellation_.Cancel();
+  EXPECT_EQ(Run(DType::kFloat, {3, 1}).code(), StatusCode::kCancelled);
+  EXPECT_EQ(servable_.runs, 0);
 }
 
 TEST_F(PredictTest, NothingRunsPastTheDeadline) {

@@ -6,12 +6,13 @@
 #include <span>
 #include <string>
 
+#include "base/cancellation.h"
 #include "base/clock.h"
 #include "base/status.h"
 
 namespace tflite_serving {
 
-// Thread-compatible: whoever holds it may use it, one thread at a time (cancelled() excepted).
+// Thread-compatible: whoever holds it may use it, one thread at a time.
 class GrpcCall {
  public:
   virtual ~GrpcCall() = default;
@@ -26,8 +27,8 @@ class GrpcCall {
 
   // The client's deadline; kNoDeadline if it set none.
   virtual TimePoint deadline() const = 0;
-  // The client went away or gave up. Thread-safe.
-  virtual bool cancelled() const = 0;
+  // Set once the client went away or gave up. Valid until Finish.
+  virtual const Cancellation& cancellation() const = 0;
 
   // Memory for a serialized reply of exactly `size_bytes`, to be filled before Finish; at most once. 8-byte aligned.
   virtual std::span<std::byte> AllocateReply(size_t size_bytes) = 0;

@@ -9,7 +9,6 @@
 #include <grpcpp/impl/service_type.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -68,7 +67,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public GrpcCall {
 
   std::span<const std::span<const std::byte>> request() const override { return pieces_; }
   TimePoint deadline() const override { return ToTimePoint(context_->raw_deadline()); }
-  bool cancelled() const override { return cancelled_.load(std::memory_order_relaxed); }
+  const Cancellation& cancellation() const override { return cancellation_; }
 
   std::span<std::byte> AllocateReply(size_t size_bytes) override {
     // grpc::Slice(size) would hold few bytes inside of itself, unaligned.
@@ -88,7 +87,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public GrpcCall {
     ServerUnaryReactor::Finish(grpc::Status::OK);
   }
 
-  void OnCancel() override { cancelled_.store(true, std::memory_order_relaxed); }
+  void OnCancel() override { cancellation_.Cancel(); }
   void OnDone() override { this->~UnaryCall(); }
 
  private:
@@ -101,7 +100,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public GrpcCall {
   std::vector<grpc::Slice> slices_;
   std::vector<std::span<const std::byte>> pieces_;
   std::optional<grpc::Slice> reply_;
-  std::atomic<bool> cancelled_{false};
+  Cancellation cancellation_;
 };
 
 // The methods of one service, as gRPC wants to see them.

@@ -216,7 +216,7 @@ TEST(GrpcServerTest, FinishesFromAnotherThread) {
   grpc::ClientContext context;
   std::future<Client::Answer> answer = client.Start(context, kEchoPath, "later");
   GrpcCall& call = held.Await();
-  EXPECT_FALSE(call.cancelled());
+  EXPECT_FALSE(call.cancellation().cancelled());
   Echo(call);
   EXPECT_EQ(answer.get().reply, "later");
 }
@@ -235,7 +235,7 @@ TEST(GrpcServerTest, HandlersSeeThatTheClientGaveUp) {
   GrpcCall& call = held.Await();
   context.TryCancel();
   EXPECT_EQ(answer.get().status.error_code(), grpc::StatusCode::CANCELLED);
-  while (!call.cancelled()) std::this_thread::yield();
+  while (!call.cancellation().cancelled()) std::this_thread::yield();
   call.Finish(CancelledError("the client gave up"));
 }
 
@@ -275,7 +275,7 @@ TEST(GrpcServerTest, ShutdownWaitsForCallsInFlight) {
   std::thread shutdown([&server] { server->Shutdown(kNoDeadline); });
   // New calls are refused from some moment on; the old one is still there.
   while (Client(*server).Call("x").status.error_code() != grpc::StatusCode::UNAVAILABLE) std::this_thread::yield();
-  EXPECT_FALSE(call.cancelled());
+  EXPECT_FALSE(call.cancellation().cancelled());
   Echo(call);
   EXPECT_EQ(answer.get().reply, "finished in time");
   shutdown.join();
@@ -289,7 +289,7 @@ TEST(GrpcServerTest, ShutdownCancelsCallsAtTheDeadline) {
   std::future<Client::Answer> answer = client.Start(context, kEchoPath, "x");
   GrpcCall& call = held.Await();
   std::thread shutdown([&server] { server->Shutdown(std::chrono::steady_clock::now()); });
-  while (!call.cancelled()) std::this_thread::yield();
+  while (!call.cancellation().cancelled()) std::this_thread::yield();
   call.Finish(CancelledError("shutting down"));
   shutdown.join();
   EXPECT_FALSE(answer.get().status.ok());

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/cancellation.h"
 #include "base/clock.h"
 
 namespace tflite_serving {
@@ -38,6 +39,8 @@ class HttpCall {
   virtual ~HttpCall() = default;
   virtual const HttpRequest& request() const = 0;
   virtual HttpResponse& response() = 0;
+  // Set once the client went away. Valid until Finish.
+  virtual const Cancellation& cancellation() const = 0;
 
   // The response is complete. Exactly once, from any thread; the call must not be touched afterwards.
   virtual void Finish() = 0;

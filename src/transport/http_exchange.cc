@@ -57,6 +57,7 @@ void HttpExchange::Finish() {
 void HttpExchange::Begin(HttpConnection& connection, std::string_view method, std::string_view target, TimePoint received_at) {
   connection_ = &connection;
   state_.store(State::kHandling, std::memory_order_relaxed);
+  cancellation_.Reset();
   request_line_.assign(method);
   request_line_ += target;
   const std::string_view line = request_line_;

@@ -25,6 +25,7 @@ class HttpExchange final : public HttpCall {
 
   const HttpRequest& request() const override { return request_; }
   HttpResponse& response() override { return response_; }
+  const Cancellation& cancellation() const override { return cancellation_; }
   void Finish() override;
 
   // The loop's side, on its thread ----
@@ -60,6 +61,7 @@ class HttpExchange final : public HttpCall {
   std::atomic<State> state_ = State::kHandling;
   HttpRequest request_;
   HttpResponse response_;
+  Cancellation cancellation_;
   std::string request_line_;  // method and target
   ByteBuffer body_;
   std::string head_;  // of the response
