@@ -1,75 +1,25 @@
 #include "api/rest_v1.h"
 
-#include <functional>
 #include <string>
 #include <utility>
 
 #include <fmt/format.h>
 
-#include "codec/json_writer.h"
+#include "api/request_task.h"
+#include "api/rest_error.h"
 #include "codec/metadata_json.h"
 #include "serving/predict.h"
 
 namespace tflite_serving {
 namespace {
 
-// Idle predict tasks that are kept, and the input memory one of them may keep.
-constexpr size_t kMaxIdleTasks = 64;
-constexpr size_t kMaxKeptInputBytes = size_t{4} << 20;
 // A body up to this size whose model is unknown is still parsed on the I/O thread (a syntax error is reported before the unknown model).
 constexpr size_t kMaxInlineBodyBytes = size_t{64} << 10;
 
 constexpr std::string_view kNotFoundPage =
     "<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n";  // as libevent answers outside of /v1/
 
-void FinishWithError(HttpCall& call, const Status& status) {
-  call.response().status = HttpStatusOf(status.code());
-  call.response().body = ErrorJson(status.message());
-  call.Finish();
-}
-
-size_t InputBytes(const JsonPredictRequest& request) {
-  size_t size = 0;
-  for (const Tensor& input : request.inputs) size += input.view().bytes.size();
-  return size;
-}
-
 }  // namespace
-
-int HttpStatusOf(StatusCode code) {
-  switch (code) {
-    case StatusCode::kOk:
-      return 200;
-    case StatusCode::kCancelled:
-      return 499;
-    case StatusCode::kInvalidArgument:
-    case StatusCode::kFailedPrecondition:
-    case StatusCode::kOutOfRange:
-      return 400;
-    case StatusCode::kUnauthenticated:
-      return 401;
-    case StatusCode::kPermissionDenied:
-      return 403;
-    case StatusCode::kNotFound:
-      return 404;
-    case StatusCode::kAlreadyExists:
-    case StatusCode::kAborted:
-      return 409;
-    case StatusCode::kResourceExhausted:
-      return 429;
-    case StatusCode::kUnimplemented:
-      return 501;
-    case StatusCode::kUnavailable:
-      return 503;
-    case StatusCode::kDeadlineExceeded:
-      return 504;
-    case StatusCode::kUnknown:
-    case StatusCode::kInternal:
-    case StatusCode::kDataLoss:
-      return 500;
-  }
-  return 500;
-}
 
 RestV1::RestV1(const ServableSource& servables, WorkerPool& workers, const Clock& clock, Options options)
     : servables_(servables), workers_(workers), clock_(clock), options_(options), tasks_(kMaxIdleTasks) {}
@@ -105,9 +55,8 @@ void RestV1::Predict(HttpCall& call, const ModelSpec& spec) {
   task->deadline = options_.timeout.count() > 0 ? call.request().received_at + options_.timeout : kNoDeadline;
   const size_t body_bytes = call.request().body.size();
   const bool run_here = task->servable.ok() ? (*task->servable)->RunsInline(body_bytes) : body_bytes <= kMaxInlineBodyBytes;
-  if (run_here) return RunPredict(task);
-  std::function<void()> work = [this, task] { RunPredict(task); };
-  if (!workers_.TrySubmit(work)) FinishPredict(task, UnavailableError("too many requests are waiting; try again later"));
+  const Status started = RunHereOrOnWorker(run_here, workers_, [this, task] { RunPredict(task); });
+  if (!started.ok()) FinishPredict(task, started);
 }
 
 void RestV1::RunPredict(PredictTask* task) {
@@ -135,7 +84,7 @@ void RestV1::RunPredict(PredictTask* task) {
 void RestV1::FinishPredict(PredictTask* task, const Status& status) {
   HttpCall& call = *task->call;
   task->servable = ServableHandle();
-  if (InputBytes(task->request) > kMaxKeptInputBytes) task->request.inputs.clear();
+  FreeLargeInputs(task->request.inputs);
   tasks_.GiveBack(std::unique_ptr<PredictTask>(task));
   if (!status.ok()) return FinishWithError(call, status);
   call.Finish();

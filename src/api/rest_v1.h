@@ -4,7 +4,7 @@
 //   GET  /v1/models/M[/versions/N|/labels/L]             the states of the versions
 //   GET  /v1/models/M[/versions/N|/labels/L]/metadata    the signatures
 //
-// Errors are `{"error": "…"}` with the HTTP code of their canonical code (HttpStatusOf).
+// Errors are `{"error": "…"}` with the HTTP code of their canonical code (rest_error.h).
 #pragma once
 
 #include <chrono>
@@ -21,9 +21,6 @@
 #include "transport/http_call.h"
 
 namespace tflite_serving {
-
-// The HTTP code that TensorFlow Serving answers for a canonical code (http_server.cc): NOT_FOUND -> 404, UNAVAILABLE -> 503, …
-int HttpStatusOf(StatusCode code);
 
 // Thread-safe. Must outlive every call that it was handed.
 class RestV1 : public HttpHandler {
