@@ -75,7 +75,8 @@ void PredictionService::RunPredict(PredictTask* task) {
                            .inputs = task->inputs,
                            .views = task->views,
                            .deadline = task->call->deadline(),
-                           .cancellation = &task->call->cancellation()},
+                           .cancellation = &task->call->cancellation(),
+                           .check_method_name = options_.check_method_names},
                           clock_, [this, task](const Status& status, std::span<const TensorView> outputs) {
                             FinishPredict(task, status.ok() ? WriteReply(*task, outputs) : status);
                           });

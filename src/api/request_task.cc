@@ -4,6 +4,10 @@
 
 namespace tflite_serving {
 
+bool RunsHere(const StatusOr<ServableHandle>& servable, size_t request_bytes) {
+  return servable.ok() ? (*servable)->RunsInline(request_bytes) : request_bytes <= kMaxInlineBodyBytes;
+}
+
 Status RunHereOrOnWorker(bool here, WorkerPool& workers, std::function<void()> work) {
   if (here) {
     work();

@@ -13,16 +13,18 @@
 namespace tflite_serving {
 namespace {
 
-// A body up to this size whose model is unknown is still parsed on the I/O thread (a syntax error is reported before the unknown model).
-constexpr size_t kMaxInlineBodyBytes = size_t{64} << 10;
-
 constexpr std::string_view kNotFoundPage =
     "<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n";  // as libevent answers outside of /v1/
 
 }  // namespace
 
 RestV1::RestV1(const ServableSource& servables, WorkerPool& workers, const Clock& clock, Options options)
-    : servables_(servables), workers_(workers), clock_(clock), options_(options), tasks_(kMaxIdleTasks) {}
+    : servables_(servables),
+      workers_(workers),
+      clock_(clock),
+      options_(options),
+      tasks_(kMaxIdleTasks),
+      inference_(servables, workers, clock, options.check_method_names) {}
 
 void RestV1::Handle(HttpCall& call) {
   const HttpRequest& request = call.request();
@@ -38,8 +40,9 @@ void RestV1::Handle(HttpCall& call) {
     case RestRoute::kList:
       return FinishWithError(call, InvalidArgumentError("Missing model name in request."));
     case RestRoute::kClassify:
+      return inference_.Handle(call, path->spec, InferenceMethod::kClassify, DeadlineOf(call));
     case RestRoute::kRegress:
-      return FinishWithError(call, UnimplementedError(":classify and :regress are not supported by this version yet"));
+      return inference_.Handle(call, path->spec, InferenceMethod::kRegress, DeadlineOf(call));
     case RestRoute::kNotApi:
       call.response().status = 404;
       call.response().content_type = "text/html";
@@ -48,13 +51,16 @@ void RestV1::Handle(HttpCall& call) {
   }
 }
 
+TimePoint RestV1::DeadlineOf(const HttpCall& call) const {
+  return options_.timeout.count() > 0 ? call.request().received_at + options_.timeout : kNoDeadline;
+}
+
 void RestV1::Predict(HttpCall& call, const ModelSpec& spec) {
   PredictTask* task = tasks_.Take().release();
   task->call = &call;
   task->servable = servables_.GetServable(spec);
-  task->deadline = options_.timeout.count() > 0 ? call.request().received_at + options_.timeout : kNoDeadline;
-  const size_t body_bytes = call.request().body.size();
-  const bool run_here = task->servable.ok() ? (*task->servable)->RunsInline(body_bytes) : body_bytes <= kMaxInlineBodyBytes;
+  task->deadline = DeadlineOf(call);
+  const bool run_here = RunsHere(task->servable, call.request().body.size());
   const Status started = RunHereOrOnWorker(run_here, workers_, [this, task] { RunPredict(task); });
   if (!started.ok()) FinishPredict(task, started);
 }
@@ -73,7 +79,8 @@ void RestV1::RunPredict(PredictTask* task) {
                            .inputs = request.inputs,
                            .views = task->views,
                            .deadline = task->deadline,
-                           .cancellation = &task->call->cancellation()},
+                           .cancellation = &task->call->cancellation(),
+                           .check_method_name = options_.check_method_names},
                           clock_, [this, task](const Status& status, std::span<const TensorView> outputs) {
                             if (!status.ok()) return FinishPredict(task, status);
                             FinishPredict(task,

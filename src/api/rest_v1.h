@@ -1,6 +1,7 @@
 // TensorFlow Serving's REST API, /v1/models/…: the route table and one short function for each endpoint.
 //
 //   POST /v1/models/M[/versions/N|/labels/L]:predict     rows or columns of JSON in and out
+//   POST /v1/models/M[/versions/N|/labels/L]:classify    (or :regress) examples in, classes or numbers out; see rest_inference.h
 //   GET  /v1/models/M[/versions/N|/labels/L]             the states of the versions
 //   GET  /v1/models/M[/versions/N|/labels/L]/metadata    the signatures
 //
@@ -11,6 +12,7 @@
 #include <memory>
 #include <vector>
 
+#include "api/rest_inference.h"
 #include "base/clock.h"
 #include "base/object_pool.h"
 #include "base/status.h"
@@ -27,6 +29,7 @@ class RestV1 : public HttpHandler {
  public:
   struct Options {
     std::chrono::milliseconds timeout{30000};  // for a whole request, from its first byte; <= 0: none
+    bool check_method_names = false;           // --enable_signature_method_name_check
   };
 
   // Everything is borrowed and must outlive this object.
@@ -45,6 +48,7 @@ class RestV1 : public HttpHandler {
     std::vector<TensorView> views;
   };
 
+  TimePoint DeadlineOf(const HttpCall& call) const;
   void Predict(HttpCall& call, const ModelSpec& spec);
   void RunPredict(PredictTask* task);
   void FinishPredict(PredictTask* task, const Status& status);
@@ -56,6 +60,7 @@ class RestV1 : public HttpHandler {
   const Clock& clock_;
   const Options options_;
   ObjectPool<PredictTask> tasks_;
+  RestInference inference_;
 };
 
 }  // namespace tflite_serving

@@ -53,9 +53,14 @@ Server::Server(const ServerOptions& options)
     : options_(options),
       manager_(MakeLoader(options)),
       workers_("worker", std::max(UsableCpus(), NumInterpreters(options)), kMaxQueuedRequests),
-      prediction_service_(manager_, workers_, Clock::Steady(), {.tensor_content_in_replies = options.enable_serialization_as_tensor_content}),
+      prediction_service_(manager_, workers_, Clock::Steady(),
+                          {.tensor_content_in_replies = options.enable_serialization_as_tensor_content,
+                           .check_method_names = options.enable_signature_method_name_check}),
+      inference_service_(manager_, workers_, Clock::Steady(), {.check_method_names = options.enable_signature_method_name_check}),
       model_service_(manager_),
-      rest_v1_(manager_, workers_, Clock::Steady(), {.timeout = std::chrono::milliseconds(options.rest_api_timeout_in_ms)}) {}
+      rest_v1_(
+          manager_, workers_, Clock::Steady(),
+          {.timeout = std::chrono::milliseconds(options.rest_api_timeout_in_ms), .check_method_names = options.enable_signature_method_name_check}) {}
 
 Server::~Server() { Shutdown(); }
 
@@ -83,6 +88,7 @@ Status Server::OpenGrpc() {
                          .max_receive_message_bytes = options_.grpc_max_message_bytes};
   for (const GrpcChannelArgument& argument : options_.grpc_channel_arguments) grpc.channel_arguments[argument.key] = argument.value;
   std::vector<GrpcMethod> methods = prediction_service_.methods();
+  std::ranges::move(inference_service_.methods(), std::back_inserter(methods));
   std::ranges::move(model_service_.methods(), std::back_inserter(methods));
   TFLS_ASSIGN_OR_RETURN(grpc_, GrpcServer::Create(grpc, methods));
   for (const std::string_view name : kHealthServices) grpc_->SetServing(std::string(name), true);

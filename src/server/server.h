@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "api/inference_service.h"
 #include "api/model_service.h"
 #include "api/prediction_service.h"
 #include "api/rest_v1.h"
@@ -41,6 +42,7 @@ class Server {
   Manager manager_;
   WorkerPool workers_;
   PredictionService prediction_service_;
+  InferenceService inference_service_;
   ModelService model_service_;
   RestV1 rest_v1_;
   std::unique_ptr<GrpcServer> grpc_;
