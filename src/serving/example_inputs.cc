@@ -1,5 +1,6 @@
 #include "serving/example_inputs.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <optional>
@@ -118,7 +119,16 @@ std::optional<int64_t> FillWhole(const ExampleFeature& feature, DType dtype, std
   }
 }
 
-// One dense input, filled Example by Example.
+// Whether there can be a row of the input for each Example.
+Status CheckDenseInput(const TensorSpec& spec) {
+  if (KindFor(spec) == FeatureKind::kNone || spec.shape.rank() == 0) {
+    return InvalidArgumentError(fmt::format("input \"{}\": {} cannot be made from Examples", spec.name, spec.ToString()));
+  }
+  if (std::ranges::count(spec.shape.dims().subspan(1), -1) <= 1) return OkStatus();
+  return InvalidArgumentError(fmt::format("input \"{}\": {} has more than one dimension that an Example does not tell", spec.name, spec.ToString()));
+}
+
+// One dense input that CheckDenseInput has accepted, filled Example by Example.
 class DenseInput {
  public:
   DenseInput(const TensorSpec& spec, size_t num_examples, AlignedBuffer memory)
@@ -147,18 +157,11 @@ class DenseInput {
  private:
   // Knowing how many values the first Example has: works out the shape, and makes room.
   Status Start(size_t first_count) {
-    if (kind_ == FeatureKind::kNone || spec_.shape.rank() == 0) {
-      return InvalidArgumentError(fmt::format("input \"{}\": {} cannot be made from Examples", spec_.name, spec_.ToString()));
-    }
     shape_ = spec_.shape;
     shape_.set(0, 1);
-    int open = 0;  // the open dimension; none: that of the Examples itself
+    int open = 0;  // the open dimension of a row; 0: there is none
     for (int i = 1; i < shape_.rank(); ++i) {
       if (shape_[i] >= 0) continue;
-      if (open != 0) {
-        return InvalidArgumentError(
-            fmt::format("input \"{}\": {} has more than one dimension that an Example does not tell", spec_.name, spec_.ToString()));
-      }
       open = i;
       shape_.set(i, 1);
     }
@@ -224,6 +227,7 @@ Status ExamplesToInputs(const Signature& signature, const SerializedExamples& ex
   if (TakesSerializedExamples(signature)) return FeedSerialized(signature.inputs[0], examples, inputs[0]);
   std::vector<DenseInput> rows;
   rows.reserve(inputs.size());
+  for (const TensorSpec& spec : signature.inputs) TFLS_RETURN_IF_ERROR(CheckDenseInput(spec));
   for (size_t i = 0; i < inputs.size(); ++i) rows.emplace_back(signature.inputs[i], examples.size(), std::move(inputs[i]).ReleaseBuffer());
   ExampleReader example;
   for (size_t i = 0; i < examples.size(); ++i) {

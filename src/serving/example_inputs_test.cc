@@ -12,6 +12,7 @@ namespace tflite_serving {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 Signature OneInput(DType dtype, const Shape& shape, std::optional<Quantization> quantization = {}) {
   return {.key = "serving_default", .inputs = {{.name = "x", .dtype = dtype, .shape = shape, .quantization = quantization}}};
@@ -152,11 +153,16 @@ TEST_F(ExampleInputsTest, OneOpenDimensionIsTheFirstExamples) {
 }
 
 TEST_F(ExampleInputsTest, SomeInputsCannotBeMade) {
-  const std::vector<std::string> example = {Example({{"x", Floats({1})}})};
+  const std::vector<std::string> example = {Example({{"y", Floats({1})}})};
   EXPECT_EQ(Convert(OneInput(DType::kFloat, {}), example), "INVALID_ARGUMENT: input \"x\": float[] cannot be made from Examples");
   EXPECT_EQ(Convert(OneInput(DType::kComplex64, {-1}), example), "INVALID_ARGUMENT: input \"x\": complex64[?] cannot be made from Examples");
-  const std::string too_large = Convert(OneInput(DType::kFloat, {-1, int64_t{1} << 40}), example);
-  EXPECT_NE(too_large, "OK");
+}
+
+TEST_F(ExampleInputsTest, AnInputThatIsTooLargeIsRefused) {
+  const std::string one = Example({{"x", Floats({1})}});
+  EXPECT_THAT(Convert(OneInput(DType::kFloat, {-1, int64_t{1} << 29}), {one}), HasSubstr("exceeds the limit of 2147483647 bytes"));
+  EXPECT_THAT(Convert(OneInput(DType::kFloat, {-1, int64_t{1} << 28}), {one, one}), HasSubstr("exceeds the limit of 2147483647 bytes"));
+  EXPECT_THAT(Convert(OneInput(DType::kFloat, {-1, int64_t{1} << 62, 2}), {one}), HasSubstr("INVALID_ARGUMENT"));
 }
 
 }  // namespace
