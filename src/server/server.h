@@ -3,8 +3,10 @@
 
 #include <memory>
 
+#include "api/health_service.h"
 #include "api/model_service.h"
 #include "api/prediction_service.h"
+#include "api/reflection_service.h"
 #include "api/rest_v1.h"
 #include "base/status.h"
 #include "base/worker_pool.h"
@@ -42,7 +44,9 @@ class Server {
   WorkerPool workers_;
   PredictionService prediction_service_;
   ModelService model_service_;
+  HealthService health_service_;
   RestV1 rest_v1_;
+  std::unique_ptr<ReflectionService> reflection_service_;
   std::unique_ptr<GrpcServer> grpc_;
   std::unique_ptr<HttpServer> http_;
 };

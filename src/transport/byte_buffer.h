@@ -28,6 +28,7 @@ class ByteBuffer {
   // Not counting the padding.
   size_t capacity() const { return capacity_; }
   std::string_view view() const { return {data_ + begin_, size()}; }
+  std::span<char> bytes() { return {data_ + begin_, size()}; }
 
   // Where the next bytes go; Commit says how many came. Invalidated by MakeRoom.
   std::span<char> room() { return {data_ + end_, capacity_ - end_}; }

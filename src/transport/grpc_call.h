@@ -5,6 +5,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/cancellation.h"
 #include "base/clock.h"
@@ -24,6 +25,10 @@ class GrpcCall {
     for (const auto piece : request()) size += piece.size();
     return size;
   }
+
+  // The value of the request's metadata `key`, an ASCII name in lower case ("x-dequantize"), the first if it is there several times; empty if it is
+  // not. Names that gRPC uses itself are not to be seen. Valid until Finish.
+  virtual std::string_view metadata(std::string_view key) const = 0;
 
   // The client's deadline; kNoDeadline if it set none.
   virtual TimePoint deadline() const = 0;

@@ -13,7 +13,7 @@
 
 #include "base/clock.h"
 #include "transport/byte_buffer.h"
-#include "transport/http_asio.h"
+#include "transport/asio_types.h"
 #include "transport/http_exchange.h"
 #include "transport/http_loop.h"
 #include "transport/http_request_parser.h"

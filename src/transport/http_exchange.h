@@ -11,7 +11,7 @@
 #include <string>
 
 #include "transport/byte_buffer.h"
-#include "transport/http_asio.h"
+#include "transport/asio_types.h"
 #include "transport/http_call.h"
 
 namespace tflite_serving {

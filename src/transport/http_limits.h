@@ -53,11 +53,4 @@ inline constexpr unsigned kMaxRequestsPerTurn = 16;
 inline constexpr std::chrono::milliseconds kMaxSweepInterval{250};
 inline constexpr std::chrono::milliseconds kMinSweepInterval{5};
 
-// How long accepting pauses when descriptors or connections have run out; connections idle for kIdleGrace are closed to make room.
-inline constexpr std::chrono::milliseconds kAcceptPause{50};
-inline constexpr std::chrono::milliseconds kIdleGrace{1'000};
-inline constexpr int kAcceptBatch = 64;
-// Descriptors left to models, logs and gRPC when max_connections follows from RLIMIT_NOFILE: a quarter of them, at most this many.
-inline constexpr size_t kMaxReservedDescriptors = 256;
-
 }  // namespace tflite_serving

@@ -4,21 +4,27 @@
 // are few, and lets a second server start on a port that is in use.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <vector>
 
 #include "base/unique_fd.h"
-#include "transport/http_asio.h"
-#include "transport/http_loop.h"
+#include "transport/asio_types.h"
+#include "transport/connection_loop.h"
 
 namespace tflite_serving {
 
+// How long accepting pauses when descriptors or connections have run out, after idle connections have been asked to make room.
+inline constexpr std::chrono::milliseconds kAcceptPause{50};
+inline constexpr int kAcceptBatch = 64;
+
 // Lives on the thread of one loop, from Start on.
-class HttpAcceptor {
+class Acceptor {
  public:
-  // `loops` must outlive the acceptor; the first is the one it lives on. It accepts while the loops have fewer than `max_connections`.
-  HttpAcceptor(UniqueFd listening, const std::vector<std::unique_ptr<HttpLoop>>& loops, size_t max_connections);
+  // `loops` must outlive the acceptor; the first is the one it lives on. It accepts while the loops have fewer than `max_connections`. `protocol` is
+  // a literal for the log: "HTTP".
+  Acceptor(const char* protocol, UniqueFd listening, const std::vector<std::unique_ptr<ConnectionLoop>>& loops, size_t max_connections);
 
   void Start();
   // Takes what waits in the backlog, then stops listening.
@@ -37,9 +43,10 @@ class HttpAcceptor {
   // kExhausted if somebody waits, which is logged once for each time that the server runs out of something; otherwise kDrained.
   Outcome Exhausted(const char* what);
   size_t NumConnections() const;
-  HttpLoop& LeastLoaded();
+  ConnectionLoop& LeastLoaded();
 
-  const std::vector<std::unique_ptr<HttpLoop>>& loops_;
+  const char* const protocol_;
+  const std::vector<std::unique_ptr<ConnectionLoop>>& loops_;
   const size_t max_connections_;
   Descriptor listening_;
   Timer pause_;

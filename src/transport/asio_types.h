@@ -1,5 +1,5 @@
-// The shapes of Boost.Asio that the HTTP server uses, with the executor's type spelled out so that no call goes through a type-erased one.
-// For this folder's http_acceptor, http_connection, http_exchange and http_loop alone: no API of the server shows it.
+// The shapes of Boost.Asio that the servers use, with the executor's type spelled out so that no call goes through a type-erased one.
+// For this folder's acceptor, connections, exchanges and loops alone: no API of the servers shows it.
 #pragma once
 
 #include <chrono>

@@ -1,4 +1,4 @@
-#include "transport/http_acceptor.h"
+#include "transport/acceptor.h"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -9,25 +9,24 @@
 
 #include "base/status.h"
 #include "telemetry/log.h"
-#include "transport/http_limits.h"
 
 namespace tflite_serving {
 
-HttpAcceptor::HttpAcceptor(UniqueFd listening, const std::vector<std::unique_ptr<HttpLoop>>& loops, size_t max_connections)
-    : loops_(loops), max_connections_(max_connections), listening_(loops.front()->io(), listening.Release()), pause_(loops.front()->io()) {}
+Acceptor::Acceptor(const char* protocol, UniqueFd listening, const std::vector<std::unique_ptr<ConnectionLoop>>& loops, size_t max_connections)
+    : protocol_(protocol), loops_(loops), max_connections_(max_connections), listening_(loops.front()->io(), listening.Release()), pause_(loops.front()->io()) {}
 
-void HttpAcceptor::Start() { asio::co_spawn(loops_.front()->io(), Run(), asio::detached); }
+void Acceptor::Start() { asio::co_spawn(loops_.front()->io(), Run(), asio::detached); }
 
-void HttpAcceptor::Stop() {
+void Acceptor::Stop() {
   while (AcceptBatch() == Outcome::kMore) {
   }
   stopped_ = true;
   ErrorCode error;
-  if (listening_.close(error)) TFLS_WARNING("cannot close the listening HTTP socket: {}", error.message());
+  if (listening_.close(error)) TFLS_WARNING("cannot close the listening {} socket: {}", protocol_, error.message());
   pause_.cancel();
 }
 
-Coroutine<void> HttpAcceptor::Run() {
+Coroutine<void> Acceptor::Run() {
   while (!stopped_) {
     ErrorCode error;  // a cancelled wait is seen by stopped_
     switch (AcceptBatch()) {
@@ -38,7 +37,7 @@ Coroutine<void> HttpAcceptor::Run() {
         co_await asio::post(listening_.get_executor(), kAwait);
         break;
       case Outcome::kExhausted:
-        for (const std::unique_ptr<HttpLoop>& loop : loops_) loop->CloseIdle();
+        for (const std::unique_ptr<ConnectionLoop>& loop : loops_) loop->CloseIdle();
         pause_.expires_after(kAcceptPause);
         co_await pause_.async_wait(asio::redirect_error(kAwait, error));
         break;
@@ -48,7 +47,7 @@ Coroutine<void> HttpAcceptor::Run() {
   }
 }
 
-HttpAcceptor::Outcome HttpAcceptor::AcceptBatch() {
+Acceptor::Outcome Acceptor::AcceptBatch() {
   for (int accepted = 0; accepted < kAcceptBatch; ++accepted) {
     if (NumConnections() >= max_connections_) {
       return Exhausted("the limit of connections is reached");
@@ -72,7 +71,7 @@ HttpAcceptor::Outcome HttpAcceptor::AcceptBatch() {
       case EINVAL:
       case ENOTSOCK:
       case EOPNOTSUPP:
-        TFLS_ERROR("no more HTTP connections are accepted: {}", ErrnoToStatus(error, "accept").message());
+        TFLS_ERROR("no more {} connections are accepted: {}", protocol_, ErrnoToStatus(error, "accept").message());
         return Outcome::kBroken;
       default:
         break;  // of one connection only, which is gone
@@ -81,20 +80,20 @@ HttpAcceptor::Outcome HttpAcceptor::AcceptBatch() {
   return Outcome::kMore;
 }
 
-HttpAcceptor::Outcome HttpAcceptor::Exhausted(const char* what) {
+Acceptor::Outcome Acceptor::Exhausted(const char* what) {
   pollfd waiting{.fd = listening_.native_handle(), .events = POLLIN, .revents = 0};
   if (::poll(&waiting, 1, 0) == 0) return Outcome::kDrained;
-  if (!std::exchange(exhausted_, true)) TFLS_WARNING("new HTTP connections have to wait: {} ({} are open)", what, NumConnections());
+  if (!std::exchange(exhausted_, true)) TFLS_WARNING("new {} connections have to wait: {} ({} are open)", protocol_, what, NumConnections());
   return Outcome::kExhausted;
 }
 
-size_t HttpAcceptor::NumConnections() const {
+size_t Acceptor::NumConnections() const {
   size_t sum = 0;
-  for (const std::unique_ptr<HttpLoop>& loop : loops_) sum += loop->num_connections();
+  for (const std::unique_ptr<ConnectionLoop>& loop : loops_) sum += loop->num_connections();
   return sum;
 }
 
-HttpLoop& HttpAcceptor::LeastLoaded() {
+ConnectionLoop& Acceptor::LeastLoaded() {
   size_t best = next_loop_;
   for (size_t i = 1; i < loops_.size(); ++i) {
     const size_t candidate = (next_loop_ + i) % loops_.size();
