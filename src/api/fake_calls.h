@@ -30,6 +30,10 @@ class FakeHttpCall : public HttpCall {
   const Cancellation& cancellation() const override { return cancellation_; }
   void Finish() override { finished_.set_value(); }
 
+  // What is not sent is empty.
+  void set_content_type(std::string value) { request_.content_type = content_type_ = std::move(value); }
+  void set_accept(std::string value) { request_.accept = accept_ = std::move(value); }
+  void set_origin(std::string value) { request_.origin = origin_ = std::move(value); }
   void Cancel() { cancellation_.Cancel(); }
 
   // Waits for Finish.
@@ -41,6 +45,9 @@ class FakeHttpCall : public HttpCall {
  private:
   const std::string method_;
   const std::string target_;
+  std::string content_type_;
+  std::string accept_;
+  std::string origin_;
   std::vector<char> memory_;
   HttpRequest request_;
   HttpResponse response_;

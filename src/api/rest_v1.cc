@@ -24,14 +24,15 @@ constexpr std::string_view kNotFoundPage =
 
 void FinishWithError(HttpCall& call, const Status& status) {
   call.response().status = HttpStatusOf(status.code());
+  call.response().content_type = "application/json";
   call.response().body = ErrorJson(status.message());
   call.Finish();
 }
 
-size_t InputBytes(const JsonPredictRequest& request) {
-  size_t size = 0;
-  for (const Tensor& input : request.inputs) size += input.view().bytes.size();
-  return size;
+void AllowEveryOrigin(HttpResponse& response) {
+  response.headers.emplace_back("Access-Control-Allow-Origin", "*");
+  response.headers.emplace_back("Access-Control-Allow-Methods", "POST, GET");
+  response.headers.emplace_back("Access-Control-Allow-Headers", "Content-Type");
 }
 
 }  // namespace
@@ -77,16 +78,19 @@ RestV1::RestV1(const ServableSource& servables, WorkerPool& workers, const Clock
 void RestV1::Handle(HttpCall& call) {
   const HttpRequest& request = call.request();
   const StatusOr<RestPath> path = ParseRestPath(request.method, request.target);
+  if (options_.cors && (!path.ok() || path->route != RestRoute::kNotApi)) AllowEveryOrigin(call.response());
   if (!path.ok()) return FinishWithError(call, path.status());
   switch (path->route) {
     case RestRoute::kPredict:
-      return Predict(call, path->spec);
+      return Predict(call, *path);
     case RestRoute::kStatus:
       return AnswerStatus(call, path->spec);
     case RestRoute::kMetadata:
       return AnswerMetadata(call, path->spec);
     case RestRoute::kList:
-      return FinishWithError(call, InvalidArgumentError("Missing model name in request."));
+      return AnswerList(call);
+    case RestRoute::kOptions:
+      return AnswerOptions(call);
     case RestRoute::kClassify:
     case RestRoute::kRegress:
       return FinishWithError(call, UnimplementedError(":classify and :regress are not supported by this version yet"));
@@ -98,9 +102,11 @@ void RestV1::Handle(HttpCall& call) {
   }
 }
 
-void RestV1::Predict(HttpCall& call, const ModelSpec& spec) {
+void RestV1::Predict(HttpCall& call, const RestPath& path) {
   PredictTask* task = tasks_.Take().release();
   task->call = &call;
+  ModelSpec spec = path.spec;
+  if (const Status status = task->body.Open(call.request(), path.query, spec); !status.ok()) return FinishPredict(task, status);
   task->servable = servables_.GetServable(spec);
   task->deadline = options_.timeout.count() > 0 ? call.request().received_at + options_.timeout : kNoDeadline;
   const size_t body_bytes = call.request().body.size();
@@ -117,27 +123,39 @@ void RestV1::RunPredict(PredictTask* task) {
     if (signature != nullptr) return signature;
     return InvalidArgumentError(fmt::format("Serving signature name: \"{}\" not found in signature def", name.empty() ? kDefaultSignatureKey : name));
   };
-  if (const Status status = DecodeJsonPredict(task->call->request().body, resolve, task->request); !status.ok()) return FinishPredict(task, status);
-  const JsonPredictRequest& request = task->request;
-  tflite_serving::Predict({.servable = **task->servable,
-                           .signature = *request.signature,
-                           .inputs = request.inputs,
-                           .views = task->views,
-                           .deadline = task->deadline,
-                           .cancellation = &task->call->cancellation()},
-                          clock_, [this, task](const Status& status, std::span<const TensorView> outputs) {
-                            if (!status.ok()) return FinishPredict(task, status);
-                            FinishPredict(task,
-                                          EncodeJsonPredict(*task->request.signature, outputs, task->request.format, task->call->response().body));
-                          });
+  if (const Status status = task->body.Decode(task->call->request(), resolve); !status.ok()) return FinishPredict(task, status);
+  tflite_serving::Predict(
+      {.servable = **task->servable,
+       .signature = task->body.signature(),
+       .inputs = task->body.inputs(),
+       .views = task->views,
+       .deadline = task->deadline,
+       .cancellation = &task->call->cancellation()},
+      clock_, [this, task](const Status& status, std::span<const TensorView> outputs) {
+        if (!status.ok()) return FinishPredict(task, status);
+        FinishPredict(task, task->body.Encode((*task->servable)->id(), outputs, options_.tensor_content_in_replies, task->call->response()));
+      });
 }
 
 void RestV1::FinishPredict(PredictTask* task, const Status& status) {
   HttpCall& call = *task->call;
   task->servable = ServableHandle();
-  if (InputBytes(task->request) > kMaxKeptInputBytes) task->request.inputs.clear();
+  task->body.Trim(kMaxKeptInputBytes);
   tasks_.GiveBack(std::unique_ptr<PredictTask>(task));
   if (!status.ok()) return FinishWithError(call, status);
+  call.Finish();
+}
+
+void RestV1::AnswerOptions(HttpCall& call) {
+  const std::string_view origin = call.request().origin;
+  if (!origin.starts_with("http://") && !origin.starts_with("https://")) call.response().status = 400;
+  call.Finish();
+}
+
+void RestV1::AnswerList(HttpCall& call) {
+  std::vector<ModelStatus> models;
+  for (const std::string& name : servables_.ListModels()) models.push_back({name, servables_.GetVersionStatuses(name)});
+  call.response().body = ModelListJson(models);
   call.Finish();
 }
 

@@ -114,6 +114,21 @@ void AddTensors(Layout& json, std::string_view name, std::span<const TensorSpec>
   json.Close();
 }
 
+void AddVersions(Layout& json, std::string_view name, std::span<const VersionStatus> versions) {
+  json.Open(name, '[');
+  for (const VersionStatus& version : versions) {
+    json.Open('{');
+    json.String("version", fmt::to_string(version.version));
+    json.String("state", VersionStateName(version.state));
+    json.Open("status", '{');
+    json.String("error_code", StatusCodeName(version.status.code()));
+    json.String("error_message", version.status.message());
+    json.Close();
+    json.Close();
+  }
+  json.Close();
+}
+
 std::string SignaturesJson(std::span<const Signature> signatures) {
   Layout json;
   json.Open('{');
@@ -137,15 +152,19 @@ std::string SignaturesJson(std::span<const Signature> signatures) {
 std::string ModelStatusJson(std::span<const VersionStatus> versions) {
   Layout json;
   json.Open('{');
-  json.Open("model_version_status", '[');
-  for (const VersionStatus& version : versions) {
+  AddVersions(json, "model_version_status", versions);
+  json.Close();
+  return std::move(json).Finish();
+}
+
+std::string ModelListJson(std::span<const ModelStatus> models) {
+  Layout json;
+  json.Open('{');
+  json.Open("models", '[');
+  for (const ModelStatus& model : models) {
     json.Open('{');
-    json.String("version", fmt::to_string(version.version));
-    json.String("state", VersionStateName(version.state));
-    json.Open("status", '{');
-    json.String("error_code", StatusCodeName(version.status.code()));
-    json.String("error_message", version.status.message());
-    json.Close();
+    json.String("name", model.name);
+    AddVersions(json, "versions", model.versions);
     json.Close();
   }
   json.Close();

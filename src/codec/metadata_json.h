@@ -5,6 +5,7 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "servable/model_spec.h"
 #include "servable/signature.h"
@@ -13,6 +14,16 @@ namespace tflite_serving {
 
 // GET /v1/models/M, a GetModelStatusResponse: the versions in the order given.
 std::string ModelStatusJson(std::span<const VersionStatus> versions);
+
+// One model in the list of all.
+struct ModelStatus {
+  std::string name;
+  std::vector<VersionStatus> versions;
+};
+
+// GET /v1/models, which the original lacks: {"models": [{"name": "m", "versions": […]}]}, with versions as in ModelStatusJson; all in the order
+// given.
+std::string ModelListJson(std::span<const ModelStatus> models);
 
 // GET /v1/models/M/metadata, a GetModelMetadataResponse: the original glues it together from the JSON of two messages, which shows in the line
 // breaks.

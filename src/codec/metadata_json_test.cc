@@ -40,6 +40,34 @@ TEST(MetadataJsonTest, Status) {
 
 TEST(MetadataJsonTest, StatusWithoutVersions) { EXPECT_EQ(ModelStatusJson({}), "{\n \"model_version_status\": []\n}\n"); }
 
+TEST(MetadataJsonTest, ModelList) {
+  const std::vector<ModelStatus> models{{.name = "a", .versions = {{.version = 1, .state = VersionState::kAvailable, .status = OkStatus()}}},
+                                        {.name = "b\"", .versions = {}}};
+  EXPECT_EQ(ModelListJson(models), R"({
+ "models": [
+  {
+   "name": "a",
+   "versions": [
+    {
+     "version": "1",
+     "state": "AVAILABLE",
+     "status": {
+      "error_code": "OK",
+      "error_message": ""
+     }
+    }
+   ]
+  },
+  {
+   "name": "b\"",
+   "versions": []
+  }
+ ]
+}
+)");
+  EXPECT_EQ(ModelListJson({}), "{\n \"models\": []\n}\n");
+}
+
 constexpr char kMetadata[] = R"({
 "model_spec":{
  "name": "default",

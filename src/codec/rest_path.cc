@@ -83,9 +83,14 @@ std::optional<RestRoute> RouteOf(std::string_view method, std::string_view rest)
 
 StatusOr<RestPath> ParseRestPath(std::string_view method, std::string_view target) {
   const auto malformed = [&] { return InvalidArgumentError(fmt::format("Malformed request: {} {}", method, target)); };
-  std::string_view rest = target.substr(0, target.find('?'));
-  RestPath path;
+  const size_t path_end = std::min(target.find('?'), target.size());
+  std::string_view rest = target.substr(0, path_end);
+  RestPath path{.query = target.substr(std::min(path_end + 1, target.size()))};
   if (!Take(rest, kApiPrefix)) return path;
+  if (method == "OPTIONS") {
+    path.route = RestRoute::kOptions;
+    return path;
+  }
   if (!Take(rest, "models")) return malformed();
   if (rest.empty() && RouteOf(method, rest) == RestRoute::kStatus) {
     path.route = RestRoute::kList;
@@ -108,6 +113,19 @@ StatusOr<RestPath> ParseRestPath(std::string_view method, std::string_view targe
   }
   path.spec.version = number;
   return path;
+}
+
+std::optional<std::string> FindQueryParameter(std::string_view query, std::string_view name) {
+  while (!query.empty()) {
+    const std::string_view parameter = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(parameter.size() + 1, query.size()));
+    const size_t key_end = std::min(parameter.find('='), parameter.size());
+    if (PercentDecode(parameter.substr(0, key_end)) != name) continue;
+    std::string value(parameter.substr(std::min(key_end + 1, parameter.size())));
+    std::ranges::replace(value, '+', ' ');
+    return PercentDecode(value);
+  }
+  return std::nullopt;
 }
 
 }  // namespace tflite_serving

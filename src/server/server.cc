@@ -55,7 +55,10 @@ Server::Server(const ServerOptions& options)
       workers_("worker", std::max(UsableCpus(), NumInterpreters(options)), kMaxQueuedRequests),
       prediction_service_(manager_, workers_, Clock::Steady(), {.tensor_content_in_replies = options.enable_serialization_as_tensor_content}),
       model_service_(manager_),
-      rest_v1_(manager_, workers_, Clock::Steady(), {.timeout = std::chrono::milliseconds(options.rest_api_timeout_in_ms)}) {}
+      rest_v1_(manager_, workers_, Clock::Steady(),
+               {.timeout = std::chrono::milliseconds(options.rest_api_timeout_in_ms),
+                .tensor_content_in_replies = options.enable_serialization_as_tensor_content,
+                .cors = options.rest_api_enable_cors_support}) {}
 
 Server::~Server() { Shutdown(); }
 
@@ -108,6 +111,7 @@ Status Server::OpenRest() {
                          .num_threads = options_.rest_api_num_threads > 0 ? options_.rest_api_num_threads : UsableCpus()};
   if (!options_.bind_address.empty()) http.addresses = {options_.bind_address};
   http.limits.max_body_bytes = static_cast<size_t>(options_.max_body_bytes);
+  http.limits.min_gzip_bytes = static_cast<size_t>(options_.rest_api_min_gzip_bytes);
   TFLS_ASSIGN_OR_RETURN(http_, HttpServer::Create(http, rest_v1_));
   http_->Start();
   TFLS_INFO("Exporting HTTP/REST API at:localhost:{} ...", http_->port());

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "transport/http_limits.h"
 
@@ -57,6 +58,13 @@ class ByteBuffer {
   void Consume(size_t size) {
     begin_ += size;
     if (begin_ == end_) Clear();
+  }
+
+  void Swap(ByteBuffer& other) {
+    std::swap(data_, other.data_);
+    std::swap(begin_, other.begin_);
+    std::swap(end_, other.end_);
+    std::swap(capacity_, other.capacity_);
   }
 
   // Drops the bytes and keeps the memory.

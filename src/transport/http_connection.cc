@@ -39,6 +39,7 @@ Coroutine<void> HttpConnection::Run() {
     bool complete = false;
     if (!refusal) refusal = TakeBufferedBody(complete);
     if (!refusal && !complete) refusal = co_await ReceiveBody();
+    if (!refusal && head_.coding != HttpCoding::kIdentity) refusal = co_await InflateBody();
     if (refusal) {
       if (exchange_ != nullptr) loop_.GiveBack(std::move(exchange_));
       if (refusal.status > 0) co_await Refuse(refusal);
@@ -85,12 +86,10 @@ Coroutine<HttpRefusal> HttpConnection::ReceiveHead() {
     size_t head_size = 0;
     if (const HttpRefusal refusal = parser_.FindHead(input_.view(), head_size)) co_return refusal;
     if (head_size > 0) {
-      const HttpRefusal refusal = parser_.ParseHead(input_.view().substr(0, head_size), head_);
+      exchange_ = loop_.TakeExchange();
+      const HttpRefusal refusal = parser_.ParseHead(input_.view().substr(0, head_size), head_, exchange_->fields());
       head_only_ = head_.method == "HEAD";
-      if (!refusal) {
-        exchange_ = loop_.TakeExchange();
-        exchange_->Begin(*this, head_.method, head_.target, Clock::Steady().Now());
-      }
+      if (!refusal) exchange_->Begin(*this, head_.method, head_.target, Clock::Steady().Now());
       input_.Consume(head_size);
       co_return refusal;
     }
@@ -165,6 +164,24 @@ Coroutine<HttpRefusal> HttpConnection::ReceiveChunkedBody() {
   }
 }
 
+Coroutine<HttpRefusal> HttpConnection::InflateBody() {
+  ByteBuffer& body = exchange_->body();
+  ByteBuffer encoded;
+  encoded.Swap(body);
+  SetDeadline(kNoDeadline);
+  if (encoded.empty()) {
+    encoded.Swap(body);
+    co_return HttpRefusal{};
+  }
+  HttpInflater inflater(head_.coding, encoded.view(), loop_.limits().max_body_bytes);
+  for (bool done = false;;) {
+    const HttpRefusal refusal = inflater.Inflate(body, done);
+    if (refusal || done) co_return refusal;
+    co_await asio::post(socket_.get_executor(), kAwait);  // the loop's other connections
+    if (aborted_) co_return kHangUp;
+  }
+}
+
 size_t HttpConnection::TakeLastInput(asio::mutable_buffer room, ErrorCode& error) {
   if (aborted_ || (error && error != asio::error::operation_aborted)) return 0;
   return socket_.read_some(room, error);
@@ -192,13 +209,40 @@ Coroutine<bool> HttpConnection::WaitForFinish() {
   co_await asio::async_initiate<const asio::use_awaitable_t<Executor>, void()>(
       [this](Resumption resumption) {
         waiter_.emplace(std::move(resumption));
+        handled_ = false;
+        WatchClient();
         if (!exchange_->TryWait()) asio::post(socket_.get_executor(), [this] { ResumeAfterFinish(); });
       },
       kAwait);
   co_return !aborted_;
 }
 
+void HttpConnection::WatchClient() {
+  watching_ = true;
+  socket_.async_wait(Socket::wait_read, [this](const ErrorCode& error) {
+    watching_ = false;
+    if (handled_) return Resume();
+    if (!error && !aborted_ && TakeInputAhead()) WatchClient();
+  });
+}
+
+bool HttpConnection::TakeInputAhead() {
+  if (input_.size() >= kStreamInputBytes) return false;
+  if (input_.room().empty() && !input_.MakeRoom(std::max(kInputBytes, input_.size()))) return false;
+  ErrorCode error;
+  input_.Commit(socket_.read_some(asio::mutable_buffer(input_.room().data(), input_.room().size()), error));
+  if (!error || error == asio::error::would_block) return true;
+  exchange_->Cancel();
+  return false;
+}
+
 void HttpConnection::ResumeAfterFinish() {
+  handled_ = true;
+  if (watching_) return Cancel();  // which ends the watch, and that resumes
+  Resume();
+}
+
+void HttpConnection::Resume() {
   Resumption resumption = std::move(*waiter_);
   waiter_.reset();
   resumption();
@@ -241,6 +285,7 @@ bool HttpConnection::TryWrite(std::string_view head, std::string_view body, size
 Coroutine<void> HttpConnection::Refuse(HttpRefusal refusal) {
   HttpResponse response;
   response.status = refusal.status;
+  if (refusal.status == 415) response.headers.emplace_back("Accept-Encoding", "gzip, deflate");
   response.body = HttpErrorBody(refusal.message);
   std::string head;
   RenderResponseHead(response, loop_.Date(), HttpPersistence::kClose, head);
@@ -301,7 +346,9 @@ void HttpConnection::Abort() {
   aborted_ = true;
   ErrorCode error;
   if (socket_.close(error)) TFLS_WARNING("cannot close an HTTP connection: {}", error.message());
-  if (!waiter_.has_value() || !exchange_->TryAbandon()) return;
+  if (!waiter_.has_value()) return;
+  exchange_->Cancel();
+  if (!exchange_->TryAbandon()) return;
   exchange_.release();  // NOLINT(bugprone-unused-return-value): Finish deletes it
   asio::post(socket_.get_executor(), [this] { ResumeAfterFinish(); });
 }

@@ -116,7 +116,7 @@ void HttpLoop::Abort() {
 std::string_view HttpLoop::Date() { return date_.At(std::time(nullptr)); }
 
 std::unique_ptr<HttpExchange> HttpLoop::TakeExchange() {
-  if (pool_.empty()) return std::make_unique<HttpExchange>(io_);
+  if (pool_.empty()) return std::make_unique<HttpExchange>(io_, limits_);
   PooledExchange taken = std::move(pool_.back());
   pool_.pop_back();
   pooled_bytes_ -= taken.bytes;

@@ -61,6 +61,11 @@ class TestClient {
   }
   void CloseWrite() { ::shutdown(socket_.get(), SHUT_WR); }
   void Close() { socket_ = UniqueFd(); }
+  void Reset() {
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    EXPECT_EQ(::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
+    Close();
+  }
 
   // The next response, interim ones (100 Continue) included. `head_only`: it answers a HEAD request.
   Reply Read(bool head_only = false) {
