@@ -28,4 +28,10 @@ ModelSpec FromProto(const tensorflow::serving::ModelSpec& proto) {
   return spec;
 }
 
+StatusOr<ServableHandle> LookUp(const ServableSource& servables, bool has_model_spec, const ModelSpec& spec) {
+  if (!has_model_spec) return InvalidArgumentError("Missing ModelSpec");
+  if (spec.name.empty()) return InvalidArgumentError("ModelSpec has no name specified.");
+  return servables.GetServable(spec);
+}
+
 }  // namespace tflite_serving

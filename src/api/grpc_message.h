@@ -1,10 +1,11 @@
-// Generated protobuf classes in and out of a GrpcCall, for the methods that are not in the hot path.
+// What the gRPC methods share: generated protobuf classes in and out of a GrpcCall, for those that are not in the hot path, and model specs.
 #pragma once
 
 #include <google/protobuf/message_lite.h>
 
 #include "base/status.h"
 #include "servable/model_spec.h"
+#include "servable/servable.h"
 #include "tensorflow_serving/apis/model.pb.h"
 #include "transport/grpc_call.h"
 
@@ -17,5 +18,8 @@ Status ParseMessage(const GrpcCall& call, google::protobuf::MessageLite& message
 void FinishWithMessage(GrpcCall& call, const google::protobuf::MessageLite& message);
 
 ModelSpec FromProto(const tensorflow::serving::ModelSpec& proto);
+
+// The servable that an inference request is for. INVALID_ARGUMENT for a request without a spec or a spec without a name; the source's errors.
+StatusOr<ServableHandle> LookUp(const ServableSource& servables, bool has_model_spec, const ModelSpec& spec);
 
 }  // namespace tflite_serving

@@ -1,22 +1,18 @@
 #include "api/prediction_service.h"
 
-#include <functional>
 #include <string>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "api/grpc_message.h"
+#include "api/request_task.h"
 #include "serving/predict.h"
 #include "tensorflow/core/protobuf/meta_graph.pb.h"
 #include "tensorflow_serving/apis/get_model_metadata.pb.h"
 
 namespace tflite_serving {
 namespace {
-
-// Idle predict tasks that are kept, and the input memory one of them may keep.
-constexpr size_t kMaxIdleTasks = 64;
-constexpr size_t kMaxKeptInputBytes = size_t{4} << 20;
 
 constexpr std::string_view kSignatureDefField = "signature_def";
 
@@ -38,18 +34,6 @@ tensorflow::serving::SignatureDefMap ToSignatureDefMap(std::span<const Signature
   return map;
 }
 
-StatusOr<ServableHandle> LookUp(const ServableSource& servables, bool has_model_spec, const ModelSpec& spec) {
-  if (!has_model_spec) return InvalidArgumentError("Missing ModelSpec");
-  if (spec.name.empty()) return InvalidArgumentError("ModelSpec has no name specified.");
-  return servables.GetServable(spec);
-}
-
-size_t InputBytes(std::span<const Tensor> inputs) {
-  size_t size = 0;
-  for (const Tensor& input : inputs) size += input.view().bytes.size();
-  return size;
-}
-
 }  // namespace
 
 PredictionService::PredictionService(const ServableSource& servables, WorkerPool& workers, const Clock& clock, Options options)
@@ -69,9 +53,9 @@ void PredictionService::Predict(GrpcCall& call) {
   StatusOr<ServableHandle> servable = LookUp(servables_, task->parts.has_model_spec, task->parts.model_spec);
   if (!servable.ok()) return FinishPredict(task, servable.status());
   task->servable = *std::move(servable);
-  if (task->servable->RunsInline(call.request_size_bytes())) return RunPredict(task);
-  std::function<void()> work = [this, task] { RunPredict(task); };
-  if (!workers_.TrySubmit(work)) FinishPredict(task, UnavailableError("too many requests are waiting; try again later"));
+  const bool run_here = task->servable->RunsInline(call.request_size_bytes());
+  const Status started = RunHereOrOnWorker(run_here, workers_, [this, task] { RunPredict(task); });
+  if (!started.ok()) FinishPredict(task, started);
 }
 
 void PredictionService::RunPredict(PredictTask* task) {
@@ -91,7 +75,8 @@ void PredictionService::RunPredict(PredictTask* task) {
                            .inputs = task->inputs,
                            .views = task->views,
                            .deadline = task->call->deadline(),
-                           .cancellation = &task->call->cancellation()},
+                           .cancellation = &task->call->cancellation(),
+                           .check_method_name = options_.check_method_names},
                           clock_, [this, task](const Status& status, std::span<const TensorView> outputs) {
                             FinishPredict(task, status.ok() ? WriteReply(*task, outputs) : status);
                           });
@@ -111,7 +96,7 @@ Status PredictionService::WriteReply(const PredictTask& task, std::span<const Te
 void PredictionService::FinishPredict(PredictTask* task, const Status& status) {
   GrpcCall& call = *task->call;
   task->servable = nullptr;
-  if (InputBytes(task->inputs) > kMaxKeptInputBytes) task->inputs.clear();
+  FreeLargeInputs(task->inputs);
   tasks_.GiveBack(std::unique_ptr<PredictTask>(task));
   call.Finish(status);
 }

@@ -1,4 +1,4 @@
-// tensorflow.serving.PredictionService over gRPC: Predict and GetModelMetadata.
+// tensorflow.serving.PredictionService over gRPC: Predict and GetModelMetadata. Its other methods are in inference_service.h.
 #pragma once
 
 #include <memory>
@@ -18,6 +18,7 @@ class PredictionService {
  public:
   struct Options {
     bool tensor_content_in_replies = false;  // --enable_serialization_as_tensor_content; otherwise float_val and its like
+    bool check_method_names = false;         // --enable_signature_method_name_check
   };
 
   // Everything is borrowed and must outlive this object.

@@ -1,33 +1,20 @@
 #include "api/rest_v1.h"
 
-#include <functional>
 #include <string>
 #include <utility>
 
 #include <fmt/format.h>
 
-#include "codec/json_writer.h"
+#include "api/request_task.h"
+#include "api/rest_error.h"
 #include "codec/metadata_json.h"
 #include "serving/predict.h"
 
 namespace tflite_serving {
 namespace {
 
-// Idle predict tasks that are kept, and the input memory one of them may keep.
-constexpr size_t kMaxIdleTasks = 64;
-constexpr size_t kMaxKeptInputBytes = size_t{4} << 20;
-// A body up to this size whose model is unknown is still parsed on the I/O thread (a syntax error is reported before the unknown model).
-constexpr size_t kMaxInlineBodyBytes = size_t{64} << 10;
-
 constexpr std::string_view kNotFoundPage =
     "<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n";  // as libevent answers outside of /v1/
-
-void FinishWithError(HttpCall& call, const Status& status) {
-  call.response().status = HttpStatusOf(status.code());
-  call.response().content_type = "application/json";
-  call.response().body = ErrorJson(status.message());
-  call.Finish();
-}
 
 void AllowEveryOrigin(HttpResponse& response) {
   response.headers.emplace_back("Access-Control-Allow-Origin", "*");
@@ -37,43 +24,13 @@ void AllowEveryOrigin(HttpResponse& response) {
 
 }  // namespace
 
-int HttpStatusOf(StatusCode code) {
-  switch (code) {
-    case StatusCode::kOk:
-      return 200;
-    case StatusCode::kCancelled:
-      return 499;
-    case StatusCode::kInvalidArgument:
-    case StatusCode::kFailedPrecondition:
-    case StatusCode::kOutOfRange:
-      return 400;
-    case StatusCode::kUnauthenticated:
-      return 401;
-    case StatusCode::kPermissionDenied:
-      return 403;
-    case StatusCode::kNotFound:
-      return 404;
-    case StatusCode::kAlreadyExists:
-    case StatusCode::kAborted:
-      return 409;
-    case StatusCode::kResourceExhausted:
-      return 429;
-    case StatusCode::kUnimplemented:
-      return 501;
-    case StatusCode::kUnavailable:
-      return 503;
-    case StatusCode::kDeadlineExceeded:
-      return 504;
-    case StatusCode::kUnknown:
-    case StatusCode::kInternal:
-    case StatusCode::kDataLoss:
-      return 500;
-  }
-  return 500;
-}
-
 RestV1::RestV1(const ServableSource& servables, WorkerPool& workers, const Clock& clock, Options options)
-    : servables_(servables), workers_(workers), clock_(clock), options_(options), tasks_(kMaxIdleTasks) {}
+    : servables_(servables),
+      workers_(workers),
+      clock_(clock),
+      options_(options),
+      tasks_(kMaxIdleTasks),
+      inference_(servables, workers, clock, options.check_method_names) {}
 
 void RestV1::Handle(HttpCall& call) {
   const HttpRequest& request = call.request();
@@ -92,8 +49,9 @@ void RestV1::Handle(HttpCall& call) {
     case RestRoute::kOptions:
       return AnswerOptions(call);
     case RestRoute::kClassify:
+      return inference_.Handle(call, path->spec, InferenceMethod::kClassify, DeadlineOf(call));
     case RestRoute::kRegress:
-      return FinishWithError(call, UnimplementedError(":classify and :regress are not supported by this version yet"));
+      return inference_.Handle(call, path->spec, InferenceMethod::kRegress, DeadlineOf(call));
     case RestRoute::kNotApi:
       call.response().status = 404;
       call.response().content_type = "text/html";
@@ -102,18 +60,20 @@ void RestV1::Handle(HttpCall& call) {
   }
 }
 
+TimePoint RestV1::DeadlineOf(const HttpCall& call) const {
+  return options_.timeout.count() > 0 ? call.request().received_at + options_.timeout : kNoDeadline;
+}
+
 void RestV1::Predict(HttpCall& call, const RestPath& path) {
   PredictTask* task = tasks_.Take().release();
   task->call = &call;
   ModelSpec spec = path.spec;
   if (const Status status = task->body.Open(call.request(), path.query, spec); !status.ok()) return FinishPredict(task, status);
   task->servable = servables_.GetServable(spec);
-  task->deadline = options_.timeout.count() > 0 ? call.request().received_at + options_.timeout : kNoDeadline;
-  const size_t body_bytes = call.request().body.size();
-  const bool run_here = task->servable.ok() ? (*task->servable)->RunsInline(body_bytes) : body_bytes <= kMaxInlineBodyBytes;
-  if (run_here) return RunPredict(task);
-  std::function<void()> work = [this, task] { RunPredict(task); };
-  if (!workers_.TrySubmit(work)) FinishPredict(task, UnavailableError("too many requests are waiting; try again later"));
+  task->deadline = DeadlineOf(call);
+  const bool run_here = RunsHere(task->servable, call.request().body.size());
+  const Status started = RunHereOrOnWorker(run_here, workers_, [this, task] { RunPredict(task); });
+  if (!started.ok()) FinishPredict(task, started);
 }
 
 void RestV1::RunPredict(PredictTask* task) {
@@ -130,7 +90,8 @@ void RestV1::RunPredict(PredictTask* task) {
        .inputs = task->body.inputs(),
        .views = task->views,
        .deadline = task->deadline,
-       .cancellation = &task->call->cancellation()},
+       .cancellation = &task->call->cancellation(),
+       .check_method_name = options_.check_method_names},
       clock_, [this, task](const Status& status, std::span<const TensorView> outputs) {
         if (!status.ok()) return FinishPredict(task, status);
         FinishPredict(task, task->body.Encode((*task->servable)->id(), outputs, options_.tensor_content_in_replies, task->call->response()));

@@ -2,11 +2,12 @@
 //
 //   GET  /v1/models                                      all models with the states of their versions (the original has no such list)
 //   POST /v1/models/M[/versions/N|/labels/L]:predict     rows or columns of JSON in and out, and the other bodies of api/rest_body.h
+//   POST /v1/models/M[/versions/N|/labels/L]:classify    (or :regress) examples in, classes or numbers out; see rest_inference.h
 //   GET  /v1/models/M[/versions/N|/labels/L]             the states of the versions
 //   GET  /v1/models/M[/versions/N|/labels/L]/metadata    the signatures
 //
 // HEAD is answered as GET. OPTIONS, which browsers ask before a request to another origin, is answered with no body: 200 if Origin is an http or
-// https URL, else 400. Errors are `{"error": "…"}` with the HTTP code of their canonical code (HttpStatusOf).
+// https URL, else 400. Errors are `{"error": "…"}` with the HTTP code of their canonical code (rest_error.h).
 #pragma once
 
 #include <chrono>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "api/rest_body.h"
+#include "api/rest_inference.h"
 #include "base/clock.h"
 #include "base/object_pool.h"
 #include "base/status.h"
@@ -24,9 +26,6 @@
 
 namespace tflite_serving {
 
-// The HTTP code that TensorFlow Serving answers for a canonical code (http_server.cc): NOT_FOUND -> 404, UNAVAILABLE -> 503, …
-int HttpStatusOf(StatusCode code);
-
 // Thread-safe. Must outlive every call that it was handed.
 class RestV1 : public HttpHandler {
  public:
@@ -34,6 +33,7 @@ class RestV1 : public HttpHandler {
     std::chrono::milliseconds timeout{30000};  // for a whole request, from its first byte; <= 0: none
     bool tensor_content_in_replies = false;    // --enable_serialization_as_tensor_content, for replies of application/x-protobuf
     bool cors = false;                         // every answer of the API lets pages of any origin read it
+    bool check_method_names = false;           // --enable_signature_method_name_check
   };
 
   // Everything is borrowed and must outlive this object.
@@ -52,6 +52,7 @@ class RestV1 : public HttpHandler {
     std::vector<TensorView> views;
   };
 
+  TimePoint DeadlineOf(const HttpCall& call) const;
   void Predict(HttpCall& call, const RestPath& path);
   void RunPredict(PredictTask* task);
   void FinishPredict(PredictTask* task, const Status& status);
@@ -65,6 +66,7 @@ class RestV1 : public HttpHandler {
   const Clock& clock_;
   const Options options_;
   ObjectPool<PredictTask> tasks_;
+  RestInference inference_;
 };
 
 }  // namespace tflite_serving

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "api/fake_calls.h"
+#include "api/rest_error.h"
 #include "servable/fake_servable.h"
 #include "servable/fake_servable_source.h"
 

@@ -73,11 +73,4 @@ NumberToken ScanNumber(const char* position);
 // The value of a number that ScanNumber has accepted.
 double NumberValue(const char* begin, const NumberToken& token);
 
-// The nearest half (IEEE binary16) and bfloat16, ties to even.
-uint16_t HalfFromDouble(double value);
-uint16_t Bfloat16FromDouble(double value);
-// Exact.
-float FloatFromHalf(uint16_t bits);
-float FloatFromBfloat16(uint16_t bits);
-
 }  // namespace tflite_serving

@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include "codec/json_reader.h"
+#include "codec/json_request.h"
 #include "codec/json_tensor_writer.h"
 #include "codec/json_value_text.h"
 #include "codec/predict_proto.h"
@@ -222,11 +223,6 @@ struct Members {
   }
 };
 
-// INVALID_ARGUMENT `JSON Value: <document> <what>`.
-Status DocumentError(const JsonReader& json, const char* document, std::string_view what) {
-  return InvalidArgumentError(fmt::format("JSON Value: {} {}", JsonValueText(json, document), what));
-}
-
 // Reads the list of names at the reader's position. False: it is none, or too long.
 bool ReadNames(JsonReader& json, std::vector<std::string>& names) {
   if (json.Peek() != '[') return false;
@@ -307,28 +303,11 @@ class SinglePass {
 // Any request: its syntax, throughout; then, in the original's order, what it means.
 Status DecodeThoroughly(std::span<const char> body, const SignatureResolver& resolve, JsonPredictRequest& out) {
   JsonReader json({body.data(), body.size()});
-  if (!json.EnterDocument()) return json.Fault();
-  const char* const document = json.position();
-  if (*document != '{') {
-    if (!json.SkipValue()) return json.Fault();
-    return DocumentError(json, document, "Is not object");
-  }
+  const char* document = nullptr;
   Members members;
-  std::string_view key;
-  JsonStep step = json.EnterObject(key);
-  for (; step == JsonStep::kItem; step = json.NextMember(key)) {
-    const char** const member = members.Find(key);
-    if (member != nullptr && *member == nullptr) *member = json.position();
-    if (!json.SkipValue()) return json.Fault();
-  }
-  if (step == JsonStep::kFault) return json.Fault();
-
+  TFLS_RETURN_IF_ERROR(FindMembers(json, [&](std::string_view key) { return members.Find(key); }, document));
   std::string_view name;
-  if (members.signature_name != nullptr) {
-    json.Seek(members.signature_name);
-    if (json.Peek() != '"') return DocumentError(json, document, "not formatted correctly. 'signature_name' key must be a string value.");
-    if (!json.ReadString(name)) return json.Fault();
-  }
+  TFLS_RETURN_IF_ERROR(ReadSignatureName(json, document, members.signature_name, name));
   out.output_filter.clear();
   if (members.output_filter != nullptr) {
     JsonReader filter = json;
@@ -348,7 +327,6 @@ Status DecodeThoroughly(std::span<const char> body, const SignatureResolver& res
 }  // namespace
 
 Status DecodeJsonPredict(std::span<const char> body, const SignatureResolver& resolve, JsonPredictRequest& out) {
-  if (body.empty()) return InvalidArgumentError("JSON Parse error: The document is empty");
   out.output_filter.clear();
   if (SinglePass(body, resolve, out).Decode()) return OkStatus();
   const Status status = DecodeThoroughly(body, resolve, out);

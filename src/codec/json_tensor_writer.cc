@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "codec/json_numbers.h"
+#include "tensor/half.h"
 
 namespace tflite_serving {
 namespace {

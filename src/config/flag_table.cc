@@ -55,6 +55,7 @@ constexpr Flag kFlags[] = {
 
     {"num_tflite_pools", kRunning, &Options::num_tflite_pools, "interpreters for each loaded model; 0: one for each usable CPU", kInterpretersRange},
     {"tensorflow_intra_op_parallelism", kRunning, &Options::tensorflow_intra_op_parallelism, "threads of each interpreter; 0: one", kThreadsRange},
+    {"enable_signature_method_name_check", kRunning, &Options::enable_signature_method_name_check, "refuse signatures of another method"},
     {"keep_state", kRunning, &Options::keep_state, "variables of a stateful model live on from request to request"},
 
     {"log_level", kProcess, &Options::log_level, "least level that is logged"},
@@ -90,7 +91,6 @@ constexpr Flag kFlags[] = {
     NotSupported("batching_parameters_file", {""}, "how to batch"),
     NotSupported("enable_batching", {false}, "batching of requests"),
     NotSupported("enable_per_model_batching_parameters", {false}, "batching parameters beside each model"),
-    NotSupported("enable_signature_method_name_check", {false}, "refusing signatures of another method"),
     NotSupported("file_system_poll_wait_seconds", {.original_default = 1, .harmless_up_to = 0}, "looking for versions again after the start"),
     NotSupported("model_config_file", {""}, "several models, labels and version policies"),
     NotSupported("model_config_file_poll_wait_seconds", {.original_default = 0, .harmless_up_to = 0}, "reading model_config_file again"),

@@ -48,9 +48,10 @@ struct ServerOptions {
   std::string model_base_path;  // as lifecycle/storage_path.h reads it
 
   // --- running ---
-  int32_t num_tflite_pools = 0;                 // interpreters for each loaded model (the original's misleading name); 0: one for each usable CPU
-  int32_t tensorflow_intra_op_parallelism = 0;  // threads of each interpreter; 0: 1
-  bool keep_state = false;                      // [ours] variables of a stateful model live on from request to request
+  int32_t num_tflite_pools = 0;                     // interpreters for each loaded model (the original's misleading name); 0: one for each usable CPU
+  int32_t tensorflow_intra_op_parallelism = 0;      // threads of each interpreter; 0: 1
+  bool enable_signature_method_name_check = false;  // Classify and Regress want signatures made for them, Predict one of a known method
+  bool keep_state = false;                          // [ours] variables of a stateful model live on from request to request
 
   // --- log ---
   LogLevel log_level = LogLevel::kInfo;  // [ours] lines below are dropped

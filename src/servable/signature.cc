@@ -35,6 +35,15 @@ std::string TensorSpec::ToString() const { return fmt::format("{}{}", DTypeName(
 int Signature::FindInput(std::string_view name) const { return Find(inputs, name); }
 int Signature::FindOutput(std::string_view name) const { return Find(outputs, name); }
 
+std::string Signature::ToString() const {
+  const auto list = [](const std::vector<TensorSpec>& specs) {
+    std::string text;
+    for (const TensorSpec& spec : specs) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", spec.name, spec.ToString());
+    return text;
+  };
+  return fmt::format("{}: {} -> {}", key, list(inputs), list(outputs));
+}
+
 Shape Signature::RequestShape(size_t i) const {
   Shape shape = inputs[i].shape;
   if (batch_of_one_is_free && shape.rank() > 0) shape.set(0, -1);

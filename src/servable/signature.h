@@ -53,6 +53,9 @@ struct Signature {
   int FindInput(std::string_view name) const;
   int FindOutput(std::string_view name) const;
 
+  // "serving_default: x float[?,4] -> y float[?]", for messages.
+  std::string ToString() const;
+
   // The shape that requests are held against: inputs[i].shape, with a first dimension of -1 if batch_of_one_is_free.
   Shape RequestShape(size_t i) const;
 };

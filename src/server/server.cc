@@ -53,12 +53,16 @@ Server::Server(const ServerOptions& options)
     : options_(options),
       manager_(MakeLoader(options)),
       workers_("worker", std::max(UsableCpus(), NumInterpreters(options)), kMaxQueuedRequests),
-      prediction_service_(manager_, workers_, Clock::Steady(), {.tensor_content_in_replies = options.enable_serialization_as_tensor_content}),
+      prediction_service_(manager_, workers_, Clock::Steady(),
+                          {.tensor_content_in_replies = options.enable_serialization_as_tensor_content,
+                           .check_method_names = options.enable_signature_method_name_check}),
+      inference_service_(manager_, workers_, Clock::Steady(), {.check_method_names = options.enable_signature_method_name_check}),
       model_service_(manager_),
       rest_v1_(manager_, workers_, Clock::Steady(),
                {.timeout = std::chrono::milliseconds(options.rest_api_timeout_in_ms),
                 .tensor_content_in_replies = options.enable_serialization_as_tensor_content,
-                .cors = options.rest_api_enable_cors_support}) {}
+                .cors = options.rest_api_enable_cors_support,
+                .check_method_names = options.enable_signature_method_name_check}) {}
 
 Server::~Server() { Shutdown(); }
 
@@ -82,10 +86,8 @@ Status Server::LoadModel() {
 
 Status Server::OpenGrpc() {
   if (options_.port == 0 && options_.grpc_socket_path.empty()) return OkStatus();
-  GrpcServerOptions grpc{.bind_address = options_.bind_address,
-                         .port = options_.port,
-                         .unix_socket_path = options_.grpc_socket_path,
-                         .num_threads = UsableCpus()};
+  GrpcServerOptions grpc{
+      .bind_address = options_.bind_address, .port = options_.port, .unix_socket_path = options_.grpc_socket_path, .num_threads = UsableCpus()};
   grpc.limits.max_receive_message_bytes = static_cast<size_t>(options_.grpc_max_message_bytes);
   GrpcChannelArgumentMap arguments;
   for (const GrpcChannelArgument& argument : options_.grpc_channel_arguments) arguments[argument.key] = argument.value;
@@ -93,6 +95,7 @@ Status Server::OpenGrpc() {
   for (const std::string_view name : kHealthServices) health_service_.SetServing(std::string(name), true);
   health_service_.SetServing(options_.model_name, true);
   std::vector<GrpcMethod> methods = prediction_service_.methods();
+  std::ranges::move(inference_service_.methods(), std::back_inserter(methods));
   std::ranges::move(model_service_.methods(), std::back_inserter(methods));
   std::ranges::move(health_service_.methods(), std::back_inserter(methods));
   std::vector<GrpcStreamMethod> stream_methods = health_service_.stream_methods();

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "api/health_service.h"
+#include "api/inference_service.h"
 #include "api/model_service.h"
 #include "api/prediction_service.h"
 #include "api/reflection_service.h"
@@ -43,6 +44,7 @@ class Server {
   Manager manager_;
   WorkerPool workers_;
   PredictionService prediction_service_;
+  InferenceService inference_service_;
   ModelService model_service_;
   HealthService health_service_;
   RestV1 rest_v1_;

@@ -5,6 +5,8 @@
 #include <optional>
 #include <utility>
 
+#include <fmt/format.h>
+
 namespace tflite_serving {
 namespace {
 
@@ -30,12 +32,21 @@ std::optional<std::vector<TensorView>> AnswerWithoutRows(const Signature& signat
   return outputs;
 }
 
+Status CheckMethodName(std::string_view name) {
+  if (name == kPredictMethodName || name == kClassifyMethodName || name == kRegressMethodName) return OkStatus();
+  return InternalError(fmt::format("Expected prediction signature method_name to be one of {{{}, {}, {}}}. Was: {}", kPredictMethodName,
+                                   kClassifyMethodName, kRegressMethodName, name));
+}
+
 }  // namespace
 
 void Predict(const PredictCall& call, const Clock& clock, RunDone done) {
   if (clock.Now() >= call.deadline) return done(DeadlineExceededError("the deadline passed before the request could be run"), {});
   if (call.cancellation != nullptr && call.cancellation->cancelled())
     return done(CancelledError("the client went away before the request could be run"), {});
+  if (call.check_method_name) {
+    if (const Status status = CheckMethodName(call.signature.method_name); !status.ok()) return done(status, {});
+  }
   call.views.clear();
   for (const Tensor& input : call.inputs) call.views.push_back(input.view());
   if (const Status status = CheckInputs(call.signature, call.views); !status.ok()) return done(status, {});

@@ -2,40 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstddef>
-#include <cstdint>
-#include <limits>
 #include <utility>
+
+#include "serving/real_values.h"
 
 namespace tflite_serving {
 namespace {
 
-// Calls `convert` with a value of the integer type of `dtype`.
-template <class Convert>
-void WithInteger(DType dtype, const Convert& convert) {
-  switch (dtype) {
-    case DType::kInt8:
-      return convert(int8_t{});
-    case DType::kUint8:
-      return convert(uint8_t{});
-    case DType::kInt16:
-      return convert(int16_t{});
-    default:
-      return;  // IsQuantized
-  }
-}
-
 template <class Integer>
-Integer Quantize(float value, const Quantization& quantization) {
-  if (std::isnan(value)) value = 0;
-  const float shifted = std::round(value / quantization.scale) + static_cast<float>(quantization.zero_point);
-  return static_cast<Integer>(
-      std::clamp(shifted, static_cast<float>(std::numeric_limits<Integer>::min()), static_cast<float>(std::numeric_limits<Integer>::max())));
-}
-
-template <class Integer>
-float Dequantize(Integer value, const Quantization& quantization) {
-  return quantization.scale * static_cast<float>(value - quantization.zero_point);
+void QuantizeAll(const Quantization& quantization, std::span<const float> values, std::span<std::byte> out) {
+  std::ranges::transform(values, reinterpret_cast<Integer*>(out.data()),
+                         [&](float value) { return Quantize<Integer>(quantization, std::isnan(value) ? 0 : value); });
 }
 
 }  // namespace
@@ -59,33 +36,32 @@ Status QuantizeInputs(const Signature& signature, std::span<Tensor> inputs) {
     const TensorSpec& spec = signature.inputs[i];
     if (!IsQuantized(spec) || inputs[i].dtype() != DType::kFloat) continue;
     TFLS_ASSIGN_OR_RETURN(Tensor quantized, Tensor::Create(spec.dtype, inputs[i].shape()));
-    WithInteger(spec.dtype, [&](auto integer) {
-      using Integer = decltype(integer);
-      std::ranges::transform(inputs[i].view().values<float>(), reinterpret_cast<Integer*>(quantized.bytes().data()),
-                             [&](float value) { return Quantize<Integer>(value, *spec.quantization); });
-    });
+    const std::span<const float> values = inputs[i].view().values<float>();
+    switch (spec.dtype) {
+      case DType::kInt8:
+        QuantizeAll<int8_t>(*spec.quantization, values, quantized.bytes());
+        break;
+      case DType::kUint8:
+        QuantizeAll<uint8_t>(*spec.quantization, values, quantized.bytes());
+        break;
+      default:  // IsQuantized
+        QuantizeAll<int16_t>(*spec.quantization, values, quantized.bytes());
+        break;
+    }
     inputs[i] = std::move(quantized);
   }
   return OkStatus();
 }
 
-Status DequantizeOutputs(const Signature& signature, std::span<const TensorView> outputs, std::vector<Tensor>& memory,
-                         std::vector<TensorView>& views) {
-  memory.clear();
+void DequantizeOutputs(const Signature& signature, std::span<const TensorView> outputs, std::vector<std::vector<float>>& memory,
+                       std::vector<TensorView>& views) {
+  memory.resize(outputs.size());
   views.assign(outputs.begin(), outputs.end());
   for (size_t i = 0; i < outputs.size(); ++i) {
     const TensorSpec& spec = signature.outputs[i];
     if (!IsQuantized(spec) || outputs[i].dtype != spec.dtype) continue;
-    TFLS_ASSIGN_OR_RETURN(Tensor dequantized, Tensor::Create(DType::kFloat, outputs[i].shape));
-    WithInteger(spec.dtype, [&](auto integer) {
-      using Integer = decltype(integer);
-      std::ranges::transform(outputs[i].values<Integer>(), reinterpret_cast<float*>(dequantized.bytes().data()),
-                             [&](Integer value) { return Dequantize(value, *spec.quantization); });
-    });
-    memory.push_back(std::move(dequantized));
-    views[i] = memory.back().view();
+    views[i] = {DType::kFloat, outputs[i].shape, std::as_bytes(RealValues(spec, outputs[i], memory[i]))};
   }
-  return OkStatus();
 }
 
 }  // namespace tflite_serving

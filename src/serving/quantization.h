@@ -27,8 +27,8 @@ Signature DequantizedSignature(const Signature& signature);
 Status QuantizeInputs(const Signature& signature, std::span<Tensor> inputs);
 
 // The outputs of a run (one for each of `signature`, the model's own) as the DequantizedSignature has them: `views` holds one for each, pointing into
-// `memory` where it was converted. RESOURCE_EXHAUSTED: no memory.
-Status DequantizeOutputs(const Signature& signature, std::span<const TensorView> outputs, std::vector<Tensor>& memory,
-                         std::vector<TensorView>& views);
+// `memory` where it was converted. The memory of both is reused.
+void DequantizeOutputs(const Signature& signature, std::span<const TensorView> outputs, std::vector<std::vector<float>>& memory,
+                       std::vector<TensorView>& views);
 
 }  // namespace tflite_serving

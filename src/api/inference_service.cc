@@ -1,0 +1,181 @@
+#include "api/inference_service.h"
+
+#include <set>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include <fmt/format.h>
+
+#include "api/grpc_message.h"
+#include "api/request_task.h"
+#include "serving/infer.h"
+#include "tensorflow_serving/apis/classification.pb.h"
+#include "tensorflow_serving/apis/regression.pb.h"
+
+namespace tflite_serving {
+namespace {
+
+template <typename Examples>
+Status AddAll(const Examples& from, SerializedExamples& examples) {
+  for (const tensorflow::Example& example : from) TFLS_RETURN_IF_ERROR(examples.Add(example.SerializeAsString()));
+  return OkStatus();
+}
+
+Status ReadInput(const tensorflow::serving::Input& input, SerializedExamples& examples) {
+  if (!input.has_example_list_with_context()) return AddAll(input.example_list().examples(), examples);
+  examples.SetContext(input.example_list_with_context().context().SerializeAsString());
+  return AddAll(input.example_list_with_context().examples(), examples);
+}
+
+void FillResult(const Classifications& classifications, tensorflow::serving::InferenceResult& out) {
+  tensorflow::serving::ClassificationResult& result = *out.mutable_classification_result();
+  for (size_t i = 0; i < classifications.num_examples; ++i) {
+    tensorflow::serving::Classifications& row = *result.add_classifications();
+    for (size_t c = 0; c < classifications.classes_per_example; ++c) {
+      const ClassScore& from = classifications.classes[i * classifications.classes_per_example + c];
+      tensorflow::serving::Class& to = *row.add_classes();
+      to.set_label(from.label.data(), from.label.size());
+      to.set_score(from.score);
+    }
+  }
+}
+
+void FillResult(const Regressions& regressions, tensorflow::serving::InferenceResult& out) {
+  for (const float value : regressions.values) out.mutable_regression_result()->add_regressions()->set_value(value);
+}
+
+// A Response of Classify or Regress from the `result` and model spec that MultiInference would give.
+template <typename Response, typename Result>
+void FinishSingle(GrpcCall& call, tensorflow::serving::InferenceResult& from, Result& result) {
+  Response response;
+  response.mutable_result()->Swap(&result);
+  response.mutable_model_spec()->Swap(from.mutable_model_spec());
+  FinishWithMessage(call, response);
+}
+
+}  // namespace
+
+InferenceService::InferenceService(const ServableSource& servables, WorkerPool& workers, const Clock& clock, Options options)
+    : servables_(servables), workers_(workers), clock_(clock), options_(options) {}
+
+std::vector<GrpcMethod> InferenceService::methods() {
+  return {{"/tensorflow.serving.PredictionService/Classify", [this](GrpcCall& call) { Handle(call, Rpc::kClassify); }},
+          {"/tensorflow.serving.PredictionService/Regress", [this](GrpcCall& call) { Handle(call, Rpc::kRegress); }},
+          {"/tensorflow.serving.PredictionService/MultiInference", [this](GrpcCall& call) { Handle(call, Rpc::kMultiInference); }}};
+}
+
+void InferenceService::Handle(GrpcCall& call, Rpc rpc) {
+  const auto task = std::make_shared<Task>();
+  task->call = &call;
+  task->rpc = rpc;
+  const bool on_worker = call.request_size_bytes() > kMaxInlineBodyBytes;
+  const Status started = RunHereOrOnWorker(!on_worker, workers_, [this, task, on_worker] { Prepare(task, on_worker); });
+  if (!started.ok()) call.Finish(started);
+}
+
+void InferenceService::Prepare(const std::shared_ptr<Task>& task, bool on_worker) {
+  GrpcCall& call = *task->call;
+  if (const Status status = Parse(*task); !status.ok()) return call.Finish(status);
+  const bool run_here = on_worker || (task->runs.size() == 1 && task->servable->RunsInline(call.request_size_bytes()));
+  const Status started = RunHereOrOnWorker(run_here, workers_, [this, task] { RunAll(task); });
+  if (!started.ok()) call.Finish(started);
+}
+
+Status InferenceService::Parse(Task& task) const {
+  switch (task.rpc) {
+    case Rpc::kClassify:
+      return ParseSingle<tensorflow::serving::ClassificationRequest>(task, InferenceMethod::kClassify);
+    case Rpc::kRegress:
+      return ParseSingle<tensorflow::serving::RegressionRequest>(task, InferenceMethod::kRegress);
+    case Rpc::kMultiInference:
+      break;
+  }
+  return ParseMulti(task);
+}
+
+template <typename Request>
+Status InferenceService::ParseSingle(Task& task, InferenceMethod method) const {
+  Request request;
+  TFLS_RETURN_IF_ERROR(ParseMessage(*task.call, request));
+  const ModelSpec spec = FromProto(request.model_spec());
+  TFLS_ASSIGN_OR_RETURN(task.servable, LookUp(servables_, request.has_model_spec(), spec));
+  TFLS_ASSIGN_OR_RETURN(const Signature* const signature,
+                        FindInferSignature(method, task.servable->signatures(), spec.signature_name, options_.check_method_names));
+  task.runs.push_back({.method = method, .signature = signature});
+  return ReadInput(request.input(), task.examples);
+}
+
+Status InferenceService::ParseMulti(Task& task) const {
+  tensorflow::serving::MultiInferenceRequest request;
+  TFLS_RETURN_IF_ERROR(ParseMessage(*task.call, request));
+  // As in the original the first task chooses the version.
+  const ModelSpec spec = request.tasks().empty() ? ModelSpec() : FromProto(request.tasks(0).model_spec());
+  TFLS_ASSIGN_OR_RETURN(task.servable, LookUp(servables_, true, spec));
+  std::set<const Signature*> seen;
+  for (const tensorflow::serving::InferenceTask& inference : request.tasks()) {
+    const std::string& model = inference.model_spec().name();
+    if (model.empty()) return InvalidArgumentError("Found ModelSpec with an empty model name.");
+    if (model != spec.name) return InvalidArgumentError("All ModelSpecs in a MultiInferenceRequest must access the same model name.");
+    const std::string& name = inference.model_spec().signature_name();
+    const std::string_view key = name.empty() ? kDefaultSignatureKey : name;
+    const Signature* const signature = FindSignature(task.servable->signatures(), key);
+    if (signature == nullptr) return InvalidArgumentError(fmt::format("Requested signature not found in model graph: {}", key));
+    if (!seen.insert(signature).second) return InvalidArgumentError(fmt::format("Duplicate evaluation of signature: {}", key));
+    const bool classify = inference.method_name() == kClassifyMethodName;
+    if (!classify && inference.method_name() != kRegressMethodName) {
+      return UnimplementedError(fmt::format("Unsupported signature method_name: {}", inference.method_name()));
+    }
+    const InferenceMethod method = classify ? InferenceMethod::kClassify : InferenceMethod::kRegress;
+    TFLS_RETURN_IF_ERROR(CheckInferSignature(method, *signature, options_.check_method_names));
+    task.runs.push_back({.method = method, .signature = signature});
+  }
+  return ReadInput(request.input(), task.examples);
+}
+
+void InferenceService::RunAll(const std::shared_ptr<Task>& task) {
+  for (const Run& run : task->runs) {
+    tensorflow::serving::ModelSpec& spec = *task->response.add_results()->mutable_model_spec();
+    spec.set_name(task->servable->id().name);
+    spec.set_signature_name(run.signature->key);
+    spec.mutable_version()->set_value(task->servable->id().version);
+  }
+  // The last run to end finishes the call: it must not be touched once all have been started.
+  const size_t num_runs = task->runs.size();
+  task->unfinished_runs = num_runs;
+  for (size_t i = 0; i < num_runs; ++i) {
+    Run& run = task->runs[i];
+    Infer({.method = run.method,
+           .servable = *task->servable,
+           .signature = *run.signature,
+           .examples = task->examples,
+           .inputs = run.inputs,
+           .views = run.views,
+           .deadline = task->call->deadline(),
+           .cancellation = &task->call->cancellation()},
+          clock_, [task, i](const Status& status, const InferenceResult& result) { FinishRun(*task, i, status, result); });
+  }
+}
+
+void InferenceService::FinishRun(Task& task, size_t i, const Status& status, const InferenceResult& result) {
+  task.runs[i].status = status;
+  if (status.ok()) {
+    std::visit([&](const auto& results) { FillResult(results, *task.response.mutable_results(static_cast<int>(i))); }, result);
+  }
+  if (task.unfinished_runs.fetch_sub(1) == 1) Reply(task);
+}
+
+void InferenceService::Reply(Task& task) {
+  GrpcCall& call = *task.call;
+  for (const Run& run : task.runs) {
+    if (!run.status.ok()) return call.Finish(run.status);
+  }
+  if (task.rpc == Rpc::kMultiInference) return FinishWithMessage(call, task.response);
+  tensorflow::serving::InferenceResult& only = *task.response.mutable_results(0);
+  if (task.rpc == Rpc::kClassify) {
+    return FinishSingle<tensorflow::serving::ClassificationResponse>(call, only, *only.mutable_classification_result());
+  }
+  FinishSingle<tensorflow::serving::RegressionResponse>(call, only, *only.mutable_regression_result());
+}
+
+}  // namespace tflite_serving

@@ -1,0 +1,34 @@
+// What every inference request does on its way, whatever its protocol: it takes a task from a pool, runs where that is quickest, and leaves its
+// memory to the next one. All functions are thread-safe.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <vector>
+
+#include "base/status.h"
+#include "base/worker_pool.h"
+#include "servable/servable.h"
+#include "tensor/tensor.h"
+
+namespace tflite_serving {
+
+// Tasks that an endpoint keeps for requests to come.
+inline constexpr size_t kMaxIdleTasks = 64;
+// The input memory that one kept task may hold.
+inline constexpr size_t kMaxKeptInputBytes = size_t{4} << 20;
+
+// What is parsed on the thread that read it before it is known which model it is for, or that there is none.
+inline constexpr size_t kMaxInlineBodyBytes = size_t{64} << 10;
+
+// Whether a request of this size is quickest answered on the thread that read it: as the servable says; without one, as far as the fault is reported
+// after those of its body, up to kMaxInlineBodyBytes.
+bool RunsHere(const StatusOr<ServableHandle>& servable, size_t request_bytes);
+
+// Calls `work` on this thread if `here`, otherwise on a worker. UNAVAILABLE, and `work` is not called, when too many requests wait for one.
+Status RunHereOrOnWorker(bool here, WorkerPool& workers, std::function<void()> work);
+
+// To be called with a task's inputs before the task goes back to its pool: frees them if they hold more than kMaxKeptInputBytes.
+void FreeLargeInputs(std::vector<Tensor>& inputs);
+
+}  // namespace tflite_serving

@@ -1,0 +1,57 @@
+#include "api/rest_inference.h"
+
+#include <memory>
+
+#include "api/request_task.h"
+#include "api/rest_error.h"
+#include "codec/json_examples.h"
+#include "serving/infer.h"
+
+namespace tflite_serving {
+
+RestInference::RestInference(const ServableSource& servables, WorkerPool& workers, const Clock& clock, bool check_method_names)
+    : servables_(servables), workers_(workers), clock_(clock), check_method_names_(check_method_names), tasks_(kMaxIdleTasks) {}
+
+void RestInference::Handle(HttpCall& call, const ModelSpec& spec, InferenceMethod method, TimePoint deadline) {
+  Task* task = tasks_.Take().release();
+  task->call = &call;
+  task->method = method;
+  task->servable = servables_.GetServable(spec);
+  task->deadline = deadline;
+  const bool run_here = RunsHere(task->servable, call.request().body.size());
+  const Status started = RunHereOrOnWorker(run_here, workers_, [this, task] { Run(task); });
+  if (!started.ok()) Finish(task, started);
+}
+
+void RestInference::Run(Task* task) {
+  const Status decoded = DecodeJsonExamples(task->call->request().body, task->signature_name, task->examples);
+  if (!decoded.ok()) return Finish(task, decoded);
+  if (!task->servable.ok()) return Finish(task, task->servable.status());
+  Servable& servable = **task->servable;
+  const StatusOr<const Signature*> signature = FindInferSignature(task->method, servable.signatures(), task->signature_name, check_method_names_);
+  if (!signature.ok()) return Finish(task, signature.status());
+  Infer({.method = task->method,
+         .servable = servable,
+         .signature = **signature,
+         .examples = task->examples,
+         .inputs = task->inputs,
+         .views = task->views,
+         .deadline = task->deadline,
+         .cancellation = &task->call->cancellation()},
+        clock_, [this, task](const Status& status, const InferenceResult& result) {
+          if (status.ok()) EncodeJsonResults(result, task->call->response().body);
+          Finish(task, status);
+        });
+}
+
+void RestInference::Finish(Task* task, const Status& status) {
+  HttpCall& call = *task->call;
+  task->servable = ServableHandle();
+  FreeLargeInputs(task->inputs);
+  if (task->examples.size_bytes() > kMaxKeptInputBytes) task->examples = {};
+  tasks_.GiveBack(std::unique_ptr<Task>(task));
+  if (!status.ok()) return FinishWithError(call, status);
+  call.Finish();
+}
+
+}  // namespace tflite_serving
