@@ -67,7 +67,10 @@ Status GrpcMessageReader::Complete() {
   complete_ = true;
   if (!compressed_) return OkStatus();
   inflated_ = true;
-  const Status status = Inflate(input_.view(), max_message_bytes_, output_);
+  const CompressedFormat format = encoding_ == GrpcEncoding::kGzip ? CompressedFormat::kGzip : CompressedFormat::kDeflate;
+  Inflater inflater(format, input_.view(), max_message_bytes_);
+  Status status;
+  for (bool done = false; status.ok() && !done;) status = inflater.Step(output_, done);
   if (status.code() == StatusCode::kResourceExhausted) {
     return ResourceExhaustedError(fmt::format("Received message larger than max ({})", status.message()));
   }

@@ -1,26 +1,13 @@
 #include "transport/http_coding.h"
 
-#define ZLIB_CONST  // zlib reads its input only
 #include <libdeflate.h>
-#include <zlib.h>
 
 #include <algorithm>
+#include <memory>
 #include <optional>
 
 namespace tflite_serving {
 namespace {
-
-constexpr HttpRefusal kCorrupt = {400, "the request body is not valid gzip or deflate data"};
-constexpr HttpRefusal kTooLarge = {413, "the inflated request body is larger than this server accepts"};
-constexpr HttpRefusal kOutOfMemory = {503, "no memory to inflate the request body"};
-
-// What inflateInit2 calls the three formats.
-constexpr int kZlibFormat = 15;
-constexpr int kGzipFormat = 16 + 15;
-constexpr int kBareFormat = -15;
-
-// Bodies usually inflate to less than this many times their size; the first memory is made for that.
-constexpr size_t kUsualRatio = 4;
 
 // The fastest; higher levels make JSON of numbers a few per cent smaller at several times the cost.
 constexpr int kGzipLevel = 1;
@@ -60,19 +47,6 @@ int Weight(std::string_view parameters) {
     return std::min(weight, 1000);
   }
   return 1000;
-}
-
-// zlib's two bytes before a deflate stream: method 8, a window that exists, a checksum. No encoder begins a bare stream like this.
-bool HasZlibHeader(std::string_view bytes) {
-  if (bytes.size() < 2) return false;
-  const auto first = static_cast<unsigned char>(bytes[0]);
-  const auto second = static_cast<unsigned char>(bytes[1]);
-  return (first & 0x0f) == 8 && first >> 4 <= 7 && (first * 256 + second) % 31 == 0;
-}
-
-int FormatOf(HttpCoding coding, std::string_view encoded) {
-  if (coding == HttpCoding::kGzip) return kGzipFormat;
-  return HasZlibHeader(encoded) ? kZlibFormat : kBareFormat;
 }
 
 struct FreeCompressor {
@@ -115,57 +89,6 @@ bool AcceptsGzip(std::string_view value) {
   }
   const int weight = gzip.value_or(others);
   return weight > 0 && weight >= identity;
-}
-
-HttpInflater::HttpInflater(HttpCoding coding, std::string_view encoded, size_t max_bytes)
-    : coding_(coding),
-      max_bytes_(max_bytes),
-      encoded_bytes_(encoded.size()),
-      rest_(encoded),
-      stream_(std::make_unique<z_stream>()),
-      ready_(inflateInit2(stream_.get(), FormatOf(coding, encoded)) == Z_OK) {}
-
-HttpInflater::~HttpInflater() {
-  if (ready_) inflateEnd(stream_.get());
-}
-
-// The buffer may hold one byte more than is allowed: that one is the proof that there is more.
-bool HttpInflater::MakeRoom(ByteBuffer& body) const {
-  if (!body.room().empty()) return true;
-  const size_t wanted = body.empty() ? std::clamp(kUsualRatio * encoded_bytes_, kInputBytes, kFirstBodyBytes) : body.size();
-  return body.MakeRoom(std::min(wanted, max_bytes_ + 1 - body.size()));
-}
-
-HttpRefusal HttpInflater::Inflate(ByteBuffer& body, bool& done) {
-  done = false;
-  if (!ready_ || !MakeRoom(body)) return kOutOfMemory;
-  const size_t given = std::min(rest_.size(), kInflateSliceBytes);
-  const size_t room = std::min({body.room().size(), kInflateSliceBytes, max_bytes_ + 1 - body.size()});
-  stream_->next_in = reinterpret_cast<const Bytef*>(rest_.data());
-  stream_->avail_in = static_cast<uInt>(given);
-  stream_->next_out = reinterpret_cast<Bytef*>(body.room().data());
-  stream_->avail_out = static_cast<uInt>(room);
-  const int result = inflate(stream_.get(), Z_NO_FLUSH);
-  rest_.remove_prefix(given - stream_->avail_in);
-  body.Commit(room - stream_->avail_out);
-
-  if (body.size() > max_bytes_) return kTooLarge;
-  switch (result) {
-    case Z_STREAM_END:
-      done = rest_.empty();
-      // Several gzip members, one behind the other, are one body.
-      if (!done && (coding_ != HttpCoding::kGzip || inflateReset(stream_.get()) != Z_OK)) return kCorrupt;
-      return {};
-    case Z_OK:
-    case Z_BUF_ERROR: {
-      const bool needs_more = rest_.empty() && stream_->avail_out > 0;
-      return needs_more ? kCorrupt : HttpRefusal{};
-    }
-    case Z_MEM_ERROR:
-      return kOutOfMemory;
-    default:
-      return kCorrupt;
-  }
 }
 
 bool Gzip(std::string_view body, std::string& out) {

@@ -7,9 +7,21 @@
 #include <boost/asio/error.hpp>
 
 #include "telemetry/log.h"
+#include "transport/inflate.h"
 
 namespace tflite_serving {
 namespace {
+
+HttpRefusal RefuseInflating(const Status& status) {
+  switch (status.code()) {
+    case StatusCode::kResourceExhausted:
+      return {413, "the inflated request body is larger than this server accepts"};
+    case StatusCode::kUnavailable:
+      return {503, "no memory to inflate the request body"};
+    default:
+      return {400, "the request body is not valid gzip or deflate data"};
+  }
+}
 
 constexpr HttpRefusal kOutOfMemory = {503, "no memory for the request"};
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -173,10 +185,12 @@ Coroutine<HttpRefusal> HttpConnection::InflateBody() {
     encoded.Swap(body);
     co_return HttpRefusal{};
   }
-  HttpInflater inflater(head_.coding, encoded.view(), loop_.limits().max_body_bytes);
+  const CompressedFormat format = head_.coding == HttpCoding::kGzip ? CompressedFormat::kGzip : CompressedFormat::kDeflate;
+  Inflater inflater(format, encoded.view(), loop_.limits().max_body_bytes);
   for (bool done = false;;) {
-    const HttpRefusal refusal = inflater.Inflate(body, done);
-    if (refusal || done) co_return refusal;
+    const Status status = inflater.Step(body, done);
+    if (!status.ok()) co_return RefuseInflating(status);
+    if (done) co_return HttpRefusal{};
     co_await asio::post(socket_.get_executor(), kAwait);  // the loop's other connections
     if (aborted_) co_return kHangUp;
   }

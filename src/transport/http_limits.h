@@ -41,8 +41,6 @@ inline constexpr size_t kInputBytes = size_t{4} << 10;
 inline constexpr size_t kStreamInputBytes = size_t{64} << 10;
 inline constexpr size_t kMaxIdleInputBytes = size_t{16} << 10;
 
-// What an event loop inflates of one body, in and out, before it looks at its other connections: well below a millisecond's work.
-inline constexpr size_t kInflateSliceBytes = size_t{128} << 10;
 // A response that is finished on an event loop's own thread is compressed there up to this size; a larger one goes out as it is.
 inline constexpr size_t kMaxInlineGzipBytes = size_t{128} << 10;
 

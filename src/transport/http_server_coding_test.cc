@@ -9,7 +9,8 @@
 #include "transport/http_server.h"
 #include "transport/http_test_client.h"
 #include "transport/http_test_server.h"
-#include "transport/http_test_zlib.h"
+#include "transport/inflate.h"
+#include "transport/zlib_test_data.h"
 
 namespace tflite_serving {
 namespace {
