@@ -29,12 +29,6 @@ void FinishWithError(HttpCall& call, const Status& status) {
   call.Finish();
 }
 
-void AllowEveryOrigin(HttpResponse& response) {
-  response.headers.emplace_back("Access-Control-Allow-Origin", "*");
-  response.headers.emplace_back("Access-Control-Allow-Methods", "POST, GET");
-  response.headers.emplace_back("Access-Control-Allow-Headers", "Content-Type");
-}
-
 }  // namespace
 
 int HttpStatusOf(StatusCode code) {
@@ -72,13 +66,17 @@ int HttpStatusOf(StatusCode code) {
   return 500;
 }
 
+HttpHeaders CorsHeaders() {
+  return {{"Access-Control-Allow-Origin", "*"}, {"Access-Control-Allow-Methods", "POST, GET"}, {"Access-Control-Allow-Headers", "Content-Type"}};
+}
+
 RestV1::RestV1(const ServableSource& servables, WorkerPool& workers, const Clock& clock, Options options)
     : servables_(servables), workers_(workers), clock_(clock), options_(options), tasks_(kMaxIdleTasks) {}
 
 void RestV1::Handle(HttpCall& call) {
   const HttpRequest& request = call.request();
   const StatusOr<RestPath> path = ParseRestPath(request.method, request.target);
-  if (options_.cors && (!path.ok() || path->route != RestRoute::kNotApi)) AllowEveryOrigin(call.response());
+  if (options_.cors && (!path.ok() || path->route != RestRoute::kNotApi)) call.response().headers = CorsHeaders();
   if (!path.ok()) return FinishWithError(call, path.status());
   switch (path->route) {
     case RestRoute::kPredict:

@@ -153,8 +153,9 @@ HttpRefusal HttpInflater::Inflate(ByteBuffer& body, bool& done) {
   switch (result) {
     case Z_STREAM_END:
       done = rest_.empty();
+      if (done) return {};
       // Several gzip members, one behind the other, are one body.
-      if (!done && (coding_ != HttpCoding::kGzip || inflateReset(stream_.get()) != Z_OK)) return kCorrupt;
+      if (coding_ != HttpCoding::kGzip || ++members_ > kMaxGzipMembers || inflateReset(stream_.get()) != Z_OK) return kCorrupt;
       return {};
     case Z_OK:
     case Z_BUF_ERROR: {

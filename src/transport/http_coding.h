@@ -41,7 +41,8 @@ class HttpInflater {
   const size_t encoded_bytes_;
   std::string_view rest_;  // not yet inflated
   std::unique_ptr<z_stream_s> stream_;
-  bool ready_;  // the stream has its memory
+  bool ready_;          // the stream has its memory
+  size_t members_ = 1;  // of gzip, so far
 };
 
 // `body` as gzip into `out`, whose memory is reused. False: it would not be smaller, or there is no memory; `out` is unspecified. Thread-safe.

@@ -70,6 +70,11 @@ TEST(HttpCodingTest, InflatesEveryFormatAndSize) {
 
 TEST(HttpCodingTest, SeveralGzipMembersAreOneBody) {
   EXPECT_EQ(Inflate(HttpCoding::kGzip, Deflated("{\"inst") + Deflated("") + Deflated("ances\"}")).text, "{\"instances\"}");
+  std::string members;
+  const std::string empty = Deflated("");
+  for (size_t i = 1; i < kMaxGzipMembers; ++i) members += empty;
+  EXPECT_EQ(Inflate(HttpCoding::kGzip, members + Deflated("last")).text, "last");
+  EXPECT_EQ(Inflate(HttpCoding::kGzip, members + empty + Deflated("last")).status, 400);
 }
 
 TEST(HttpCodingTest, RefusesOneByteMoreThanAllowed) {

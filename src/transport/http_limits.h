@@ -43,6 +43,8 @@ inline constexpr size_t kMaxIdleInputBytes = size_t{16} << 10;
 
 // What an event loop inflates of one body, in and out, before it looks at its other connections: well below a millisecond's work.
 inline constexpr size_t kInflateSliceBytes = size_t{128} << 10;
+// 400: the members of one gzip body. Even bgzip's blocks of 64 KiB make no more of 4 GiB.
+inline constexpr size_t kMaxGzipMembers = size_t{1} << 16;
 // A response that is finished on an event loop's own thread is compressed there up to this size; a larger one goes out as it is.
 inline constexpr size_t kMaxInlineGzipBytes = size_t{128} << 10;
 

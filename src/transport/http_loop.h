@@ -25,8 +25,8 @@ class HttpConnection;
 // Each section below says which threads may call it.
 class HttpLoop {
  public:
-  // `handler` and `limits` must outlive the loop.
-  HttpLoop(HttpHandler& handler, const HttpLimits& limits);
+  // All of it must outlive the loop.
+  HttpLoop(HttpHandler& handler, const HttpLimits& limits, const HttpHeaders& error_headers);
   ~HttpLoop();
 
   // The loop's own thread calls this once; it returns when Drain has been called and the last connection is closed.
@@ -50,6 +50,7 @@ class HttpLoop {
 
   HttpHandler& handler() const { return handler_; }
   const HttpLimits& limits() const { return limits_; }
+  const HttpHeaders& error_headers() const { return error_headers_; }
   bool draining() const { return draining_; }
   std::string_view Date();
 
@@ -66,6 +67,7 @@ class HttpLoop {
 
   HttpHandler& handler_;
   const HttpLimits& limits_;
+  const HttpHeaders& error_headers_;
   const std::chrono::milliseconds sweep_interval_;
   std::atomic<size_t> num_connections_ = 0;
 

@@ -32,7 +32,7 @@ class HttpServer::Impl {
  public:
   Impl(HttpServerOptions options, HttpHandler& handler, std::vector<TcpListener> listeners)
       : options_(std::move(options)), port_(listeners.front().port) {
-    for (int i = 0; i < options_.num_threads; ++i) loops_.push_back(std::make_unique<HttpLoop>(handler, options_.limits));
+    for (int i = 0; i < options_.num_threads; ++i) loops_.push_back(std::make_unique<HttpLoop>(handler, options_.limits, options_.error_headers));
     for (TcpListener& listener : listeners) {
       acceptors_.push_back(std::make_unique<HttpAcceptor>(std::move(listener.socket), loops_, options_.max_connections));
     }

@@ -224,7 +224,8 @@ class TestBrowsers:
                 requests.options(server.predict_url, headers={"Origin": "https://example.com"}),
                 requests.options(server.predict_url), post(server, BODY), post(server, "{"),
                 requests.get(server.model_url), requests.get(server.base_url + "/v1/nothing"),
-                requests.post(server.base_url + "/v1/models/none:predict", data=BODY)):
+                requests.post(server.base_url + "/v1/models/none:predict", data=BODY),
+                post(server, BODY, Content_Encoding="gzip")):
             assert CORS.items() <= response.headers.items(), response.request.url
         assert not CORS.keys() & requests.get(server.base_url + "/").headers.keys()
 
