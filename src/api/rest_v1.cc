@@ -16,13 +16,11 @@ namespace {
 constexpr std::string_view kNotFoundPage =
     "<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n";  // as libevent answers outside of /v1/
 
-void AllowEveryOrigin(HttpResponse& response) {
-  response.headers.emplace_back("Access-Control-Allow-Origin", "*");
-  response.headers.emplace_back("Access-Control-Allow-Methods", "POST, GET");
-  response.headers.emplace_back("Access-Control-Allow-Headers", "Content-Type");
-}
-
 }  // namespace
+
+HttpHeaders CorsHeaders() {
+  return {{"Access-Control-Allow-Origin", "*"}, {"Access-Control-Allow-Methods", "POST, GET"}, {"Access-Control-Allow-Headers", "Content-Type"}};
+}
 
 RestV1::RestV1(const ServableSource& servables, WorkerPool& workers, const Clock& clock, Options options)
     : servables_(servables),
@@ -35,7 +33,7 @@ RestV1::RestV1(const ServableSource& servables, WorkerPool& workers, const Clock
 void RestV1::Handle(HttpCall& call) {
   const HttpRequest& request = call.request();
   const StatusOr<RestPath> path = ParseRestPath(request.method, request.target);
-  if (options_.cors && (!path.ok() || path->route != RestRoute::kNotApi)) AllowEveryOrigin(call.response());
+  if (options_.cors && (!path.ok() || path->route != RestRoute::kNotApi)) call.response().headers = CorsHeaders();
   if (!path.ok()) return FinishWithError(call, path.status());
   switch (path->route) {
     case RestRoute::kPredict:

@@ -26,13 +26,16 @@
 
 namespace tflite_serving {
 
+// What lets pages of any origin use the API (--rest_api_enable_cors_support).
+HttpHeaders CorsHeaders();
+
 // Thread-safe. Must outlive every call that it was handed.
 class RestV1 : public HttpHandler {
  public:
   struct Options {
     std::chrono::milliseconds timeout{30000};  // for a whole request, from its first byte; <= 0: none
     bool tensor_content_in_replies = false;    // --enable_serialization_as_tensor_content, for replies of application/x-protobuf
-    bool cors = false;                         // every answer of the API lets pages of any origin read it
+    bool cors = false;                         // every answer has CorsHeaders
     bool check_method_names = false;           // --enable_signature_method_name_check
   };
 

@@ -1,3 +1,4 @@
+#include <array>
 #include <bit>
 #include <limits>
 #include <string>
@@ -120,8 +121,8 @@ TEST(JsonPredictEncodeTest, ComplexNumbersArePairs) {
 
 TEST(JsonPredictEncodeTest, SelectedOutputs) {
   Signature signature{.key = "s", .outputs = {{.name = "a"}, {.name = "b"}, {.name = "c"}}};
-  const std::vector<Output> outputs = {Numbers<int32_t>("a", DType::kInt32, {2}, {1, 2}), Numbers<int32_t>("b", DType::kInt32, {2}, {3, 4}),
-                                       Numbers<int32_t>("c", DType::kInt32, {1}, {5})};
+  const std::array<Output, 3> outputs = {Numbers<int32_t>("a", DType::kInt32, {2}, {1, 2}), Numbers<int32_t>("b", DType::kInt32, {2}, {3, 4}),
+                                         Numbers<int32_t>("c", DType::kInt32, {1}, {5})};
   std::vector<TensorView> views;
   for (const Output& output : outputs) views.push_back(output.tensor.view());
   const auto encode = [&](JsonFormat format, const std::vector<int>& selected) {

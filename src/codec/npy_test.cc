@@ -68,7 +68,7 @@ TEST(NpyTest, EverySpellingOfAHeader) {
   EXPECT_EQ(Parse(File("{'fortran_order':False,'shape':(2,),'descr':'<u1'}", "xy")), "uint8[2]");
   EXPECT_EQ(Parse(File("{ 'shape' : ( 1 , 2, ) , 'descr' : '|b1' , 'fortran_order' : False , } \n", "xy")), "bool[1,2]");
   const std::string header = Header("<f4", "(1,)");
-  for (const char version : {2, 3}) {
+  for (const char version : {'\x02', '\x03'}) {
     EXPECT_EQ(Parse("\x93NUMPY"s + version + std::string{0, static_cast<char>(header.size()), 0, 0, 0} + header + "1234"), "float[1]");
   }
 }

@@ -45,7 +45,8 @@ constexpr Flag kFlags[] = {
     {"rest_api_num_threads", kRest, &Options::rest_api_num_threads, "threads for REST; 0: by the number of CPUs", kThreadsRange},
     {"rest_api_timeout_in_ms", kRest, &Options::rest_api_timeout_in_ms, "time limit of a REST request; 0 or less: none", kInt32Range},
     {"rest_api_enable_cors_support", kRest, &Options::rest_api_enable_cors_support, "CORS headers: pages of any origin may use the REST API"},
-    {"rest_api_min_gzip_bytes", kRest, &Options::rest_api_min_gzip_bytes, "smallest REST response that is gzipped for who accepts it; 0: none is", kGzipRange},
+    {"rest_api_min_gzip_bytes", kRest, &Options::rest_api_min_gzip_bytes, "smallest REST response that is gzipped for who accepts it; 0: none is",
+     kGzipRange},
     {"max_body_bytes", kRest, &Options::max_body_bytes, "largest REST request body, as sent and inflated", kBodyBytesRange},
 
     {"bind_address", kNetwork, &Options::bind_address, "IPv4 or IPv6 address to listen on; empty: all"},

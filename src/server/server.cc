@@ -112,6 +112,7 @@ Status Server::OpenRest() {
   if (options_.rest_api_port == 0) return OkStatus();
   HttpServerOptions http{.port = static_cast<uint16_t>(options_.rest_api_port),
                          .num_threads = options_.rest_api_num_threads > 0 ? options_.rest_api_num_threads : UsableCpus()};
+  if (options_.rest_api_enable_cors_support) http.error_headers = CorsHeaders();
   if (!options_.bind_address.empty()) http.addresses = {options_.bind_address};
   http.limits.max_body_bytes = static_cast<size_t>(options_.max_body_bytes);
   http.limits.min_gzip_bytes = static_cast<size_t>(options_.rest_api_min_gzip_bytes);

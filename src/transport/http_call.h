@@ -28,11 +28,13 @@ struct HttpRequest {
   TimePoint received_at;  // when the head was complete
 };
 
+using HttpHeaders = std::vector<std::pair<std::string_view, std::string>>;  // names are literals
+
 // Reused from request to request on one connection: Clear keeps the memory.
 struct HttpResponse {
   int status = 200;
-  std::string_view content_type = "application/json";             // a string literal
-  std::vector<std::pair<std::string_view, std::string>> headers;  // beside Content-Type, Content-Length, Date and Connection; names are literals
+  std::string_view content_type = "application/json";  // a string literal
+  HttpHeaders headers;                                 // beside Content-Type, Content-Length, Date and Connection
   // Sent as Content-Length bytes, compressed if the client accepts that and it is worth it; a HEAD request is answered with its length and without
   // it.
   std::string body;

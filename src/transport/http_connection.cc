@@ -299,6 +299,7 @@ bool HttpConnection::TryWrite(std::string_view head, std::string_view body, size
 Coroutine<void> HttpConnection::Refuse(HttpRefusal refusal) {
   HttpResponse response;
   response.status = refusal.status;
+  response.headers = loop_.error_headers();
   if (refusal.status == 415) response.headers.emplace_back("Accept-Encoding", "gzip, deflate");
   response.body = HttpErrorBody(refusal.message);
   std::string head;

@@ -25,9 +25,10 @@ std::chrono::milliseconds SweepInterval(const HttpLimits& limits) {
 
 }  // namespace
 
-HttpLoop::HttpLoop(HttpHandler& handler, const HttpLimits& limits)
+HttpLoop::HttpLoop(HttpHandler& handler, const HttpLimits& limits, const HttpHeaders& error_headers)
     : handler_(handler),
       limits_(limits),
+      error_headers_(error_headers),
       sweep_interval_(SweepInterval(limits)),
       io_(std::make_shared<asio::io_context>(kOneThread)),
       keep_running_(asio::make_work_guard(*io_)),

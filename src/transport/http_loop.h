@@ -26,8 +26,8 @@ class HttpConnection;
 // Each section below says which threads may call it.
 class HttpLoop final : public ConnectionLoop {
  public:
-  // `handler` and `limits` must outlive the loop.
-  HttpLoop(HttpHandler& handler, const HttpLimits& limits);
+  // All of it must outlive the loop.
+  HttpLoop(HttpHandler& handler, const HttpLimits& limits, const HttpHeaders& error_headers);
   ~HttpLoop() override;
 
   // ConnectionLoop's. After Drain every response closes its connection; calls that handlers still hold stay valid after Abort. ----
@@ -44,6 +44,7 @@ class HttpLoop final : public ConnectionLoop {
 
   HttpHandler& handler() const { return handler_; }
   const HttpLimits& limits() const { return limits_; }
+  const HttpHeaders& error_headers() const { return error_headers_; }
   bool draining() const { return draining_; }
   std::string_view Date();
 
@@ -60,6 +61,7 @@ class HttpLoop final : public ConnectionLoop {
 
   HttpHandler& handler_;
   const HttpLimits& limits_;
+  const HttpHeaders& error_headers_;
   const std::chrono::milliseconds sweep_interval_;
   std::atomic<size_t> num_connections_ = 0;
 

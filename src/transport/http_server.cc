@@ -24,7 +24,7 @@ class HttpServer::Impl {
  private:
   std::vector<std::unique_ptr<ConnectionLoop>> MakeLoops(HttpHandler& handler) const {
     std::vector<std::unique_ptr<ConnectionLoop>> loops;
-    for (int i = 0; i < options_.num_threads; ++i) loops.push_back(std::make_unique<HttpLoop>(handler, options_.limits));
+    for (int i = 0; i < options_.num_threads; ++i) loops.push_back(std::make_unique<HttpLoop>(handler, options_.limits, options_.error_headers));
     return loops;
   }
 

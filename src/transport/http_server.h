@@ -30,6 +30,7 @@ struct HttpServerOptions {
   // While so many connections are open, idle ones are closed and new ones wait to be accepted. 0: what RLIMIT_NOFILE allows, less a reserve.
   size_t max_connections = 0;
   HttpLimits limits;
+  HttpHeaders error_headers;  // of the errors that the server answers by itself, beside the usual ones
 };
 
 // Create, Start, Shutdown and the destructor are for one thread; port and num_connections are thread-safe.

@@ -109,6 +109,12 @@ TEST_F(HttpServerCodingTest, RefusesBodiesThatItCannotInflate) {
   }
 }
 
+TEST_F(HttpServerCodingTest, ItsOwnErrorsHaveTheHeadersOfTheOptions) {
+  const auto server = StartServer(echo_, {.error_headers = {{"X-Ours", "yes"}}});
+  EXPECT_TRUE(ConnectTo(*server).Ask(PostEncoded("gzip", "?")).Has("\r\nX-Ours: yes\r\n"));
+  EXPECT_FALSE(ConnectTo(*server).Ask(Get("/")).Has("X-Ours"));
+}
+
 TEST_F(HttpServerCodingTest, ServesOthersWhileItInflates) {
   GatedHandler gated;
   const auto server = StartServer(gated);

@@ -74,7 +74,8 @@ Status Inflater::Step(ByteBuffer& output, bool& done) {
   switch (result) {
     case Z_STREAM_END:
       done = rest_.empty();
-      if (!done && (format_ != CompressedFormat::kGzip || inflateReset(stream_.get()) != Z_OK)) return Corrupt();
+      if (done) return OkStatus();
+      if (format_ != CompressedFormat::kGzip || ++members_ > kMaxGzipMembers || inflateReset(stream_.get()) != Z_OK) return Corrupt();
       return OkStatus();
     case Z_OK:
     case Z_BUF_ERROR: {

@@ -15,6 +15,9 @@ namespace tflite_serving {
 // What one Step reads and writes at most: well below a millisecond's work.
 inline constexpr size_t kInflateSliceBytes = size_t{128} << 10;
 
+// The members of one gzip content. Even bgzip's blocks of 64 KiB make no more of 4 GiB.
+inline constexpr size_t kMaxGzipMembers = size_t{1} << 16;
+
 enum class CompressedFormat {
   kGzip,     // RFC 1952; several members, one behind the other, are one content
   kDeflate,  // RFC 1950, or, since some clients mean that by "deflate", RFC 1951 bare
@@ -40,7 +43,8 @@ class Inflater {
   const size_t compressed_bytes_;
   std::string_view rest_;  // not yet inflated
   std::unique_ptr<z_stream_s> stream_;
-  bool ready_;  // the stream has its memory
+  bool ready_;          // the stream has its memory
+  size_t members_ = 1;  // of gzip, so far
 };
 
 }  // namespace tflite_serving

@@ -53,6 +53,11 @@ TEST(InflateTest, InflatesEveryFormatAndSize) {
 
 TEST(InflateTest, SeveralGzipMembersAreOneContent) {
   EXPECT_EQ(Inflate(CompressedFormat::kGzip, Deflated("{\"inst") + Deflated("") + Deflated("ances\"}")).text, "{\"instances\"}");
+  std::string members;
+  const std::string empty = Deflated("");
+  for (size_t i = 1; i < kMaxGzipMembers; ++i) members += empty;
+  EXPECT_EQ(Inflate(CompressedFormat::kGzip, members + Deflated("last")).text, "last");
+  EXPECT_EQ(Inflate(CompressedFormat::kGzip, members + empty + Deflated("last")).status, StatusCode::kInvalidArgument);
 }
 
 TEST(InflateTest, RefusesOneByteMoreThanAllowed) {
