@@ -1,52 +1,25 @@
-#include "transport/grpc_server.h"
-
+// The gRPC server with gRPC's own C++ library as its client.
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
 #include <atomic>
 #include <chrono>
-#include <cstring>
 #include <future>
+#include <memory>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/temporary_directory.h"
+#include "transport/grpc_protocol.h"
+#include "transport/grpc_server.h"
+#include "transport/grpc_test_server.h"
 
 namespace tflite_serving {
 namespace {
-
-using ::testing::EndsWith;
-using ::testing::HasSubstr;
-using ::testing::StartsWith;
-
-constexpr char kEchoPath[] = "/test.Echo/Call";
-
-std::string RequestText(const GrpcCall& call) {
-  std::string text;
-  for (const auto piece : call.request()) text.append(reinterpret_cast<const char*>(piece.data()), piece.size());
-  return text;
-}
-
-void Reply(GrpcCall& call, std::string_view text) {
-  const std::span<std::byte> memory = call.AllocateReply(text.size());
-  EXPECT_EQ(reinterpret_cast<uintptr_t>(memory.data()) % 8, 0U);
-  if (!text.empty()) std::memcpy(memory.data(), text.data(), text.size());
-  call.Finish(OkStatus());
-}
-
-void Echo(GrpcCall& call) { Reply(call, RequestText(call)); }
-
-std::unique_ptr<GrpcServer> StartServer(GrpcHandler handler, GrpcServerOptions options = {}) {
-  if (options.listen.unix_socket_path.empty()) options.listen = {.bind_address = "127.0.0.1", .port = kAnyFreePort};
-  StatusOr<std::unique_ptr<GrpcServer>> server = GrpcServer::Create(options, {{kEchoPath, std::move(handler)}});
-  EXPECT_TRUE(server.ok()) << server.status().ToString();
-  return *std::move(server);
-}
 
 // A client with a connection of its own.
 class Client {
@@ -94,7 +67,7 @@ class Client {
   std::unique_ptr<grpc::GenericStub> stub_;
 };
 
-TEST(GrpcServerTest, CarriesBytesBothWays) {
+TEST(GrpcInteropTest, CarriesBytesBothWays) {
   const auto server = StartServer(Echo);
   Client client(*server);
   for (const size_t size : {size_t{1}, size_t{20}, size_t{64}, size_t{70'000}, size_t{5'000'000}}) {
@@ -106,7 +79,7 @@ TEST(GrpcServerTest, CarriesBytesBothWays) {
   }
 }
 
-TEST(GrpcServerTest, RequestsAndRepliesMayBeEmpty) {
+TEST(GrpcInteropTest, RequestsAndRepliesMayBeEmpty) {
   const auto server = StartServer([](GrpcCall& call) {
     EXPECT_EQ(call.request_size_bytes(), 0U);
     call.Finish(OkStatus());
@@ -116,16 +89,19 @@ TEST(GrpcServerTest, RequestsAndRepliesMayBeEmpty) {
   EXPECT_EQ(answer.reply, "");
 }
 
-TEST(GrpcServerTest, DecompressesRequests) {
+TEST(GrpcInteropTest, DecompressesRequests) {
   const auto server = StartServer(Echo);
   Client client(*server);
   grpc::ClientContext context;
   context.set_compression_algorithm(GRPC_COMPRESS_GZIP);
   const std::string request(100'000, 'z');
   EXPECT_EQ(client.Start(context, kEchoPath, request).get().reply, request);
+  grpc::ClientContext deflating;
+  deflating.set_compression_algorithm(GRPC_COMPRESS_DEFLATE);
+  EXPECT_EQ(client.Start(deflating, kEchoPath, request).get().reply, request);
 }
 
-TEST(GrpcServerTest, StatusesTravel) {
+TEST(GrpcInteropTest, StatusesTravel) {
   const auto server =
       StartServer([](GrpcCall& call) { call.Finish(NotFoundError("Servable not found for request: Latest(" + RequestText(call) + ")")); });
   const Client::Answer answer = Client(*server).Call("digits");
@@ -133,20 +109,10 @@ TEST(GrpcServerTest, StatusesTravel) {
   EXPECT_EQ(answer.status.error_message(), "Servable not found for request: Latest(digits)");
 }
 
-TEST(GrpcServerTest, AReplyIsDroppedWhenTheStatusIsAnError) {
-  const auto server = StartServer([](GrpcCall& call) {
-    EXPECT_EQ(call.AllocateReply(100).size(), 100U);
-    call.Finish(InternalError("no"));
-  });
-  const Client::Answer answer = Client(*server).Call("x");
-  EXPECT_EQ(answer.status.error_code(), grpc::StatusCode::INTERNAL);
-  EXPECT_EQ(answer.reply, "");
-}
-
-TEST(GrpcServerTest, LongMessagesAreCut) {
+TEST(GrpcInteropTest, LongMessagesAreCut) {
   const auto server = StartServer([](GrpcCall& call) { call.Finish(InternalError(RequestText(call))); });
   Client client(*server);
-  const std::string longest(GrpcServer::kMaxStatusMessageBytes, 'm');
+  const std::string longest(kMaxStatusMessageBytes, 'm');
   EXPECT_EQ(client.Call(longest).status.error_message(), longest);
   EXPECT_EQ(client.Call(longest + "m").status.error_message(), longest + "...TRUNCATED");
   // Not inside of a character.
@@ -155,15 +121,15 @@ TEST(GrpcServerTest, LongMessagesAreCut) {
   EXPECT_EQ(client.Call(accents).status.error_message(), accents.substr(0, 1023) + "...TRUNCATED");
 }
 
-TEST(GrpcServerTest, AnUnknownMethodIsUnimplemented) {
+TEST(GrpcInteropTest, AnUnknownMethodIsUnimplemented) {
   const auto server = StartServer(Echo);
   Client client(*server);
   EXPECT_EQ(client.Call("x", "/test.Echo/Other").status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
   EXPECT_EQ(client.Call("x", "/test.Other/Call").status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
 }
 
-TEST(GrpcServerTest, RefusesMessagesOverTheLimit) {
-  const auto server = StartServer(Echo, {.max_receive_message_bytes = 1000});
+TEST(GrpcInteropTest, RefusesMessagesOverTheLimit) {
+  const auto server = StartServer(Echo, {.limits = {.max_receive_message_bytes = 1000}});
   Client client(*server);
   EXPECT_TRUE(client.Call(std::string(1000, 'x')).status.ok());
   EXPECT_EQ(client.Call(std::string(1001, 'x')).status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
@@ -173,7 +139,7 @@ TEST(GrpcServerTest, RefusesMessagesOverTheLimit) {
       << "a small message that decompresses to a large one";
 }
 
-TEST(GrpcServerTest, HandlersSeeTheDeadline) {
+TEST(GrpcInteropTest, HandlersSeeTheDeadline) {
   std::atomic<TimePoint> seen{};
   const auto server = StartServer([&seen](GrpcCall& call) {
     seen = call.deadline();
@@ -190,56 +156,20 @@ TEST(GrpcServerTest, HandlersSeeTheDeadline) {
   EXPECT_LT(left, std::chrono::minutes(70));
 }
 
-// Keeps the first call until the test ends it; the others are echoed.
-class HeldCalls {
- public:
-  GrpcHandler Handler() {
-    return [this](GrpcCall& call) {
-      GrpcCall* none = nullptr;
-      if (!call_.compare_exchange_strong(none, &call)) return Echo(call);
-      call_.notify_all();
-    };
-  }
-  GrpcCall& Await() {
-    call_.wait(nullptr);
-    return *call_.load();
-  }
-
- private:
-  std::atomic<GrpcCall*> call_{nullptr};
-};
-
-TEST(GrpcServerTest, FinishesFromAnotherThread) {
-  HeldCalls held;
-  const auto server = StartServer(held.Handler());
-  Client client(*server);
-  grpc::ClientContext context;
-  std::future<Client::Answer> answer = client.Start(context, kEchoPath, "later");
-  GrpcCall& call = held.Await();
-  EXPECT_FALSE(call.cancellation().cancelled());
-  Echo(call);
-  EXPECT_EQ(answer.get().reply, "later");
-}
-
-TEST(GrpcServerTest, FinishesWhileTheHandlerStillRuns) {
-  const auto server = StartServer([](GrpcCall& call) { std::thread([&call] { Echo(call); }).join(); });
-  EXPECT_EQ(Client(*server).Call("raced").reply, "raced");
-}
-
-TEST(GrpcServerTest, HandlersSeeThatTheClientGaveUp) {
-  HeldCalls held;
+TEST(GrpcInteropTest, HandlersSeeThatTheClientGaveUp) {
+  HeldGrpcCalls held;
   const auto server = StartServer(held.Handler());
   Client client(*server);
   grpc::ClientContext context;
   std::future<Client::Answer> answer = client.Start(context, kEchoPath, "x");
-  GrpcCall& call = held.Await();
+  GrpcCall& call = *held.Take();
   context.TryCancel();
   EXPECT_EQ(answer.get().status.error_code(), grpc::StatusCode::CANCELLED);
   while (!call.cancellation().cancelled()) std::this_thread::yield();
   call.Finish(CancelledError("the client gave up"));
 }
 
-TEST(GrpcServerTest, ServesManyCallsAtOnce) {
+TEST(GrpcInteropTest, ServesManyCallsAtOnce) {
   const auto server = StartServer(Echo);
   std::vector<std::jthread> threads;
   std::atomic<int> good{0};
@@ -257,21 +187,21 @@ TEST(GrpcServerTest, ServesManyCallsAtOnce) {
   EXPECT_EQ(good.load(), 200);
 }
 
-TEST(GrpcServerTest, ServesAUnixSocket) {
+TEST(GrpcInteropTest, ServesAUnixSocket) {
   const TemporaryDirectory directory;
   const std::string path = directory.path() + "/grpc.sock";
-  const auto server = StartServer(Echo, {.listen = {.unix_socket_path = path}});
+  const auto server = StartServer(Echo, {.unix_socket_path = path});
   EXPECT_EQ(server->port(), 0);
   EXPECT_EQ(Client("unix:" + path).Call("hello").reply, "hello");
 }
 
-TEST(GrpcServerTest, ShutdownWaitsForCallsInFlight) {
-  HeldCalls held;
+TEST(GrpcInteropTest, ShutdownWaitsForCallsInFlight) {
+  HeldGrpcCalls held;
   const auto server = StartServer(held.Handler());
   Client client(*server);
   grpc::ClientContext context;
   std::future<Client::Answer> answer = client.Start(context, kEchoPath, "finished in time");
-  GrpcCall& call = held.Await();
+  GrpcCall& call = *held.Take();
   std::thread shutdown([&server] { server->Shutdown(kNoDeadline); });
   // New calls are refused from some moment on; the old one is still there.
   while (Client(*server).Call("x").status.error_code() != grpc::StatusCode::UNAVAILABLE) std::this_thread::yield();
@@ -279,67 +209,6 @@ TEST(GrpcServerTest, ShutdownWaitsForCallsInFlight) {
   Echo(call);
   EXPECT_EQ(answer.get().reply, "finished in time");
   shutdown.join();
-}
-
-TEST(GrpcServerTest, ShutdownCancelsCallsAtTheDeadline) {
-  HeldCalls held;
-  const auto server = StartServer(held.Handler());
-  Client client(*server);
-  grpc::ClientContext context;
-  std::future<Client::Answer> answer = client.Start(context, kEchoPath, "x");
-  GrpcCall& call = held.Await();
-  std::thread shutdown([&server] { server->Shutdown(std::chrono::steady_clock::now()); });
-  while (!call.cancellation().cancelled()) std::this_thread::yield();
-  call.Finish(CancelledError("shutting down"));
-  shutdown.join();
-  EXPECT_FALSE(answer.get().status.ok());
-  server->Shutdown(kNoDeadline);
-}
-
-// A grpc.health.v1 request for `service`, and the status in the answer: 1 serving, 2 not serving, 0 none.
-int CheckHealth(Client& client, const std::string& service) {
-  const std::string request = service.empty() ? "" : std::string("\x0A") + static_cast<char>(service.size()) + service;
-  const Client::Answer answer = client.Call(request, "/grpc.health.v1.Health/Check");
-  return answer.status.ok() && answer.reply.size() == 2 && answer.reply[0] == '\x08' ? answer.reply[1] : 0;
-}
-
-TEST(GrpcServerTest, AnswersHealthChecks) {
-  const auto server = StartServer(Echo);
-  Client client(*server);
-  EXPECT_EQ(CheckHealth(client, ""), 1);
-  EXPECT_EQ(CheckHealth(client, "digits"), 0);
-  server->SetServing("digits", true);
-  EXPECT_EQ(CheckHealth(client, "digits"), 1);
-  server->SetServing("digits", false);
-  server->SetServing("", false);
-  EXPECT_EQ(CheckHealth(client, "digits"), 2);
-  EXPECT_EQ(CheckHealth(client, ""), 2);
-}
-
-TEST(GrpcServerTest, ChannelArgumentsWin) {
-  GrpcServerOptions options;
-  options.channel_arguments["grpc.max_metadata_size"] = 100;
-  options.channel_arguments["grpc.primary_user_agent"] = "text";
-  const auto server = StartServer(Echo, options);
-  Client client(*server);
-  grpc::ClientContext context;
-  context.AddMetadata("big", std::string(500, 'b'));
-  EXPECT_FALSE(client.Start(context, kEchoPath, "x").get().status.ok());
-}
-
-TEST(GrpcServerTest, RefusesBadMethodTables) {
-  const GrpcServerOptions options{.listen = {.port = kAnyFreePort}};
-  for (const char* path : {"", "/", "Call", "/test.Echo", "/test.Echo/", "//Call"}) {
-    EXPECT_THAT(GrpcServer::Create(options, {{path, Echo}}).status().message(),
-                StartsWith("gRPC method \"" + std::string(path) + "\" is not of the form"));
-  }
-  EXPECT_THAT(GrpcServer::Create(options, {{kEchoPath, Echo}, {kEchoPath, Echo}}).status().message(), EndsWith("is there twice"));
-}
-
-TEST(GrpcServerTest, APortInUseIsAnError) {
-  const auto server = StartServer(Echo);
-  const Status status = GrpcServer::Create({.listen = {.bind_address = "127.0.0.1", .port = server->port()}}, {}).status();
-  EXPECT_THAT(status.message(), HasSubstr("port " + std::to_string(server->port()) + ": Address already in use"));
 }
 
 }  // namespace

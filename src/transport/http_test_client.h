@@ -17,11 +17,9 @@
 
 #include "base/status.h"
 #include "base/unique_fd.h"
+#include "transport/test_patience.h"
 
 namespace tflite_serving {
-
-// A test that waits longer than this for anything has failed.
-inline constexpr std::chrono::seconds kTestPatience{30};
 
 struct Reply {
   int status = 0;  // 0: the connection was closed before a whole response came
