@@ -44,7 +44,7 @@ void RestInference::Run(Task* task) {
         });
 }
 
-void RestInference::Finish(Task* task, const Status& status) {
+void RestInference::Finish(Task* task, Status status) {
   HttpCall& call = *task->call;
   task->servable = ServableHandle();
   FreeLargeInputs(task->inputs);

@@ -39,7 +39,8 @@ class RestInference {
   };
 
   void Run(Task* task);
-  void Finish(Task* task, const Status& status);
+  // By value: the status may be the task's own.
+  void Finish(Task* task, Status status);
 
   const ServableSource& servables_;
   WorkerPool& workers_;

@@ -177,7 +177,6 @@ TEST_F(RestV1Test, AClientThatHasGoneIsAnswered499) {
 TEST_F(RestV1Test, WhatIsNoRouteSaysSo) {
   EXPECT_THAT(Ask("GET", "/v1/models/m:predict").body, HasSubstr("Malformed request: GET /v1/models/m:predict"));
   EXPECT_EQ(Ask("GET", "/").status, 404);
-  EXPECT_EQ(Ask("POST", "/v1/models/m:classify", "{}").status, 501);
 }
 
 TEST(HttpStatusTest, EveryCodeHasItsNumber) {

@@ -1,34 +1,17 @@
 #include "example/example_reader.h"
 
-#include <initializer_list>
 #include <string>
-#include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "wire/message_builder.h"
+#include "example/example_builder.h"
 
 namespace tflite_serving {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-MessageBuilder Feature(FeatureKind kind, const MessageBuilder& list) { return MessageBuilder().Message(static_cast<uint32_t>(kind), list); }
-MessageBuilder Floats(std::initializer_list<float> values) { return Feature(FeatureKind::kFloat, MessageBuilder().PackedFixed(1, values)); }
-MessageBuilder Int64s(std::initializer_list<int64_t> values) { return Feature(FeatureKind::kInt64, MessageBuilder().PackedVarints(1, values)); }
-MessageBuilder Bytes(std::initializer_list<std::string> values) {
-  MessageBuilder list;
-  for (const std::string& value : values) list.Delimited(1, value);
-  return Feature(FeatureKind::kBytes, list);
-}
-
-std::string Example(std::initializer_list<std::pair<std::string, MessageBuilder>> features) {
-  MessageBuilder map;
-  for (const auto& [name, feature] : features) map.Message(1, MessageBuilder().Delimited(1, name).Message(2, feature));
-  return MessageBuilder().Message(1, map).text();
-}
 
 std::vector<float> FloatsOf(const ExampleFeature* feature) {
   std::vector<float> values;

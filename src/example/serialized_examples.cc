@@ -11,6 +11,8 @@ void SerializedExamples::Clear() {
   ends_.clear();
 }
 
+void SerializedExamples::SetContext(std::string_view context) { context_ = context; }
+
 Status SerializedExamples::Add(std::string_view example) {
   context_copies_bytes_ += context_.size();
   if (context_copies_bytes_ > kMaxContextCopiesBytes) {

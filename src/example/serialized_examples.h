@@ -25,7 +25,7 @@ class SerializedExamples {
 
   // The serialized Example whose features hold for every example added from now on that does not have them itself: each begins with a copy of it,
   // which is how TensorFlow Serving merges them (ExampleListWithContext).
-  void SetContext(std::string_view context) { context_ = context; }
+  void SetContext(std::string_view context);
 
   // RESOURCE_EXHAUSTED when the copies of the context pass kMaxContextCopiesBytes.
   Status Add(std::string_view example);

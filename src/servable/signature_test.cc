@@ -66,5 +66,12 @@ TEST(FindSignatureTest, AnEmptyKeyIsTheDefault) {
   EXPECT_EQ(FindSignature(signatures, "none"), nullptr);
 }
 
+TEST(SignatureTest, AsText) {
+  const Signature signature{.key = "s",
+                            .inputs = {{.name = "a", .dtype = DType::kFloat, .shape = {-1, 4}}, {.name = "b", .dtype = DType::kInt8, .shape = {}}},
+                            .outputs = {{.name = "y", .dtype = DType::kString, .shape = {-1}}}};
+  EXPECT_EQ(signature.ToString(), "s: a float[?,4], b int8[] -> y string[?]");
+}
+
 }  // namespace
 }  // namespace tflite_serving

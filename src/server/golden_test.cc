@@ -7,10 +7,16 @@
 #include <string>
 
 #include <gmock/gmock.h>
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+#include <google/protobuf/text_format.h>
+#include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
 #include <simdjson.h>
 
 #include "api/fake_calls.h"
+#include "api/inference_service.h"
+#include "api/prediction_service.h"
 #include "api/rest_v1.h"
 #include "base/file.h"
 #include "lifecycle/manager.h"
@@ -46,7 +52,14 @@ bool SameJson(element a, element b, double tolerance) {
   return simdjson::to_string(a) == simdjson::to_string(b);
 }
 
-// A REST API over one model of tests/models.
+// A message of this type, from its text format.
+std::unique_ptr<google::protobuf::Message> MessageOf(const google::protobuf::Descriptor* type, std::string_view text) {
+  std::unique_ptr<google::protobuf::Message> message(google::protobuf::MessageFactory::generated_factory()->GetPrototype(type)->New());
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(std::string(text), message.get())) << text;
+  return message;
+}
+
+// The APIs over one model of tests/models.
 class OneModel {
  public:
   explicit OneModel(const std::string& name) {
@@ -57,6 +70,15 @@ class OneModel {
 
   const Status& loaded() const { return loaded_; }
   RestV1& rest() { return rest_; }
+  // A method of PredictionService.
+  GrpcHandler rpc(std::string_view name) {
+    for (auto methods : {prediction_.methods(), inference_.methods()}) {
+      for (GrpcMethod& method : methods) {
+        if (method.path == "/tensorflow.serving.PredictionService/" + std::string(name)) return method.handler;
+      }
+    }
+    return nullptr;
+  }
 
  private:
   Manager manager_{[](const ServableId& id, const std::string& path) -> StatusOr<ServableHandle> {
@@ -65,6 +87,8 @@ class OneModel {
   }};
   WorkerPool workers_{"worker", 1, 16};
   RestV1 rest_{manager_, workers_, Clock::Steady(), {}};
+  PredictionService prediction_{manager_, workers_, Clock::Steady(), {}};
+  InferenceService inference_{manager_, workers_, Clock::Steady(), {}};
   Status loaded_;
 };
 
@@ -76,6 +100,8 @@ class GoldenTest : public testing::TestWithParam<std::string> {
     if (served == nullptr) served = std::make_unique<OneModel>(model);
     ASSERT_TRUE(served->loaded().ok()) << served->loaded().ToString();
 
+    std::string_view rpc;
+    if (transcript["rpc"].get(rpc) == simdjson::SUCCESS) return CheckRpc(*served, rpc, transcript);
     const element request = transcript["request"].value();
     std::string_view body;
     if (request["body"].get(body) != simdjson::SUCCESS) body = "";
@@ -108,6 +134,27 @@ class GoldenTest : public testing::TestWithParam<std::string> {
     }
     ADD_FAILURE() << "no header " << name;
     return {};
+  }
+
+  static void CheckRpc(OneModel& served, std::string_view rpc, element transcript) {
+    const auto* service = google::protobuf::DescriptorPool::generated_pool()->FindServiceByName("tensorflow.serving.PredictionService");
+    const auto* method = service->FindMethodByName(std::string(rpc));
+    ASSERT_NE(method, nullptr) << rpc;
+    FakeGrpcCall call(MessageOf(method->input_type(), transcript["request"].get_string().value())->SerializeAsString());
+    const GrpcHandler handler = served.rpc(rpc);
+    ASSERT_TRUE(handler) << rpc;
+    handler(call);
+    const Status status = call.Wait();
+    EXPECT_EQ(StatusCodeName(status.code()), transcript["status"].get_string().value()) << status.ToString();
+    std::string_view text;
+    if (transcript["message"].get(text) == simdjson::SUCCESS) {
+      EXPECT_EQ(status.message(), text);
+    }
+    if (transcript["response"].get(text) != simdjson::SUCCESS) return;
+    const std::unique_ptr<google::protobuf::Message> expected = MessageOf(method->output_type(), text);
+    const std::unique_ptr<google::protobuf::Message> response = MessageOf(method->output_type(), "");
+    ASSERT_TRUE(response->ParseFromString(call.reply()));
+    EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(*response, *expected)) << response->ShortDebugString();
   }
 
   static void CheckResponse(element expected, const HttpResponse& response) {

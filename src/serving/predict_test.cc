@@ -71,6 +71,25 @@ TEST_F(PredictTest, NothingRunsForAClientThatHasGone) {
   EXPECT_EQ(servable_.runs, 0);
 }
 
+TEST_F(PredictTest, MethodNamesCountOnlyWhenAsked) {
+  Signature signature = IdentitySignature(DType::kFloat, {-1});
+  const auto run = [&](std::string_view method_name, bool check) {
+    signature.method_name = method_name;
+    FakeServable servable({"m", 1}, {signature});
+    std::vector<Tensor> inputs;
+    inputs.push_back(*Tensor::Create(DType::kFloat, {1}));
+    std::vector<TensorView> views;
+    Status result;
+    Predict({.servable = servable, .signature = servable.signatures()[0], .inputs = inputs, .views = views, .check_method_name = check}, clock_,
+            [&](const Status& status, auto) { result = status; });
+    return result;
+  };
+  EXPECT_TRUE(run(kRegressMethodName, true).ok());
+  EXPECT_TRUE(run("other", false).ok());
+  EXPECT_EQ(run("other", true), InternalError("Expected prediction signature method_name to be one of {tensorflow/serving/predict, "
+                                              "tensorflow/serving/classify, tensorflow/serving/regress}. Was: other"));
+}
+
 TEST_F(PredictTest, NothingRunsPastTheDeadline) {
   EXPECT_EQ(Run(DType::kFloat, {3, 1}, clock_.Now()).code(), StatusCode::kDeadlineExceeded);
   EXPECT_EQ(servable_.runs, 0);

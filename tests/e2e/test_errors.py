@@ -204,12 +204,6 @@ class TestRest:
         check_error(response, 400, "is not of expected type: float")
         assert len(response.text) < 600, f"{len(response.text)} bytes of error"
 
-    @pytest.mark.parametrize("verb", ["classify", "regress"])
-    def test_verbs_of_later_versions_say_so(self, serving, verb):
-        response = requests.post(f"{serving(HALF_PLUS_TWO).model_url}:{verb}",
-                                 data='{"examples": [{"x": 1.0}]}')
-        check_error(response, 501, "not supported")
-
 
 # (path, body, code, text): of two errors in one request, the one that must be told.
 PRECEDENCE = [

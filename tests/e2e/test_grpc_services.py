@@ -11,11 +11,8 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase)
 import numpy as np
 import pytest
-from tensorflow_serving.apis import classification_pb2
-from tensorflow_serving.apis import inference_pb2
 from tensorflow_serving.apis import model_service_pb2
 from tensorflow_serving.apis import prediction_service_pb2
-from tensorflow_serving.apis import regression_pb2
 
 from grpc_client import Client, fails_with
 from server_process import base_path
@@ -114,15 +111,6 @@ class TestNotServed:
     def test_unknown_method(self, client, path):
         with fails_with(grpc.StatusCode.UNIMPLEMENTED):
             client.unary(path, b"")
-
-    def test_methods_of_later_versions_say_so(self, client):
-        """Known to the stubs, not built yet: UNIMPLEMENTED is what clients test for."""
-        for method, request in (
-                (client.prediction.Classify, classification_pb2.ClassificationRequest()),
-                (client.prediction.Regress, regression_pb2.RegressionRequest()),
-                (client.prediction.MultiInference, inference_pb2.MultiInferenceRequest())):
-            with fails_with(grpc.StatusCode.UNIMPLEMENTED):
-                method(request, timeout=60)
 
 
 def test_unix_socket(start_server, tmp_path):

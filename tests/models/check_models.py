@@ -74,6 +74,39 @@ def computed_shape(x):
     return {"y": softmax(x.reshape(-1, 4) @ weights, axis=1)}
 
 
+def three(age, size):
+    return np.concatenate([age[:, None], size], axis=1)
+
+
+NAMES = np.array([b"age", b"width", b"height"], np.object_)
+
+
+def best_name(age, size):
+    return NAMES[np.argmax(three(age, size), axis=1)][:, None]
+
+
+def named(age, size):
+    return {"classes": np.tile(NAMES, (len(age), 1)), "scores": three(age, size)}
+
+
+INFERENCE = {
+    DEFAULT_SIGNATURE: lambda age, size: {"scores": three(age, size)},
+    "named": named,
+    "best": lambda age, size: {"classes": best_name(age, size)},
+    "sum": lambda age, size: {"outputs": three(age, size).sum(axis=1, keepdims=True)},
+    "no_names": lambda age, size: {"a": 2 * age, "b": 2 * size},
+    "three_outputs": lambda age, size: {**named(age, size), "a": 2 * age},
+    "class_numbers": lambda age, size: {"classes": np.argmax(three(age, size), axis=1)[:, None]},
+    "score_numbers": lambda age, size: {"scores": np.argmax(three(age, size), axis=1)[:, None]},
+    "flat_scores": lambda age, size: {"scores": 2 * age},
+    "one_class": lambda age, size: {"classes": best_name(age, size), "scores": three(age, size)},
+    "one_row": lambda age, size: {"scores": three(age, size).sum(axis=0, keepdims=True)},
+    "whole_number": lambda age, size: {"outputs": np.argmax(three(age, size), axis=1)},
+    "two_numbers": lambda age, size: {"outputs": 2 * size},
+    "one_number": lambda age, size: {"outputs": age.sum(keepdims=True)},
+}
+
+
 # {model: {signature: function from inputs to outputs}}; the first call of a stateful model.
 REFERENCES = {
     "half_plus_two": {DEFAULT_SIGNATURE: lambda x: {"y": 0.5 * x + 2}},
@@ -85,6 +118,7 @@ REFERENCES = {
         DEFAULT_SIGNATURE: energy,
         "encode": lambda x: {"code": x @ reflection()},
         "decode": lambda code: {"x": code @ reflection()}},
+    "inference": INFERENCE,
     "named_signature": {"add_three": lambda x: {"y": x + 3}},
     "shared_output": {DEFAULT_SIGNATURE: lambda x: {"first": x + 1, "second": x + 1}},
     "passthrough": {DEFAULT_SIGNATURE: lambda x: {"same": x, "double": 2 * x}},

@@ -113,6 +113,47 @@ def multi_signature():
 
 
 @model
+def inference():
+    """Classify, Regress and MultiInference on dense inputs: three signatures that can be asked
+    for classes, one for numbers, and one for each reason why a signature cannot."""
+    names = tf.constant(["age", "width", "height"])
+
+    def three(age, size):
+        return tf.concat([age[:, None], size], axis=1)
+
+    def best(age, size):
+        return tf.argmax(three(age, size), axis=1)
+
+    def named(age, size):
+        columns = tf.cast(0 * three(age, size), tf.int32) + [0, 1, 2]
+        return {"classes": tf.gather(names, columns), "scores": three(age, size)}
+
+    functions = {
+        DEFAULT_SIGNATURE: lambda age, size: {"scores": three(age, size)},
+        "named": named,
+        "best": lambda age, size: {"classes": tf.gather(names, best(age, size))[:, None]},
+        "sum": lambda age, size: {"outputs": tf.reduce_sum(three(age, size), 1, keepdims=True)},
+        # Outputs that are not what they should be:
+        "no_names": lambda age, size: {"a": 2 * age, "b": 2 * size},
+        "three_outputs": lambda age, size: {**named(age, size), "a": 2 * age},
+        "class_numbers": lambda age, size: {"classes": best(age, size)[:, None]},
+        "score_numbers": lambda age, size: {"scores": best(age, size)[:, None]},
+        "flat_scores": lambda age, size: {"scores": 2 * age},
+        "one_class": lambda age, size: {
+            "classes": tf.gather(names, best(age, size))[:, None], "scores": three(age, size)},
+        "one_row": lambda age, size: {"scores": tf.reduce_sum(three(age, size), 0, keepdims=True)},
+        "whole_number": lambda age, size: {"outputs": best(age, size)},
+        "two_numbers": lambda age, size: {"outputs": 2 * size},
+        "one_number": lambda age, size: {"outputs": tf.reduce_sum(age, keepdims=True)},
+    }
+    module = tf.Module()
+    module.functions = {
+        key: tf.function(function, input_signature=[spec("age", [None]), spec("size", [None, 2])])
+        for key, function in functions.items()}
+    return convert(module, module.functions)
+
+
+@model
 def named_signature():
     """Its one signature is not called `serving_default`."""
     module = tf.Module()
