@@ -52,7 +52,7 @@ class HealthService::Watcher final : public GrpcStreamHandler {
   HealthService& service_;
   GrpcStreamCall& call_;
   const std::shared_ptr<GrpcWaker> waker_;
-  std::optional<std::string> name_;     // of the service that is watched
+  std::optional<std::string> name_;    // of the service that is watched
   std::optional<ServingStatus> told_;  // to the client
 };
 

@@ -79,10 +79,8 @@ Status Server::LoadModel() {
 
 Status Server::OpenGrpc() {
   if (options_.port == 0 && options_.grpc_socket_path.empty()) return OkStatus();
-  GrpcServerOptions grpc{.bind_address = options_.bind_address,
-                         .port = options_.port,
-                         .unix_socket_path = options_.grpc_socket_path,
-                         .num_threads = UsableCpus()};
+  GrpcServerOptions grpc{
+      .bind_address = options_.bind_address, .port = options_.port, .unix_socket_path = options_.grpc_socket_path, .num_threads = UsableCpus()};
   grpc.limits.max_receive_message_bytes = static_cast<size_t>(options_.grpc_max_message_bytes);
   GrpcChannelArgumentMap arguments;
   for (const GrpcChannelArgument& argument : options_.grpc_channel_arguments) arguments[argument.key] = argument.value;

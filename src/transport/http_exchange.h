@@ -10,8 +10,8 @@
 #include <memory>
 #include <string>
 
-#include "transport/byte_buffer.h"
 #include "transport/asio_types.h"
+#include "transport/byte_buffer.h"
 #include "transport/http_call.h"
 
 namespace tflite_serving {
