@@ -1,8 +1,8 @@
 // Fuzzes what a client may send on a gRPC connection: the bytes go to a session with one unary and one streaming method.
 //
-// The input's first byte says into how many pieces the rest is cut, and with its highest bit whether the connection is asked to drain halfway. What must
-// hold: nothing is read or written out of bounds, no memory is lost, what is sent are whole frames, and every streaming call that began has ended with
-// the connection.
+// The input's first byte says into how many pieces the rest is cut, and with its highest bit whether the connection is asked to drain halfway. What
+// must hold: nothing is read or written out of bounds, no memory is lost, what is sent are whole frames, and every streaming call that began has
+// ended with the connection.
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
@@ -52,8 +52,9 @@ class EchoStream final : public GrpcStreamHandler {
 
 const GrpcMethods& Methods() {
   static const GrpcMethods methods = [] {
-    StatusOr<GrpcMethods> made = GrpcMethods::Create(
-        {{"/tensorflow.serving.PredictionService/Predict", Echo}}, {{"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", [](GrpcStreamCall& call) { return std::make_unique<EchoStream>(call); }}});
+    StatusOr<GrpcMethods> made = GrpcMethods::Create({{"/tensorflow.serving.PredictionService/Predict", Echo}},
+                                                     {{"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+                                                       [](GrpcStreamCall& call) { return std::make_unique<EchoStream>(call); }}});
     Require(made.ok(), "the methods are good");
     return *std::move(made);
   }();

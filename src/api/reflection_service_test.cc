@@ -21,7 +21,9 @@ using ::testing::ElementsAre;
 
 class ReflectionServiceTest : public testing::Test {
  protected:
-  static GrpcMethod Unary(const char* path) { return {path, [](GrpcCall&) {}}; }
+  static GrpcMethod Unary(const char* path) {
+    return {path, [](GrpcCall&) {}};
+  }
 
   ServerReflectionResponse Ask(const ServerReflectionRequest& request) {
     handler_->OnMessage(request.SerializeAsString());

@@ -67,7 +67,7 @@ constexpr Flag kFlags[] = {
     Ignored("enable_model_warmup", true, kNoWarmup),
     Ignored("enable_profiler", true, "there is no TensorFlow profiler here"),
     Ignored("flush_filesystem_caches", true, "the page cache is left to the kernel"),
-    Ignored("grpc_max_threads", 0, "gRPC's few threads only read, write and hand over"),
+    Ignored("grpc_max_threads", 0, "gRPC has one thread for each usable core"),
     Ignored("load_retry_interval_micros", 60000000, kNoRetries),
     Ignored("max_num_load_retries", 5, kNoRetries),
     Ignored("mixed_precision", "", "a .tflite file says itself in which types it computes"),

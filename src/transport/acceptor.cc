@@ -13,7 +13,11 @@
 namespace tflite_serving {
 
 Acceptor::Acceptor(const char* protocol, UniqueFd listening, const std::vector<std::unique_ptr<ConnectionLoop>>& loops, size_t max_connections)
-    : protocol_(protocol), loops_(loops), max_connections_(max_connections), listening_(loops.front()->io(), listening.Release()), pause_(loops.front()->io()) {}
+    : protocol_(protocol),
+      loops_(loops),
+      max_connections_(max_connections),
+      listening_(loops.front()->io(), listening.Release()),
+      pause_(loops.front()->io()) {}
 
 void Acceptor::Start() { asio::co_spawn(loops_.front()->io(), Run(), asio::detached); }
 

@@ -18,7 +18,8 @@ namespace tflite_serving {
 // What one server may have open at once: half of what RLIMIT_NOFILE leaves after a reserve for models and logs, since there are two servers.
 size_t ConnectionsByDescriptorLimit();
 
-// Start, Shutdown and the destructor are for one thread; num_connections is thread-safe. Must be shut down, if it was started, before it is destroyed.
+// Start, Shutdown and the destructor are for one thread; num_connections is thread-safe. Must be shut down, if it was started, before it is
+// destroyed.
 class EventLoops {
  public:
   // `protocol` is a literal for the log, `thread_name` what each loop's thread is called. At least one loop.

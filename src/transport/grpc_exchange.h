@@ -59,11 +59,11 @@ class GrpcExchange final : public GrpcCall {
   TimePoint deadline_time = kNoDeadline;
   TimePoint progress{};  // when bytes of the request or of the reply last moved
   Cancellation cancelled;
-  bool held = false;       // by the handler
-  bool answered = false;   // a response has been submitted
-  size_t packed = 0;       // bytes of framed_reply() that are in frames
-  size_t sent = 0;         // bytes of framed_reply() that are in the output
-  size_t output_runs = 0;  // pieces of framed_reply() that the output still points to
+  bool held = false;                   // by the handler
+  bool answered = false;               // a response has been submitted
+  size_t packed = 0;                   // bytes of framed_reply() that are in frames
+  size_t sent = 0;                     // bytes of framed_reply() that are in the output
+  size_t output_runs = 0;              // pieces of framed_reply() that the output still points to
   std::unique_ptr<GrpcStream> stream;  // of a streaming call
 
  private:

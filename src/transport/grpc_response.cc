@@ -18,7 +18,8 @@ nghttp2_nv Field(std::string_view name, std::string_view value, uint8_t flags = 
 }
 
 std::string_view CodeText(StatusCode code) {
-  static constexpr std::array<std::string_view, 17> kTexts = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"};
+  static constexpr std::array<std::string_view, 17> kTexts = {"0", "1",  "2",  "3",  "4",  "5",  "6",  "7", "8",
+                                                              "9", "10", "11", "12", "13", "14", "15", "16"};
   return kTexts.at(static_cast<size_t>(code));
 }
 

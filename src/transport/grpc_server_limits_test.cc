@@ -21,9 +21,15 @@ constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 std::string Frame(uint8_t type, uint8_t flags, uint32_t stream_id, std::string_view payload) {
   const auto size = static_cast<uint32_t>(payload.size());
-  std::string frame{static_cast<char>(size >> 16),     static_cast<char>(size >> 8),       static_cast<char>(size),
-                    static_cast<char>(type),           static_cast<char>(flags),           static_cast<char>(stream_id >> 24),
-                    static_cast<char>(stream_id >> 16), static_cast<char>(stream_id >> 8), static_cast<char>(stream_id)};
+  std::string frame{static_cast<char>(size >> 16),
+                    static_cast<char>(size >> 8),
+                    static_cast<char>(size),
+                    static_cast<char>(type),
+                    static_cast<char>(flags),
+                    static_cast<char>(stream_id >> 24),
+                    static_cast<char>(stream_id >> 16),
+                    static_cast<char>(stream_id >> 8),
+                    static_cast<char>(stream_id)};
   return frame.append(payload);
 }
 
@@ -55,7 +61,8 @@ class GrpcServerLimitsTest : public testing::Test {
 
 TEST_F(GrpcServerLimitsTest, ClosesWhatIsNoHttp2) {
   const int port = Start();
-  for (const std::string& bytes : {std::string("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), std::string("\x16\x03\x01\0\xf4\x01", 6) + std::string(300, 'x')}) {
+  for (const std::string& bytes :
+       {std::string("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), std::string("\x16\x03\x01\0\xf4\x01", 6) + std::string(300, 'x')}) {
     TestClient client;
     ASSERT_TRUE(client.Connect(static_cast<uint16_t>(port)));
     client.Send(bytes);
@@ -93,8 +100,7 @@ TEST_F(GrpcServerLimitsTest, MetadataHasALimit) {
 
 TEST_F(GrpcServerLimitsTest, CallsThatHandlersStillHoldCountAsStreams) {
   HeldGrpcCalls held;
-  const int port = Start(
-      [&held](GrpcCall& call) { RequestText(call) == "held" ? held.Handler()(call) : Echo(call); }, {.max_concurrent_streams = 2});
+  const int port = Start([&held](GrpcCall& call) { RequestText(call) == "held" ? held.Handler()(call) : Echo(call); }, {.max_concurrent_streams = 2});
   GrpcTestClient client(port);
   std::vector<GrpcCall*> calls;
   for (int i = 0; i < 2; ++i) {
@@ -122,7 +128,8 @@ TEST_F(GrpcServerLimitsTest, RapidResetsEndTheConnection) {
 TEST_F(GrpcServerLimitsTest, FloodsEndTheConnection) {
   const int port = Start();
   GrpcTestClient pings(port);
-  EXPECT_EQ(Flood(pings, [&](int) { return pings.SendRaw(Frame(NGHTTP2_PING, 0, 0, "12345678")); }), static_cast<uint32_t>(NGHTTP2_ENHANCE_YOUR_CALM));
+  EXPECT_EQ(Flood(pings, [&](int) { return pings.SendRaw(Frame(NGHTTP2_PING, 0, 0, "12345678")); }),
+            static_cast<uint32_t>(NGHTTP2_ENHANCE_YOUR_CALM));
   GrpcTestClient settings(port);
   EXPECT_EQ(Flood(settings,
                   [&](int) {

@@ -87,9 +87,10 @@ TEST(GrpcServerTest, AReplyIsDroppedWhenTheStatusIsAnError) {
 TEST(GrpcServerTest, UnknownMethodsAreUnimplemented) {
   const auto server = StartServer(Echo);
   GrpcTestClient client(server->port());
-  for (const auto& [path, message] : std::vector<std::pair<std::string, std::string>>{
-           {"/test.Echo/Other", "unknown method Other for service test.Echo"}, {"/no.Such/Call", "unknown service no.Such"},
-           {"/", "malformed method name \"/\""}}) {
+  for (const auto& [path, message] :
+       std::vector<std::pair<std::string, std::string>>{{"/test.Echo/Other", "unknown method Other for service test.Echo"},
+                                                        {"/no.Such/Call", "unknown service no.Such"},
+                                                        {"/", "malformed method name \"/\""}}) {
     const GrpcAnswer answer = client.Call(path, "x");
     EXPECT_EQ(answer.status(), Code(StatusCode::kUnimplemented));
     EXPECT_EQ(answer.message(), message);

@@ -31,7 +31,7 @@ Option MakeOption() {
   Option option(made);
   nghttp2_option_set_no_closed_streams(made, 1);
   // CountIdleFrame has the say.
-  nghttp2_option_set_stream_reset_rate_limit(made, kMaxIdleFrames, kIdleFramesPerSecond);
+  nghttp2_option_set_stream_reset_rate_limit(made, 2 * kMaxIdleFrames, 2 * kIdleFramesPerSecond);
   return option;
 }
 

@@ -112,7 +112,8 @@ TEST_F(GrpcStreamTest, ItEndsWithTheConnectionAndTheServer) {
 }
 
 TEST_F(GrpcStreamTest, ItsDeadlineAndItsLimitsHold) {
-  EXPECT_EQ(client_.Await(client_.Begin(kStreamPath, "", {{"grpc-timeout", "10m"}}, false)).status(), static_cast<int>(StatusCode::kDeadlineExceeded));
+  EXPECT_EQ(client_.Await(client_.Begin(kStreamPath, "", {{"grpc-timeout", "10m"}}, false)).status(),
+            static_cast<int>(StatusCode::kDeadlineExceeded));
   EXPECT_EQ(client_.Await(client_.Begin(kStreamPath, Framed("cut").substr(0, 7))).status(), static_cast<int>(StatusCode::kInternal));
   EXPECT_EQ(client_.Await(client_.Begin(kStreamPath, Framed("flood"), {}, false)).status(), static_cast<int>(StatusCode::kResourceExhausted));
   const auto small = Start({.max_receive_message_bytes = 10});

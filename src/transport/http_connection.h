@@ -12,8 +12,8 @@
 #include <string_view>
 
 #include "base/clock.h"
-#include "transport/byte_buffer.h"
 #include "transport/asio_types.h"
+#include "transport/byte_buffer.h"
 #include "transport/http_exchange.h"
 #include "transport/http_loop.h"
 #include "transport/http_request_parser.h"

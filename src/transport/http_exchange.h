@@ -11,8 +11,8 @@
 #include <string>
 #include <thread>
 
-#include "transport/byte_buffer.h"
 #include "transport/asio_types.h"
+#include "transport/byte_buffer.h"
 #include "transport/http_call.h"
 #include "transport/http_limits.h"
 #include "transport/http_request_parser.h"
