@@ -75,12 +75,12 @@ RestV1::RestV1(const ServableSource& servables, WorkerPool& workers, const Clock
 
 void RestV1::Handle(HttpCall& call) {
   const HttpRequest& request = call.request();
-  const StatusOr<RestPath> path = ParseRestPath(request.method, request.target);
+  StatusOr<RestPath> path = ParseRestPath(request.method, request.target);
   if (options_.cors && (!path.ok() || path->route != RestRoute::kNotApi)) call.response().headers = CorsHeaders();
   if (!path.ok()) return FinishWithError(call, path.status());
   switch (path->route) {
     case RestRoute::kPredict:
-      return Predict(call, *path);
+      return Predict(call, *std::move(path));
     case RestRoute::kStatus:
       return AnswerStatus(call, path->spec);
     case RestRoute::kMetadata:
@@ -100,12 +100,11 @@ void RestV1::Handle(HttpCall& call) {
   }
 }
 
-void RestV1::Predict(HttpCall& call, const RestPath& path) {
+void RestV1::Predict(HttpCall& call, RestPath path) {
   PredictTask* task = tasks_.Take().release();
   task->call = &call;
-  ModelSpec spec = path.spec;
-  if (const Status status = task->body.Open(call.request(), path.query, spec); !status.ok()) return FinishPredict(task, status);
-  task->servable = servables_.GetServable(spec);
+  if (const Status status = task->body.Open(call.request(), path.query, path.spec); !status.ok()) return FinishPredict(task, status);
+  task->servable = servables_.GetServable(path.spec);
   task->deadline = options_.timeout.count() > 0 ? call.request().received_at + options_.timeout : kNoDeadline;
   const size_t body_bytes = call.request().body.size();
   const bool run_here = task->servable.ok() ? (*task->servable)->RunsInline(body_bytes) : body_bytes <= kMaxInlineBodyBytes;

@@ -55,7 +55,7 @@ class RestV1 : public HttpHandler {
     std::vector<TensorView> views;
   };
 
-  void Predict(HttpCall& call, const RestPath& path);
+  void Predict(HttpCall& call, RestPath path);
   void RunPredict(PredictTask* task);
   void FinishPredict(PredictTask* task, const Status& status);
   void AnswerOptions(HttpCall& call);
