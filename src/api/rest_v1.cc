@@ -32,12 +32,12 @@ RestV1::RestV1(const ServableSource& servables, WorkerPool& workers, const Clock
 
 void RestV1::Handle(HttpCall& call) {
   const HttpRequest& request = call.request();
-  const StatusOr<RestPath> path = ParseRestPath(request.method, request.target);
+  StatusOr<RestPath> path = ParseRestPath(request.method, request.target);
   if (options_.cors && (!path.ok() || path->route != RestRoute::kNotApi)) call.response().headers = CorsHeaders();
   if (!path.ok()) return FinishWithError(call, path.status());
   switch (path->route) {
     case RestRoute::kPredict:
-      return Predict(call, *path);
+      return Predict(call, *std::move(path));
     case RestRoute::kStatus:
       return AnswerStatus(call, path->spec);
     case RestRoute::kMetadata:
@@ -62,12 +62,11 @@ TimePoint RestV1::DeadlineOf(const HttpCall& call) const {
   return options_.timeout.count() > 0 ? call.request().received_at + options_.timeout : kNoDeadline;
 }
 
-void RestV1::Predict(HttpCall& call, const RestPath& path) {
+void RestV1::Predict(HttpCall& call, RestPath path) {
   PredictTask* task = tasks_.Take().release();
   task->call = &call;
-  ModelSpec spec = path.spec;
-  if (const Status status = task->body.Open(call.request(), path.query, spec); !status.ok()) return FinishPredict(task, status);
-  task->servable = servables_.GetServable(spec);
+  if (const Status status = task->body.Open(call.request(), path.query, path.spec); !status.ok()) return FinishPredict(task, status);
+  task->servable = servables_.GetServable(path.spec);
   task->deadline = DeadlineOf(call);
   const bool run_here = RunsHere(task->servable, call.request().body.size());
   const Status started = RunHereOrOnWorker(run_here, workers_, [this, task] { RunPredict(task); });

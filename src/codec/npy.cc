@@ -156,8 +156,8 @@ StatusOr<std::string_view> TakeHeader(std::string_view& file) {
   if (!file.starts_with(kMagic)) return NpyError("the body does not begin with \\x93NUMPY");
   file.remove_prefix(kMagic.size());
   if (file.size() < kVersionBytes) return NpyError("the body ends in the header");
-  const int major = file[0];
-  const int minor = file[1];
+  const auto major = static_cast<unsigned char>(file[0]);
+  const auto minor = static_cast<unsigned char>(file[1]);
   if (major < 1 || major > 3 || minor != 0) return NpyError(fmt::format("version {}.{} is none of 1.0, 2.0 and 3.0", major, minor));
   file.remove_prefix(kVersionBytes);
   const size_t length_bytes = major == 1 ? sizeof(uint16_t) : sizeof(uint32_t);

@@ -79,10 +79,22 @@ std::optional<RestRoute> RouteOf(std::string_view method, std::string_view rest)
   return std::nullopt;
 }
 
+// Whether it is a status or metadata of a version or label, but of no model.
+bool LacksName(std::string_view method, std::string_view behind_models) {
+  std::string_view version;
+  std::string_view label;
+  const bool chosen = TakeVersionOrLabel(behind_models, version, label) && !(version.empty() && label.empty());
+  return chosen && method != "POST" && RouteOf(method, behind_models).has_value();
+}
+
 }  // namespace
 
 StatusOr<RestPath> ParseRestPath(std::string_view method, std::string_view target) {
-  const auto malformed = [&] { return InvalidArgumentError(fmt::format("Malformed request: {} {}", method, target)); };
+  std::string_view behind_models;
+  const auto malformed = [&] {
+    if (LacksName(method, behind_models)) return InvalidArgumentError("Missing model name in request.");
+    return InvalidArgumentError(fmt::format("Malformed request: {} {}", method, target));
+  };
   const size_t path_end = std::min(target.find('?'), target.size());
   std::string_view rest = target.substr(0, path_end);
   RestPath path{.query = target.substr(std::min(path_end + 1, target.size()))};
@@ -96,6 +108,7 @@ StatusOr<RestPath> ParseRestPath(std::string_view method, std::string_view targe
     path.route = RestRoute::kList;
     return path;
   }
+  behind_models = rest;
   if (!Take(rest, "/")) return malformed();
   const std::string_view name = TakeSegment(rest);
   std::string_view version;

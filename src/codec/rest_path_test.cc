@@ -104,6 +104,17 @@ TEST(RestPathTest, MalformedRequestsNameMethodAndTarget) {
   EXPECT_EQ(Parse("get", "/v1/models/m"), "Malformed request: get /v1/models/m");
 }
 
+TEST(RestPathTest, VersionsAndLabelsOfNoModel) {
+  for (const char* target : {"/v1/models/versions/5", "/v1/models/labels/l/metadata", "/v1/models/Versions/5/metadata"}) {
+    EXPECT_EQ(Parse("GET", target), "Missing model name in request.") << target;
+  }
+  EXPECT_EQ(Parse("GET", "/v1/models/versions"), "status versions");
+  EXPECT_EQ(Parse("GET", "/v1/models/labels/metadata"), "metadata labels");
+  EXPECT_EQ(Parse("GET", "/v1/models/versions/versions/5"), "status versions v5");
+  EXPECT_EQ(Parse("GET", "/v1/models/versions/x"), "Malformed request: GET /v1/models/versions/x");
+  EXPECT_EQ(Parse("POST", "/v1/models/versions/5:predict"), "Malformed request: POST /v1/models/versions/5:predict");
+}
+
 TEST(RestPathTest, WhatIsNotBelowV1) {
   for (const char* target : {"/", "", "/v1", "/v2/models/m", "/metrics", "v1/models/m", "*", "http://host/v1/models/m"}) {
     EXPECT_EQ(Parse("GET", target), "other") << target;

@@ -178,13 +178,10 @@ Coroutine<HttpRefusal> HttpConnection::ReceiveChunkedBody() {
 
 Coroutine<HttpRefusal> HttpConnection::InflateBody() {
   ByteBuffer& body = exchange_->body();
+  if (body.empty()) co_return HttpRefusal{};
+  SetDeadline(kNoDeadline);
   ByteBuffer encoded;
   encoded.Swap(body);
-  SetDeadline(kNoDeadline);
-  if (encoded.empty()) {
-    encoded.Swap(body);
-    co_return HttpRefusal{};
-  }
   const CompressedFormat format = head_.coding == HttpCoding::kGzip ? CompressedFormat::kGzip : CompressedFormat::kDeflate;
   Inflater inflater(format, encoded.view(), loop_.limits().max_body_bytes);
   for (bool done = false;;) {
@@ -224,8 +221,11 @@ Coroutine<bool> HttpConnection::WaitForFinish() {
       [this](Resumption resumption) {
         waiter_.emplace(std::move(resumption));
         handled_ = false;
-        WatchClient();
-        if (!exchange_->TryWait()) asio::post(socket_.get_executor(), [this] { ResumeAfterFinish(); });
+        if (exchange_->TryWait()) {
+          WatchClient();
+        } else {
+          asio::post(socket_.get_executor(), [this] { ResumeAfterFinish(); });
+        }
       },
       kAwait);
   co_return !aborted_;
