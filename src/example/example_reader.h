@@ -79,6 +79,7 @@ class ExampleReader {
  private:
   struct Named {
     std::string_view name;
+    size_t position;  // among all entries
     ExampleFeature feature;
   };
   Status ParseFeatures(const WireRange& features);
