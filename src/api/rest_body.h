@@ -45,7 +45,7 @@ class RestPredictBody {
   // Decodes the tensors. Its errors are those of the format's decoder and of `resolve`.
   Status Decode(const HttpRequest& request, const SignatureResolver& resolve);
   const Signature& signature() const { return *decoded_.signature; }
-  std::span<const Tensor> inputs() const { return decoded_.inputs; }
+  std::span<Tensor> inputs() { return decoded_.inputs; }
 
   // Encodes `outputs`, one for each of the signature's, in its order. INVALID_ARGUMENT if they have no place in the reply's format.
   Status Encode(const ServableId& servable, std::span<const TensorView> outputs, bool as_tensor_content, HttpResponse& response) const;

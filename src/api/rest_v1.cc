@@ -41,7 +41,7 @@ void RestV1::Handle(HttpCall& call) {
     case RestRoute::kStatus:
       return AnswerStatus(call, path->spec);
     case RestRoute::kMetadata:
-      return AnswerMetadata(call, path->spec);
+      return AnswerMetadata(call, *path);
     case RestRoute::kList:
       return AnswerList(call);
     case RestRoute::kOptions:
@@ -66,6 +66,9 @@ void RestV1::Predict(HttpCall& call, RestPath path) {
   PredictTask* task = tasks_.Take().release();
   task->call = &call;
   if (const Status status = task->body.Open(call.request(), path.query, path.spec); !status.ok()) return FinishPredict(task, status);
+  const StatusOr<bool> dequantize = ParseSwitch("dequantize", FindQueryParameter(path.query, "dequantize").value_or(""));
+  if (!dequantize.ok()) return FinishPredict(task, dequantize.status());
+  task->view.Begin(*dequantize);
   task->servable = servables_.GetServable(path.spec);
   task->deadline = DeadlineOf(call);
   const bool run_here = RunsHere(task->servable, call.request().body.size());
@@ -77,22 +80,23 @@ void RestV1::RunPredict(PredictTask* task) {
   const SignatureResolver resolve = [task](std::string_view name) -> StatusOr<const Signature*> {
     if (!task->servable.ok()) return task->servable.status();
     const Signature* signature = FindSignature((*task->servable)->signatures(), name);
-    if (signature != nullptr) return signature;
+    if (signature != nullptr) return &task->view.See(*signature);
     return InvalidArgumentError(fmt::format("Serving signature name: \"{}\" not found in signature def", name.empty() ? kDefaultSignatureKey : name));
   };
   if (const Status status = task->body.Decode(task->call->request(), resolve); !status.ok()) return FinishPredict(task, status);
-  tflite_serving::Predict(
-      {.servable = **task->servable,
-       .signature = task->body.signature(),
-       .inputs = task->body.inputs(),
-       .views = task->views,
-       .deadline = task->deadline,
-       .cancellation = &task->call->cancellation(),
-       .check_method_name = options_.check_method_names},
-      clock_, [this, task](const Status& status, std::span<const TensorView> outputs) {
-        if (!status.ok()) return FinishPredict(task, status);
-        FinishPredict(task, task->body.Encode((*task->servable)->id(), outputs, options_.tensor_content_in_replies, task->call->response()));
-      });
+  if (const Status status = task->view.QuantizeInputs(task->body.inputs()); !status.ok()) return FinishPredict(task, status);
+  tflite_serving::Predict({.servable = **task->servable,
+                           .signature = task->view.own(),
+                           .inputs = task->body.inputs(),
+                           .views = task->views,
+                           .deadline = task->deadline,
+                           .cancellation = &task->call->cancellation(),
+                           .check_method_name = options_.check_method_names},
+                          clock_, [this, task](const Status& status, std::span<const TensorView> outputs) {
+                            if (!status.ok()) return FinishPredict(task, status);
+                            FinishPredict(task, task->body.Encode((*task->servable)->id(), task->view.DequantizeOutputs(outputs),
+                                                                  options_.tensor_content_in_replies, task->call->response()));
+                          });
 }
 
 void RestV1::FinishPredict(PredictTask* task, const Status& status) {
@@ -129,10 +133,12 @@ void RestV1::AnswerStatus(HttpCall& call, const ModelSpec& spec) {
   call.Finish();
 }
 
-void RestV1::AnswerMetadata(HttpCall& call, const ModelSpec& spec) {
-  const StatusOr<ServableHandle> servable = servables_.GetServable(spec);
+void RestV1::AnswerMetadata(HttpCall& call, const RestPath& path) {
+  const StatusOr<bool> quantization = ParseSwitch("quantization", FindQueryParameter(path.query, "quantization").value_or(""));
+  if (!quantization.ok()) return FinishWithError(call, quantization.status());
+  const StatusOr<ServableHandle> servable = servables_.GetServable(path.spec);
   if (!servable.ok()) return FinishWithError(call, servable.status());
-  call.response().body = ModelMetadataJson((*servable)->id(), (*servable)->signatures());
+  call.response().body = ModelMetadataJson((*servable)->id(), (*servable)->signatures(), *quantization);
   call.Finish();
 }
 

@@ -22,6 +22,7 @@
 #include "base/worker_pool.h"
 #include "codec/rest_path.h"
 #include "servable/servable.h"
+#include "serving/quantization.h"
 #include "transport/http_call.h"
 
 namespace tflite_serving {
@@ -51,6 +52,7 @@ class RestV1 : public HttpHandler {
     HttpCall* call = nullptr;
     StatusOr<ServableHandle> servable{ServableHandle()};
     TimePoint deadline = kNoDeadline;
+    SignatureView view;
     RestPredictBody body;
     std::vector<TensorView> views;
   };
@@ -62,7 +64,7 @@ class RestV1 : public HttpHandler {
   void AnswerOptions(HttpCall& call);
   void AnswerList(HttpCall& call);
   void AnswerStatus(HttpCall& call, const ModelSpec& spec);
-  void AnswerMetadata(HttpCall& call, const ModelSpec& spec);
+  void AnswerMetadata(HttpCall& call, const RestPath& path);
 
   const ServableSource& servables_;
   WorkerPool& workers_;

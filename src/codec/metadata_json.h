@@ -26,7 +26,7 @@ struct ModelStatus {
 std::string ModelListJson(std::span<const ModelStatus> models);
 
 // GET /v1/models/M/metadata, a GetModelMetadataResponse: the original glues it together from the JSON of two messages, which shows in the line
-// breaks.
-std::string ModelMetadataJson(const ServableId& id, std::span<const Signature> signatures);
+// breaks. `with_quantization` adds to each quantised tensor, behind its name, "quantization": {"scale": 0.5, "zero_point": "3"} [ours].
+std::string ModelMetadataJson(const ServableId& id, std::span<const Signature> signatures, bool with_quantization = false);
 
 }  // namespace tflite_serving

@@ -9,6 +9,10 @@
 namespace tflite_serving {
 namespace {
 
+bool IsQuantized(const TensorSpec& spec) {
+  return spec.quantization && (spec.dtype == DType::kInt8 || spec.dtype == DType::kUint8 || spec.dtype == DType::kInt16);
+}
+
 template <class Integer>
 void QuantizeAll(const Quantization& quantization, std::span<const float> values, std::span<std::byte> out) {
   std::ranges::transform(values, reinterpret_cast<Integer*>(out.data()),
@@ -17,23 +21,22 @@ void QuantizeAll(const Quantization& quantization, std::span<const float> values
 
 }  // namespace
 
-bool IsQuantized(const TensorSpec& spec) {
-  return spec.quantization && (spec.dtype == DType::kInt8 || spec.dtype == DType::kUint8 || spec.dtype == DType::kInt16);
-}
-
-Signature DequantizedSignature(const Signature& signature) {
-  Signature dequantized = signature;
-  for (std::vector<TensorSpec>* specs : {&dequantized.inputs, &dequantized.outputs}) {
+const Signature& SignatureView::See(const Signature& own) {
+  own_ = &own;
+  if (!as_floats_) return own;
+  seen_ = own;
+  for (std::vector<TensorSpec>* specs : {&seen_.inputs, &seen_.outputs}) {
     for (TensorSpec& spec : *specs) {
       if (IsQuantized(spec)) spec.dtype = DType::kFloat;
     }
   }
-  return dequantized;
+  return seen_;
 }
 
-Status QuantizeInputs(const Signature& signature, std::span<Tensor> inputs) {
+Status SignatureView::QuantizeInputs(std::span<Tensor> inputs) const {
+  if (!as_floats_) return OkStatus();
   for (size_t i = 0; i < inputs.size(); ++i) {
-    const TensorSpec& spec = signature.inputs[i];
+    const TensorSpec& spec = own_->inputs[i];
     if (!IsQuantized(spec) || inputs[i].dtype() != DType::kFloat) continue;
     TFLS_ASSIGN_OR_RETURN(Tensor quantized, Tensor::Create(spec.dtype, inputs[i].shape()));
     const std::span<const float> values = inputs[i].view().values<float>();
@@ -53,15 +56,16 @@ Status QuantizeInputs(const Signature& signature, std::span<Tensor> inputs) {
   return OkStatus();
 }
 
-void DequantizeOutputs(const Signature& signature, std::span<const TensorView> outputs, std::vector<std::vector<float>>& memory,
-                       std::vector<TensorView>& views) {
-  memory.resize(outputs.size());
-  views.assign(outputs.begin(), outputs.end());
+std::span<const TensorView> SignatureView::DequantizeOutputs(std::span<const TensorView> outputs) {
+  if (!as_floats_) return outputs;
+  floats_.resize(outputs.size());
+  outputs_.assign(outputs.begin(), outputs.end());
   for (size_t i = 0; i < outputs.size(); ++i) {
-    const TensorSpec& spec = signature.outputs[i];
+    const TensorSpec& spec = own_->outputs[i];
     if (!IsQuantized(spec) || outputs[i].dtype != spec.dtype) continue;
-    views[i] = {DType::kFloat, outputs[i].shape, std::as_bytes(RealValues(spec, outputs[i], memory[i]))};
+    outputs_[i] = {DType::kFloat, outputs[i].shape, std::as_bytes(RealValues(spec, outputs[i], floats_[i]))};
   }
+  return outputs_;
 }
 
 }  // namespace tflite_serving

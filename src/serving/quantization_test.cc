@@ -33,37 +33,66 @@ Signature QuantizedSignature(DType dtype) {
   return signature;
 }
 
+// Of one request that asked for floats.
+SignatureView Floats(const Signature& signature) {
+  SignatureView view;
+  view.Begin(true);
+  view.See(signature);
+  return view;
+}
+
 TEST(QuantizationTest, OnlyQuantisedTypesBecomeFloat) {
-  const Signature dequantized = DequantizedSignature(QuantizedSignature(DType::kInt8));
-  EXPECT_EQ(dequantized.inputs[0].dtype, DType::kFloat);
-  EXPECT_EQ(dequantized.outputs[0].dtype, DType::kFloat);
-  EXPECT_EQ(DequantizedSignature(IdentitySignature(DType::kInt8, {-1})).inputs[0].dtype, DType::kInt8) << "no scale is known";
-  EXPECT_EQ(DequantizedSignature(QuantizedSignature(DType::kInt32)).inputs[0].dtype, DType::kInt32);
+  const Signature quantized = QuantizedSignature(DType::kInt8);
+  SignatureView view;
+  view.Begin(true);
+  EXPECT_EQ(view.See(quantized).inputs[0].dtype, DType::kFloat);
+  EXPECT_EQ(view.See(quantized).outputs[0].dtype, DType::kFloat);
+  EXPECT_EQ(&view.own(), &quantized);
+  EXPECT_EQ(view.See(IdentitySignature(DType::kInt8, {-1})).inputs[0].dtype, DType::kInt8) << "no scale is known";
+  EXPECT_EQ(view.See(QuantizedSignature(DType::kInt32)).inputs[0].dtype, DType::kInt32);
+}
+
+TEST(QuantizationTest, WhoDoesNotAskSeesTheModelAsItIs) {
+  const Signature quantized = QuantizedSignature(DType::kInt8);
+  SignatureView view = Floats(quantized);
+  view.Begin(false);
+  EXPECT_EQ(&view.See(quantized), &quantized);
+  std::vector<Tensor> inputs;
+  inputs.push_back(TensorOf<float>(DType::kFloat, {1}));
+  ASSERT_TRUE(view.QuantizeInputs(inputs).ok());
+  EXPECT_EQ(inputs[0].dtype(), DType::kFloat);
+  const Tensor output = TensorOf<int8_t>(DType::kInt8, {1});
+  const TensorView outputs[] = {output.view()};
+  EXPECT_EQ(view.DequantizeOutputs(outputs).data(), outputs);
 }
 
 TEST(QuantizationTest, InputsAreRoundedToTheNearestAndClamped) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const Signature signature = QuantizedSignature(DType::kInt8);
   std::vector<Tensor> inputs;
   inputs.push_back(TensorOf<float>(DType::kFloat, {0, 1, -1, 0.25, -0.25, 0.2, 1e30, -1e30, kInfinity, std::numeric_limits<float>::quiet_NaN()}));
-  ASSERT_TRUE(QuantizeInputs(QuantizedSignature(DType::kInt8), inputs).ok());
+  ASSERT_TRUE(Floats(signature).QuantizeInputs(inputs).ok());
   EXPECT_EQ(inputs[0].dtype(), DType::kInt8);
   EXPECT_THAT(ValuesOf<int8_t>(inputs[0].view()), ElementsAre(3, 5, 1, 4, 2, 3, 127, -128, 127, 3));
 }
 
 TEST(QuantizationTest, EachTypeHasItsRange) {
+  const Signature bytes = QuantizedSignature(DType::kUint8);
   std::vector<Tensor> inputs;
   inputs.push_back(TensorOf<float>(DType::kFloat, {-1e6, 1e6}));
-  ASSERT_TRUE(QuantizeInputs(QuantizedSignature(DType::kUint8), inputs).ok());
+  ASSERT_TRUE(Floats(bytes).QuantizeInputs(inputs).ok());
   EXPECT_THAT(ValuesOf<uint8_t>(inputs[0].view()), ElementsAre(0, 255));
+  const Signature shorts = QuantizedSignature(DType::kInt16);
   inputs[0] = TensorOf<float>(DType::kFloat, {-1e6, 1e6});
-  ASSERT_TRUE(QuantizeInputs(QuantizedSignature(DType::kInt16), inputs).ok());
+  ASSERT_TRUE(Floats(shorts).QuantizeInputs(inputs).ok());
   EXPECT_THAT(ValuesOf<int16_t>(inputs[0].view()), ElementsAre(-32768, 32767));
 }
 
 TEST(QuantizationTest, IntegersOfTheClientStayAsTheyAre) {
+  const Signature signature = QuantizedSignature(DType::kInt8);
   std::vector<Tensor> inputs;
   inputs.push_back(TensorOf<int8_t>(DType::kInt8, {-128, 0, 127}));
-  ASSERT_TRUE(QuantizeInputs(QuantizedSignature(DType::kInt8), inputs).ok());
+  ASSERT_TRUE(Floats(signature).QuantizeInputs(inputs).ok());
   EXPECT_THAT(ValuesOf<int8_t>(inputs[0].view()), ElementsAre(-128, 0, 127));
 }
 
@@ -72,12 +101,11 @@ TEST(QuantizationTest, OutputsBecomeWhatTheyStandFor) {
   signature.outputs.push_back({"plain", "plain:0", DType::kUint8, {-1}});
   const Tensor quantized = TensorOf<uint8_t>(DType::kUint8, {0, 3, 255});
   const TensorView outputs[] = {quantized.view(), quantized.view()};
-  std::vector<std::vector<float>> memory;
-  std::vector<TensorView> views;
-  DequantizeOutputs(signature, outputs, memory, views);
-  EXPECT_EQ(views[0].dtype, DType::kFloat);
-  EXPECT_THAT(ValuesOf<float>(views[0]), ElementsAre(-1.5F, 0, 126));
-  EXPECT_THAT(ValuesOf<uint8_t>(views[1]), ElementsAre(0, 3, 255));
+  SignatureView view = Floats(signature);
+  const std::span<const TensorView> seen = view.DequantizeOutputs(outputs);
+  EXPECT_EQ(seen[0].dtype, DType::kFloat);
+  EXPECT_THAT(ValuesOf<float>(seen[0]), ElementsAre(-1.5F, 0, 126));
+  EXPECT_THAT(ValuesOf<uint8_t>(seen[1]), ElementsAre(0, 3, 255));
 }
 
 }  // namespace
