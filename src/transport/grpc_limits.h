@@ -35,9 +35,10 @@ struct GrpcLimits {
   std::chrono::milliseconds drain_round_trip = std::chrono::seconds(1);
 };
 
-// `time` + `duration`, without overflow: kNoDeadline where the duration is endless.
+// `time` + `duration`, without overflow: kNoDeadline where either is endless.
 inline TimePoint After(TimePoint time, std::chrono::milliseconds duration) {
-  return duration >= std::chrono::hours(24 * 365 * 100) ? kNoDeadline : time + duration;
+  const bool endless = time == kNoDeadline || duration >= std::chrono::hours(24 * 365 * 100);
+  return endless ? kNoDeadline : time + duration;
 }
 
 // HTTP/2's flow control: what may be on its way unasked, so that a large request does not wait for round trips.

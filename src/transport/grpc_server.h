@@ -30,7 +30,8 @@ struct GrpcServerOptions {
   int port = 0;                  // 0: no TCP port
   std::string unix_socket_path;  // empty: no Unix socket
   int num_threads = 1;           // event loops; at least 1
-  // While so many connections are open, idle ones are asked to go and new ones wait to be accepted. 0: ConnectionsByDescriptorLimit().
+  // While so many connections are open, idle ones are asked to go and new ones wait to be accepted. 0: ConnectionsByDescriptorLimit()
+  // (event_loops.h).
   size_t max_connections = 0;
   GrpcLimits limits;
 };

@@ -187,6 +187,13 @@ TEST_F(GrpcServerLimitsTest, ASilentClientIsAskedAndThenClosed) {
   dead.ReadToEnd();
 }
 
+TEST(GrpcLimitsTest, EndlessTimesNeverCome) {
+  const TimePoint now = Clock::Steady().Now();
+  EXPECT_EQ(After(now, milliseconds(5)), now + milliseconds(5));
+  EXPECT_EQ(After(now, milliseconds::max()), kNoDeadline);
+  EXPECT_EQ(After(kNoDeadline, milliseconds(5)), kNoDeadline);
+}
+
 TEST_F(GrpcServerLimitsTest, IdleAndOldConnectionsAreAskedToGo) {
   GrpcTestClient idle(Start(Echo, {.max_connection_idle = milliseconds(20)}));
   idle.ReadToEnd();
