@@ -15,15 +15,17 @@ import sys
 from typing import Callable, Iterator, NamedTuple
 
 # The folders of src/ and which others each may include: the layering of ARCHITECTURE.md, lowest first.
-_REQUEST = "base tensor telemetry servable"
+_REQUEST = "base tensor telemetry wire servable example"
 _STAGES = "codec serving lifecycle batching runtime custom"
 MAY_INCLUDE = {
     "base": "",
     "tensor": "base",
     "telemetry": "base",
+    "wire": "base",
     "transport": "base telemetry",
     "config": "base telemetry",
     "servable": "base tensor telemetry",
+    "example": "base wire",
     **{stage: _REQUEST for stage in _STAGES.split()},
     "api": f"{_REQUEST} {_STAGES}",
     "server": f"{_REQUEST} {_STAGES} transport config api",

@@ -7,8 +7,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "codec/message_writer.h"
 #include "codec/tensor_proto_decoder.h"
+#include "wire/message_writer.h"
 
 namespace tflite_serving {
 namespace {

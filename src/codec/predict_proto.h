@@ -17,11 +17,11 @@
 #include <vector>
 
 #include "base/status.h"
-#include "codec/message_reader.h"
 #include "codec/tensor_proto_encoder.h"
 #include "servable/model_spec.h"
 #include "servable/signature.h"
 #include "tensor/tensor.h"
+#include "wire/message_reader.h"
 
 namespace tflite_serving {
 

@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "codec/message_builder.h"
+#include "wire/message_builder.h"
 
 namespace tflite_serving {
 namespace {

@@ -4,8 +4,8 @@
 #include <cstddef>
 
 #include "base/status.h"
-#include "codec/message_reader.h"
 #include "tensor/tensor.h"
+#include "wire/message_reader.h"
 
 namespace tflite_serving {
 

@@ -5,8 +5,8 @@
 #include <cstdint>
 
 #include "base/status.h"
-#include "codec/message_writer.h"
 #include "tensor/tensor.h"
+#include "wire/message_writer.h"
 
 namespace tflite_serving {
 

@@ -7,9 +7,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "codec/message_builder.h"
 #include "codec/tensor_proto_decoder.h"
 #include "codec/tensor_proto_encoder.h"
+#include "wire/message_builder.h"
 
 namespace tflite_serving {
 namespace {

@@ -10,7 +10,7 @@
 #include <span>
 #include <string_view>
 
-#include "codec/message_reader.h"
+#include "wire/message_reader.h"
 
 namespace tflite_serving {
 

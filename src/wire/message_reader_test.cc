@@ -1,4 +1,4 @@
-#include "codec/message_reader.h"
+#include "wire/message_reader.h"
 
 #include <initializer_list>
 #include <string>
@@ -7,7 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "codec/message_writer.h"
+#include "wire/message_writer.h"
 
 namespace tflite_serving {
 namespace {

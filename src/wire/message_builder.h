@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "codec/message_writer.h"
+#include "wire/message_writer.h"
 
 namespace tflite_serving {
 

@@ -1,4 +1,4 @@
-#include "codec/message_reader.h"
+#include "wire/message_reader.h"
 
 #include <algorithm>
 #include <array>

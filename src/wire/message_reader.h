@@ -27,6 +27,9 @@ class WireRange {
   WireRange() = default;
   // Both spans must outlive the range and all that is split from it. Pieces may be empty.
   explicit WireRange(std::span<const std::span<const std::byte>> pieces);
+  // The same over bytes that lie in one piece.
+  explicit WireRange(std::string_view bytes)
+      : at_(reinterpret_cast<const std::byte*>(bytes.data())), end_(at_ == nullptr ? nullptr : at_ + bytes.size()) {}
 
   size_t size() const { return static_cast<size_t>(end_ - at_) + rest_; }
   bool empty() const { return size() == 0; }
