@@ -1,6 +1,5 @@
-// How fast an image in JSON becomes a tensor, beside simdjson in the same program, and how fast a tensor becomes JSON.
-//
-//   json_benchmark --benchmark_repetitions=10 --benchmark_min_time=0.2
+// How fast an image in JSON becomes a tensor, beside simdjson and RapidJSON in the same program, and how fast a tensor becomes JSON, beside a bare
+// loop of std::to_chars. `./bench json` runs it and prints the ratios.
 //
 // The documents are 224x224x3 images in the notations that clients send: shortest float32 digits, what numpy's tolist() prints (the float64
 // digits of float32 values), four decimals, and bytes. `items_per_second` counts numbers.
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include <benchmark/benchmark.h>
+#include <rapidjson/document.h>
 #include <simdjson.h>
 
 #include "codec/base64.h"
@@ -117,6 +117,66 @@ void Kernel(benchmark::State& state, Notation notation, const NumberReader* (*re
   Count(state, kImageNumbers, document.text().size());
 }
 
+// What simdjson's and RapidJSON's documents have in common: walks the nested lists of one parsed image into the same memory, its shape checked.
+template <class Array, class Each>
+bool ForEach(const Array& array, size_t expected, const Each& each) {
+  size_t count = 0;
+  for (const auto& element : array) {
+    if (!each(element)) return false;
+    ++count;
+  }
+  return count == expected;
+}
+
+void SimdjsonDom(benchmark::State& state, Notation notation) {
+  const simdjson::padded_string document(ImageRequest(notation, ","));
+  simdjson::dom::parser parser;
+  std::vector<float> numbers(static_cast<size_t>(kImageNumbers));
+  while (state.KeepRunning()) {
+    float* out = numbers.data();
+    const simdjson::dom::array instances = parser.parse(document)["instances"];
+    const bool ok = ForEach(instances, 1, [&](simdjson::dom::array image) {
+      return ForEach(image, kSide, [&](simdjson::dom::array row) {
+        return ForEach(row, kSide, [&](simdjson::dom::array pixel) {
+          return ForEach(pixel, kChannels, [&](simdjson::dom::element value) {
+            double number = 0;
+            if (value.get(number) != simdjson::SUCCESS) return false;
+            *out++ = static_cast<float>(number);
+            return true;
+          });
+        });
+      });
+    });
+    if (!ok) return state.SkipWithError("not the image");
+    benchmark::ClobberMemory();
+  }
+  Count(state, kImageNumbers, document.size());
+}
+
+// As TensorFlow Serving parses: NaN and infinities accepted, what follows the document ignored, iteratively.
+void RapidjsonDom(benchmark::State& state, Notation notation) {
+  const std::string text = ImageRequest(notation, ",");
+  std::vector<float> numbers(static_cast<size_t>(kImageNumbers));
+  while (state.KeepRunning()) {
+    float* out = numbers.data();
+    rapidjson::Document document;
+    document.Parse<rapidjson::kParseIterativeFlag | rapidjson::kParseNanAndInfFlag | rapidjson::kParseStopWhenDoneFlag>(text.c_str());
+    const bool ok = ForEach(document["instances"].GetArray(), 1, [&](const rapidjson::Value& image) {
+      return ForEach(image.GetArray(), kSide, [&](const rapidjson::Value& row) {
+        return ForEach(row.GetArray(), kSide, [&](const rapidjson::Value& pixel) {
+          return ForEach(pixel.GetArray(), kChannels, [&](const rapidjson::Value& value) {
+            *out++ = static_cast<float>(value.GetDouble());
+            return value.IsNumber();
+          });
+        });
+      });
+    });
+    if (!ok) return state.SkipWithError("not the image");
+    benchmark::ClobberMemory();
+  }
+  Count(state, kImageNumbers, text.size());
+}
+
 // simdjson's on-demand parser filling the same memory. It is told the nesting and checks no shape.
 void Simdjson(benchmark::State& state, Notation notation) {
   const simdjson::padded_string document(ImageRequest(notation, ","));
@@ -164,6 +224,26 @@ void Encode(benchmark::State& state, int64_t rows, int64_t columns) {
   Count(state, rows * columns, body.size());
 }
 
+// The floor of Encode: the same numbers and separators by std::to_chars into memory that is large enough.
+void ToChars(benchmark::State& state, int64_t rows, int64_t columns) {
+  std::mt19937 random(1);
+  std::exponential_distribution<float> softmax(static_cast<float>(columns));
+  std::vector<float> numbers(static_cast<size_t>(rows * columns));
+  for (float& number : numbers) number = softmax(random);
+  std::string body(numbers.size() * 20, '\0');
+  size_t size = 0;
+  while (state.KeepRunning()) {
+    char* out = body.data();
+    for (const float number : numbers) {
+      out = std::to_chars(out, body.data() + body.size(), number).ptr;
+      *out++ = ',';
+    }
+    size = static_cast<size_t>(out - body.data());
+    benchmark::ClobberMemory();
+  }
+  Count(state, rows * columns, size);
+}
+
 void Base64(benchmark::State& state) {
   std::string bytes(size_t{100} << 10, '\0');
   std::mt19937 random(1);
@@ -182,11 +262,20 @@ constexpr auto kMicrosecond = benchmark::kMicrosecond;
 BENCHMARK_CAPTURE(Decode, shortest_float, Notation::kShortestFloat, ",")->Unit(kMicrosecond);
 BENCHMARK_CAPTURE(Decode, shortest_float_with_spaces, Notation::kShortestFloat, ", ")->Unit(kMicrosecond);
 BENCHMARK_CAPTURE(Decode, signed_float, Notation::kSignedFloat, ",")->Unit(kMicrosecond);
-BENCHMARK_CAPTURE(Decode, numpy_float, Notation::kNumpyFloat, ", ")->Unit(kMicrosecond);
+BENCHMARK_CAPTURE(Decode, numpy_float, Notation::kNumpyFloat, ",")->Unit(kMicrosecond);
 BENCHMARK_CAPTURE(Decode, four_decimals, Notation::kFourDecimals, ",")->Unit(kMicrosecond);
 BENCHMARK_CAPTURE(Decode, bytes, Notation::kBytes, ",")->Unit(kMicrosecond);
 BENCHMARK_CAPTURE(Kernel, portable_shortest_float, Notation::kShortestFloat, &PortableNumberReader)->Unit(kMicrosecond);
 BENCHMARK_CAPTURE(Kernel, sse41_shortest_float, Notation::kShortestFloat, &Sse41NumberReader)->Unit(kMicrosecond);
+BENCHMARK_CAPTURE(Kernel, avx2_shortest_float, Notation::kShortestFloat, &Avx2NumberReader)->Unit(kMicrosecond);
+BENCHMARK_CAPTURE(SimdjsonDom, shortest_float, Notation::kShortestFloat)->Unit(kMicrosecond);
+BENCHMARK_CAPTURE(SimdjsonDom, numpy_float, Notation::kNumpyFloat)->Unit(kMicrosecond);
+BENCHMARK_CAPTURE(SimdjsonDom, four_decimals, Notation::kFourDecimals)->Unit(kMicrosecond);
+BENCHMARK_CAPTURE(SimdjsonDom, bytes, Notation::kBytes)->Unit(kMicrosecond);
+BENCHMARK_CAPTURE(RapidjsonDom, shortest_float, Notation::kShortestFloat)->Unit(kMicrosecond);
+BENCHMARK_CAPTURE(RapidjsonDom, numpy_float, Notation::kNumpyFloat)->Unit(kMicrosecond);
+BENCHMARK_CAPTURE(RapidjsonDom, four_decimals, Notation::kFourDecimals)->Unit(kMicrosecond);
+BENCHMARK_CAPTURE(RapidjsonDom, bytes, Notation::kBytes)->Unit(kMicrosecond);
 BENCHMARK_CAPTURE(Simdjson, shortest_float, Notation::kShortestFloat)->Unit(kMicrosecond);
 BENCHMARK_CAPTURE(Simdjson, numpy_float, Notation::kNumpyFloat)->Unit(kMicrosecond);
 BENCHMARK_CAPTURE(Simdjson, four_decimals, Notation::kFourDecimals)->Unit(kMicrosecond);
@@ -195,6 +284,7 @@ BENCHMARK(DecodeSmall);
 BENCHMARK_CAPTURE(Encode, half_plus_two, 3, 1);
 BENCHMARK_CAPTURE(Encode, softmax_1001, 1, 1001)->Unit(kMicrosecond);
 BENCHMARK_CAPTURE(Encode, softmax_1000x1001, 1000, 1001)->Unit(kMicrosecond);
+BENCHMARK_CAPTURE(ToChars, softmax_1000x1001, 1000, 1001)->Unit(kMicrosecond);
 BENCHMARK(Base64)->Unit(kMicrosecond);
 
 }  // namespace

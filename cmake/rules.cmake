@@ -11,9 +11,8 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 set(CMAKE_BUILD_WITH_INSTALL_RPATH ON)
 set(CMAKE_INSTALL_RPATH "$ORIGIN/../lib")
 
-# Set by the presets asan and tsan. "core" leaves out what links gRPC or Debian's Abseil, whose uninstrumented mutexes give false races.
+# Set by the presets asan and tsan.
 set(TFLITE_SERVING_SANITIZER "" CACHE STRING "address, thread, or empty")
-option(TFLITE_SERVING_ONLY_CORE "Build only the folders that do not link gRPC" OFF)
 option(TFLITE_SERVING_FUZZ "Build the fuzz targets with libFuzzer instead of the corpus replay" OFF)
 
 add_library(tfs_flags INTERFACE)

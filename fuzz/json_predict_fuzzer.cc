@@ -71,11 +71,15 @@ bool IsNan(DType dtype, const std::byte* element) {
   }
 }
 
+// A complex number is compared part by part.
+DType PartOf(DType dtype) { return dtype == DType::kComplex64 ? DType::kFloat : dtype; }
+
 void RequireSame(const TensorView& a, const TensorView& b, const char* what) {
   Require(a.dtype == b.dtype && a.shape == b.shape && a.bytes.size() == b.bytes.size(), what, "shape");
-  const size_t step = a.dtype == DType::kString ? 1 : DTypeSize(a.dtype);
+  const DType part = PartOf(a.dtype);
+  const size_t step = part == DType::kString ? 1 : DTypeSize(part);
   for (size_t i = 0; i < a.bytes.size(); i += step) {
-    const bool same = std::memcmp(&a.bytes[i], &b.bytes[i], step) == 0 || (IsNan(a.dtype, &a.bytes[i]) && IsNan(b.dtype, &b.bytes[i]));
+    const bool same = std::memcmp(&a.bytes[i], &b.bytes[i], step) == 0 || (IsNan(part, &a.bytes[i]) && IsNan(part, &b.bytes[i]));
     Require(same, what, "bytes");
   }
 }
@@ -99,7 +103,6 @@ std::vector<TensorView> ViewsOf(const JsonPredictRequest& request) {
 // The tensors as a response, and that as a request.
 void RoundTrip(const Signature& signature, const JsonPredictRequest& request, const SignatureResolver& resolve) {
   const std::vector<TensorView> views = ViewsOf(request);
-  if (views[0].dtype == DType::kComplex64) return;  // an empty list is a tensor even of a type that has no JSON form
   std::string response;
   const Status row = EncodeJsonPredict(signature, views, JsonFormat::kRow, response);
   Require(row.ok() || row.code() == StatusCode::kInvalidArgument, "row encoding:", row.message());

@@ -1,14 +1,18 @@
 // For tests: calls without a network. They keep what the handler finished them with.
 #pragma once
 
+#include <functional>
 #include <future>
+#include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "transport/grpc_call.h"
+#include "transport/grpc_stream_call.h"
 #include "transport/http_call.h"
 
 namespace tflite_serving {
@@ -26,6 +30,10 @@ class FakeHttpCall : public HttpCall {
   const Cancellation& cancellation() const override { return cancellation_; }
   void Finish() override { finished_.set_value(); }
 
+  // What is not sent is empty.
+  void set_content_type(std::string value) { request_.content_type = content_type_ = std::move(value); }
+  void set_accept(std::string value) { request_.accept = accept_ = std::move(value); }
+  void set_origin(std::string value) { request_.origin = origin_ = std::move(value); }
   void Cancel() { cancellation_.Cancel(); }
 
   // Waits for Finish.
@@ -37,6 +45,9 @@ class FakeHttpCall : public HttpCall {
  private:
   const std::string method_;
   const std::string target_;
+  std::string content_type_;
+  std::string accept_;
+  std::string origin_;
   std::vector<char> memory_;
   HttpRequest request_;
   HttpResponse response_;
@@ -49,6 +60,10 @@ class FakeGrpcCall : public GrpcCall {
   explicit FakeGrpcCall(std::string request) : request_(std::move(request)), pieces_{std::as_bytes(std::span(request_))} {}
 
   std::span<const std::span<const std::byte>> request() const override { return pieces_; }
+  std::string_view metadata(std::string_view key) const override {
+    const auto found = metadata_.find(key);
+    return found == metadata_.end() ? std::string_view() : found->second;
+  }
   TimePoint deadline() const override { return deadline_; }
   const Cancellation& cancellation() const override { return cancellation_; }
   std::span<std::byte> AllocateReply(size_t size_bytes) override {
@@ -57,6 +72,7 @@ class FakeGrpcCall : public GrpcCall {
   }
   void Finish(const Status& status) override { finished_.set_value(status); }
 
+  void set_metadata(const std::string& key, std::string value) { metadata_[key] = std::move(value); }
   void set_deadline(TimePoint deadline) { deadline_ = deadline; }
   void Cancel() { cancellation_.Cancel(); }
   // Waits for Finish.
@@ -66,10 +82,32 @@ class FakeGrpcCall : public GrpcCall {
  private:
   const std::string request_;
   const std::vector<std::span<const std::byte>> pieces_;
+  std::map<std::string, std::string, std::less<>> metadata_;
   TimePoint deadline_ = kNoDeadline;
   Cancellation cancellation_;
   std::string reply_;
   std::promise<Status> finished_;
+};
+
+class FakeStreamCall : public GrpcStreamCall {
+ public:
+  void Send(std::string message) override { sent.push_back(std::move(message)); }
+  void Finish(const Status& status) override { finished = status; }
+  std::shared_ptr<GrpcWaker> waker() override { return waker_; }
+
+  // Whether the handler asked to be woken since the last question; the test then calls its OnWake.
+  bool TakeWake() { return std::exchange(waker_->woken, false); }
+
+  std::vector<std::string> sent;
+  std::optional<Status> finished;
+
+ private:
+  struct Waker : GrpcWaker {
+    void Wake() override { woken = true; }
+    bool woken = false;
+  };
+
+  const std::shared_ptr<Waker> waker_ = std::make_shared<Waker>();
 };
 
 }  // namespace tflite_serving

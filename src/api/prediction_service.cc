@@ -15,6 +15,8 @@ namespace tflite_serving {
 namespace {
 
 constexpr std::string_view kSignatureDefField = "signature_def";
+// Request metadata by which a client asks for floats in place of a quantised model's integers.
+constexpr std::string_view kDequantizeKey = "x-dequantize";
 
 void FillTensorInfo(const TensorSpec& spec, tensorflow::TensorInfo& info) {
   info.set_name(spec.tensor_name);
@@ -65,8 +67,12 @@ void PredictionService::RunPredict(PredictTask* task) {
     const std::string_view key = signature_name.empty() ? kDefaultSignatureKey : signature_name;
     return FinishPredict(task, FailedPreconditionError(fmt::format("Serving signature key \"{}\" not found.", key)));
   }
-  task->signature = signature;
-  if (const Status status = DecodePredictInputs(task->parts, *signature, task->inputs); !status.ok()) return FinishPredict(task, status);
+  const StatusOr<bool> dequantize = ParseSwitch(kDequantizeKey, task->call->metadata(kDequantizeKey));
+  if (!dequantize.ok()) return FinishPredict(task, dequantize.status());
+  task->view.Begin(*dequantize);
+  task->signature = &task->view.See(*signature);
+  if (const Status status = DecodePredictInputs(task->parts, *task->signature, task->inputs); !status.ok()) return FinishPredict(task, status);
+  if (const Status status = task->view.QuantizeInputs(task->inputs); !status.ok()) return FinishPredict(task, status);
   StatusOr<std::vector<int>> selected = SelectOutputs(*signature, task->parts.output_filter);
   if (!selected.ok()) return FinishPredict(task, selected.status());
   task->selected_outputs = *std::move(selected);
@@ -82,10 +88,10 @@ void PredictionService::RunPredict(PredictTask* task) {
                           });
 }
 
-Status PredictionService::WriteReply(const PredictTask& task, std::span<const TensorView> outputs) const {
+Status PredictionService::WriteReply(PredictTask& task, std::span<const TensorView> outputs) const {
   const StatusOr<PredictResponseEncoder> response = PredictResponseEncoder::Create({.servable = task.servable->id(),
                                                                                     .signature = *task.signature,
-                                                                                    .outputs = outputs,
+                                                                                    .outputs = task.view.DequantizeOutputs(outputs),
                                                                                     .selected = task.selected_outputs,
                                                                                     .as_tensor_content = options_.tensor_content_in_replies});
   if (!response.ok()) return response.status();

@@ -9,6 +9,7 @@
 #include "base/worker_pool.h"
 #include "codec/predict_proto.h"
 #include "servable/servable.h"
+#include "serving/quantization.h"
 #include "transport/grpc_call.h"
 
 namespace tflite_serving {
@@ -33,7 +34,8 @@ class PredictionService {
     GrpcCall* call = nullptr;
     PredictRequestParts parts;
     ServableHandle servable;
-    const Signature* signature = nullptr;
+    SignatureView view;
+    const Signature* signature = nullptr;  // as the client sees it
     std::vector<int> selected_outputs;
     std::vector<Tensor> inputs;
     std::vector<TensorView> views;
@@ -41,7 +43,7 @@ class PredictionService {
 
   void Predict(GrpcCall& call);
   void RunPredict(PredictTask* task);
-  Status WriteReply(const PredictTask& task, std::span<const TensorView> outputs) const;
+  Status WriteReply(PredictTask& task, std::span<const TensorView> outputs) const;
   void FinishPredict(PredictTask* task, const Status& status);
   void GetModelMetadata(GrpcCall& call);
 

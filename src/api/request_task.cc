@@ -1,5 +1,7 @@
 #include "api/request_task.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 namespace tflite_serving {
@@ -20,6 +22,12 @@ void FreeLargeInputs(std::vector<Tensor>& inputs) {
   size_t size = 0;
   for (const Tensor& input : inputs) size += input.view().bytes.size();
   if (size > kMaxKeptInputBytes) inputs.clear();
+}
+
+StatusOr<bool> ParseSwitch(std::string_view name, std::string_view text) {
+  if (text == "1" || text == "true") return true;
+  if (text.empty() || text == "0" || text == "false") return false;
+  return InvalidArgumentError(fmt::format("{}: expected 1 or 0, got \"{}\"", name, text));
 }
 
 }  // namespace tflite_serving

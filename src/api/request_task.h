@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -27,6 +28,9 @@ bool RunsHere(const StatusOr<ServableHandle>& servable, size_t request_bytes);
 
 // Calls `work` on this thread if `here`, otherwise on a worker. UNAVAILABLE, and `work` is not called, when too many requests wait for one.
 Status RunHereOrOnWorker(bool here, WorkerPool& workers, std::function<void()> work);
+
+// What a client says to switch something on: "1" or "true"; "0", "false" or nothing leave it off. `name` is for the message.
+StatusOr<bool> ParseSwitch(std::string_view name, std::string_view text);
 
 // To be called with a task's inputs before the task goes back to its pool: frees them if they hold more than kMaxKeptInputBytes.
 void FreeLargeInputs(std::vector<Tensor>& inputs);

@@ -18,6 +18,12 @@ TEST(RequestTaskTest, InputsAreKeptUpToTheLimit) {
   }
 }
 
+TEST(RequestTaskTest, SwitchesAreOnOrOff) {
+  for (const char* on : {"1", "true"}) EXPECT_TRUE(*ParseSwitch("dequantize", on)) << on;
+  for (const char* off : {"", "0", "false"}) EXPECT_FALSE(*ParseSwitch("dequantize", off)) << off;
+  EXPECT_EQ(ParseSwitch("dequantize", "yes").status(), InvalidArgumentError("dequantize: expected 1 or 0, got \"yes\""));
+}
+
 TEST(RequestTaskTest, WorkIsDoneHereOrOnAWorker) {
   WorkerPool workers("worker", 1, 1);
   for (const bool here : {true, false}) {

@@ -18,6 +18,10 @@ constexpr std::string_view kNotFoundPage =
 
 }  // namespace
 
+HttpHeaders CorsHeaders() {
+  return {{"Access-Control-Allow-Origin", "*"}, {"Access-Control-Allow-Methods", "POST, GET"}, {"Access-Control-Allow-Headers", "Content-Type"}};
+}
+
 RestV1::RestV1(const ServableSource& servables, WorkerPool& workers, const Clock& clock, Options options)
     : servables_(servables),
       workers_(workers),
@@ -28,17 +32,20 @@ RestV1::RestV1(const ServableSource& servables, WorkerPool& workers, const Clock
 
 void RestV1::Handle(HttpCall& call) {
   const HttpRequest& request = call.request();
-  const StatusOr<RestPath> path = ParseRestPath(request.method, request.target);
+  StatusOr<RestPath> path = ParseRestPath(request.method, request.target);
+  if (options_.cors && (!path.ok() || path->route != RestRoute::kNotApi)) call.response().headers = CorsHeaders();
   if (!path.ok()) return FinishWithError(call, path.status());
   switch (path->route) {
     case RestRoute::kPredict:
-      return Predict(call, path->spec);
+      return Predict(call, *std::move(path));
     case RestRoute::kStatus:
       return AnswerStatus(call, path->spec);
     case RestRoute::kMetadata:
-      return AnswerMetadata(call, path->spec);
+      return AnswerMetadata(call, *path);
     case RestRoute::kList:
-      return FinishWithError(call, InvalidArgumentError("Missing model name in request."));
+      return AnswerList(call);
+    case RestRoute::kOptions:
+      return AnswerOptions(call);
     case RestRoute::kClassify:
       return inference_.Handle(call, path->spec, InferenceMethod::kClassify, DeadlineOf(call));
     case RestRoute::kRegress:
@@ -55,10 +62,14 @@ TimePoint RestV1::DeadlineOf(const HttpCall& call) const {
   return options_.timeout.count() > 0 ? call.request().received_at + options_.timeout : kNoDeadline;
 }
 
-void RestV1::Predict(HttpCall& call, const ModelSpec& spec) {
+void RestV1::Predict(HttpCall& call, RestPath path) {
   PredictTask* task = tasks_.Take().release();
   task->call = &call;
-  task->servable = servables_.GetServable(spec);
+  if (const Status status = task->body.Open(call.request(), path.query, path.spec); !status.ok()) return FinishPredict(task, status);
+  const StatusOr<bool> dequantize = ParseSwitch("dequantize", FindQueryParameter(path.query, "dequantize").value_or(""));
+  if (!dequantize.ok()) return FinishPredict(task, dequantize.status());
+  task->view.Begin(*dequantize);
+  task->servable = servables_.GetServable(path.spec);
   task->deadline = DeadlineOf(call);
   const bool run_here = RunsHere(task->servable, call.request().body.size());
   const Status started = RunHereOrOnWorker(run_here, workers_, [this, task] { RunPredict(task); });
@@ -69,31 +80,44 @@ void RestV1::RunPredict(PredictTask* task) {
   const SignatureResolver resolve = [task](std::string_view name) -> StatusOr<const Signature*> {
     if (!task->servable.ok()) return task->servable.status();
     const Signature* signature = FindSignature((*task->servable)->signatures(), name);
-    if (signature != nullptr) return signature;
+    if (signature != nullptr) return &task->view.See(*signature);
     return InvalidArgumentError(fmt::format("Serving signature name: \"{}\" not found in signature def", name.empty() ? kDefaultSignatureKey : name));
   };
-  if (const Status status = DecodeJsonPredict(task->call->request().body, resolve, task->request); !status.ok()) return FinishPredict(task, status);
-  const JsonPredictRequest& request = task->request;
+  if (const Status status = task->body.Decode(task->call->request(), resolve); !status.ok()) return FinishPredict(task, status);
+  if (const Status status = task->view.QuantizeInputs(task->body.inputs()); !status.ok()) return FinishPredict(task, status);
   tflite_serving::Predict({.servable = **task->servable,
-                           .signature = *request.signature,
-                           .inputs = request.inputs,
+                           .signature = task->view.own(),
+                           .inputs = task->body.inputs(),
                            .views = task->views,
                            .deadline = task->deadline,
                            .cancellation = &task->call->cancellation(),
                            .check_method_name = options_.check_method_names},
                           clock_, [this, task](const Status& status, std::span<const TensorView> outputs) {
                             if (!status.ok()) return FinishPredict(task, status);
-                            FinishPredict(task,
-                                          EncodeJsonPredict(*task->request.signature, outputs, task->request.format, task->call->response().body));
+                            FinishPredict(task, task->body.Encode((*task->servable)->id(), task->view.DequantizeOutputs(outputs),
+                                                                  options_.tensor_content_in_replies, task->call->response()));
                           });
 }
 
 void RestV1::FinishPredict(PredictTask* task, const Status& status) {
   HttpCall& call = *task->call;
   task->servable = ServableHandle();
-  FreeLargeInputs(task->request.inputs);
+  task->body.Trim(kMaxKeptInputBytes);
   tasks_.GiveBack(std::unique_ptr<PredictTask>(task));
   if (!status.ok()) return FinishWithError(call, status);
+  call.Finish();
+}
+
+void RestV1::AnswerOptions(HttpCall& call) {
+  const std::string_view origin = call.request().origin;
+  if (!origin.starts_with("http://") && !origin.starts_with("https://")) call.response().status = 400;
+  call.Finish();
+}
+
+void RestV1::AnswerList(HttpCall& call) {
+  std::vector<ModelStatus> models;
+  for (const std::string& name : servables_.ListModels()) models.push_back({name, servables_.GetVersionStatuses(name)});
+  call.response().body = ModelListJson(models);
   call.Finish();
 }
 
@@ -109,10 +133,12 @@ void RestV1::AnswerStatus(HttpCall& call, const ModelSpec& spec) {
   call.Finish();
 }
 
-void RestV1::AnswerMetadata(HttpCall& call, const ModelSpec& spec) {
-  const StatusOr<ServableHandle> servable = servables_.GetServable(spec);
+void RestV1::AnswerMetadata(HttpCall& call, const RestPath& path) {
+  const StatusOr<bool> quantization = ParseSwitch("quantization", FindQueryParameter(path.query, "quantization").value_or(""));
+  if (!quantization.ok()) return FinishWithError(call, quantization.status());
+  const StatusOr<ServableHandle> servable = servables_.GetServable(path.spec);
   if (!servable.ok()) return FinishWithError(call, servable.status());
-  call.response().body = ModelMetadataJson((*servable)->id(), (*servable)->signatures());
+  call.response().body = ModelMetadataJson((*servable)->id(), (*servable)->signatures(), *quantization);
   call.Finish();
 }
 

@@ -1,34 +1,42 @@
 // TensorFlow Serving's REST API, /v1/models/…: the route table and one short function for each endpoint.
 //
-//   POST /v1/models/M[/versions/N|/labels/L]:predict     rows or columns of JSON in and out
+//   GET  /v1/models                                      all models with the states of their versions (the original has no such list)
+//   POST /v1/models/M[/versions/N|/labels/L]:predict     rows or columns of JSON in and out, and the other bodies of api/rest_body.h
 //   POST /v1/models/M[/versions/N|/labels/L]:classify    (or :regress) examples in, classes or numbers out; see rest_inference.h
 //   GET  /v1/models/M[/versions/N|/labels/L]             the states of the versions
 //   GET  /v1/models/M[/versions/N|/labels/L]/metadata    the signatures
 //
-// Errors are `{"error": "…"}` with the HTTP code of their canonical code (rest_error.h).
+// HEAD is answered as GET. OPTIONS, which browsers ask before a request to another origin, is answered with no body: 200 if Origin is an http or
+// https URL, else 400. Errors are `{"error": "…"}` with the HTTP code of their canonical code (rest_error.h).
 #pragma once
 
 #include <chrono>
 #include <memory>
 #include <vector>
 
+#include "api/rest_body.h"
 #include "api/rest_inference.h"
 #include "base/clock.h"
 #include "base/object_pool.h"
 #include "base/status.h"
 #include "base/worker_pool.h"
-#include "codec/json_predict.h"
 #include "codec/rest_path.h"
 #include "servable/servable.h"
+#include "serving/quantization.h"
 #include "transport/http_call.h"
 
 namespace tflite_serving {
+
+// What lets pages of any origin use the API (--rest_api_enable_cors_support).
+HttpHeaders CorsHeaders();
 
 // Thread-safe. Must outlive every call that it was handed.
 class RestV1 : public HttpHandler {
  public:
   struct Options {
     std::chrono::milliseconds timeout{30000};  // for a whole request, from its first byte; <= 0: none
+    bool tensor_content_in_replies = false;    // --enable_serialization_as_tensor_content, for replies of application/x-protobuf
+    bool cors = false;                         // every answer has CorsHeaders
     bool check_method_names = false;           // --enable_signature_method_name_check
   };
 
@@ -44,16 +52,19 @@ class RestV1 : public HttpHandler {
     HttpCall* call = nullptr;
     StatusOr<ServableHandle> servable{ServableHandle()};
     TimePoint deadline = kNoDeadline;
-    JsonPredictRequest request;
+    SignatureView view;
+    RestPredictBody body;
     std::vector<TensorView> views;
   };
 
   TimePoint DeadlineOf(const HttpCall& call) const;
-  void Predict(HttpCall& call, const ModelSpec& spec);
+  void Predict(HttpCall& call, RestPath path);
   void RunPredict(PredictTask* task);
   void FinishPredict(PredictTask* task, const Status& status);
+  void AnswerOptions(HttpCall& call);
+  void AnswerList(HttpCall& call);
   void AnswerStatus(HttpCall& call, const ModelSpec& spec);
-  void AnswerMetadata(HttpCall& call, const ModelSpec& spec);
+  void AnswerMetadata(HttpCall& call, const RestPath& path);
 
   const ServableSource& servables_;
   WorkerPool& workers_;

@@ -3,6 +3,7 @@
 #include <memory>
 #include <utility>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -109,9 +110,72 @@ TEST_F(RestV1Test, StatusAndMetadata) {
   EXPECT_EQ(Ask("GET", "/v1/models/none/metadata").status, 404);
 }
 
+TEST_F(RestV1Test, ListsTheModels) {
+  const Answer list = Ask("GET", "/v1/models?what=ever");
+  EXPECT_EQ(list.status, 200);
+  EXPECT_THAT(list.body, StartsWith("{\n \"models\": [\n  {\n   \"name\": \"m\",\n   \"versions\": [\n    {\n     \"version\": \"3\",\n"));
+}
+
+TEST_F(RestV1Test, HeadIsAnsweredAsGet) {
+  for (const char* target : {"/v1/models", "/v1/models/m", "/v1/models/m/metadata"}) {
+    EXPECT_EQ(Ask("HEAD", target).status, 200);
+    EXPECT_EQ(Ask("HEAD", target).body, Ask("GET", target).body);
+  }
+}
+
+TEST_F(RestV1Test, OptionsAsksForAnOrigin) {
+  const auto ask = [this](const char* target, const char* origin) {
+    FakeHttpCall call("OPTIONS", target, "");
+    call.set_origin(origin);
+    rest_.Handle(call);
+    EXPECT_EQ(call.Wait().body.empty(), call.response().status != 404);
+    EXPECT_TRUE(call.response().headers.empty());
+    return call.response().status;
+  };
+  EXPECT_EQ(ask("/v1/models/m:predict", "http://localhost:3000"), 200);
+  EXPECT_EQ(ask("/v1/anything", "https://example.com"), 200);
+  EXPECT_EQ(ask("/v1/models/m:predict", "null"), 400);
+  EXPECT_EQ(ask("/v1/models/m:predict", ""), 400);
+  EXPECT_EQ(ask("/", "http://localhost"), 404);
+}
+
+TEST_F(RestV1Test, CorsHeadersAreOnEveryAnswerOfTheApi) {
+  RestV1 with_cors(source_, workers_, Clock::Steady(), {.cors = true});
+  const auto headers = [&](const char* method, const char* target) {
+    FakeHttpCall call(method, target, "{}");
+    with_cors.Handle(call);
+    std::string all;
+    for (const auto& [name, value] : call.Wait().headers) all += fmt::format("{}: {}\n", name, value);
+    return all;
+  };
+  constexpr std::string_view kCors =
+      "Access-Control-Allow-Origin: *\nAccess-Control-Allow-Methods: POST, GET\nAccess-Control-Allow-Headers: Content-Type\n";
+  EXPECT_EQ(headers("GET", "/v1/models/m"), kCors);
+  EXPECT_EQ(headers("POST", "/v1/models/m:predict"), kCors);
+  EXPECT_EQ(headers("POST", "/v1/models/none:predict"), kCors);
+  EXPECT_EQ(headers("GET", "/v1/nothing"), kCors);
+  EXPECT_EQ(headers("OPTIONS", "/v1/models/m:predict"), kCors);
+  EXPECT_EQ(headers("GET", "/"), "");
+}
+
+TEST_F(RestV1Test, TheOutputFilter) {
+  EXPECT_EQ(Ask("POST", "/v1/models/m:predict", R"({"instances": [[1, 2]], "output_filter": ["y"]})").body, R"({"predictions":[[1.0,2.0]]})");
+  EXPECT_THAT(Ask("POST", "/v1/models/m:predict", R"({"instances": [[1, 2]], "output_filter": ["y", "y"]})").body,
+              HasSubstr("duplicate output tensor alias: y"));
+  EXPECT_THAT(Ask("POST", "/v1/models/m:predict", R"({"instances": [[1, 2]], "output_filter": ["z"]})").body,
+              HasSubstr("output tensor alias not found in signature: z Outputs expected to be in the set {y}."));
+}
+
+TEST_F(RestV1Test, AClientThatHasGoneIsAnswered499) {
+  FakeHttpCall call("POST", "/v1/models/m:predict", R"({"instances": [[1, 2]]})");
+  call.Cancel();
+  rest_.Handle(call);
+  EXPECT_EQ(call.Wait().status, 499);
+  EXPECT_EQ(servable_->runs, 0);
+}
+
 TEST_F(RestV1Test, WhatIsNoRouteSaysSo) {
   EXPECT_THAT(Ask("GET", "/v1/models/m:predict").body, HasSubstr("Malformed request: GET /v1/models/m:predict"));
-  EXPECT_EQ(Ask("GET", "/v1/models").status, 400);
   EXPECT_EQ(Ask("GET", "/").status, 404);
 }
 

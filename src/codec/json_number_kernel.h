@@ -99,13 +99,16 @@ bool ReadRun(NumberRun& run) {
   auto* out = reinterpret_cast<Element*>(run.out);
   auto* const end = reinterpret_cast<Element*>(run.out_end);
   const Element* list = out - run.count;  // where the innermost list began
+  Scanner scanner(p);
   bool behind_element = false;
   while (out != end) {
     Decimal number;
-    if (Scanner::Scan(p, number) && FromDecimal(number, *out)) [[likely]] {
+    if (scanner.Scan(p, number) && (*number.end | ' ') != 'e' && FromDecimal(number, *out)) [[likely]] {
       p = number.end;
-    } else if (ReadNumber<Element>(p, *out) != NumberResult::kOk) {
-      break;
+    } else {
+      const char* slow = p;  // a copy, so that `p` itself can stay in a register
+      if (ReadNumber<Element>(slow, *out) != NumberResult::kOk) break;
+      p = slow;
     }
     ++out;
     if (*p == ',') [[likely]] {

@@ -147,8 +147,10 @@ template NumberResult ReadNumber(const char*&, int64_t&);
 template NumberResult ReadNumber(const char*&, uint64_t&);
 
 const NumberReader* NumberReaderFor(DType dtype) {
-  const NumberReader* const fast = Sse41NumberReader(dtype);
-  return fast != nullptr ? fast : PortableNumberReader(dtype);
+  for (const auto reader_for : {&Avx2NumberReader, &Sse41NumberReader}) {
+    if (const NumberReader* const fast = reader_for(dtype); fast != nullptr) return fast;
+  }
+  return PortableNumberReader(dtype);
 }
 
 }  // namespace tflite_serving

@@ -2,8 +2,9 @@
 //
 // A client sends an image as 150,000 decimal numbers in nested lists. Reading them is most of what a REST request costs beside the model, so
 // the innermost lists are read by a kernel that knows nothing but plain numbers, commas and closing brackets; whatever else comes, it hands
-// back. There is a portable kernel (eight digits at a time in a 64-bit register) and one for SSE4.1 (sixteen characters at once), chosen when
-// the process starts. Numbers that no kernel reads (exponents, twenty digits, NaN) go to ReadNumber below, which the kernels call themselves.
+// back. There is a portable kernel (eight digits at a time in a 64-bit register), one for SSE4.1 and one for AVX2 (sixty-four characters looked at
+// together), chosen when the process starts. Numbers that no kernel reads (exponents, twenty digits, NaN) go to ReadNumber below, which the kernels
+// call themselves.
 //
 // float and double get the nearest value to the decimal text, never a double that is rounded again; half and bfloat16 the nearest to the
 // nearest double. What exceeds the range of float, half or bfloat16 becomes an infinity, what is too small a zero or a denormal.
@@ -54,9 +55,10 @@ struct NumberReader {
 // The fastest reader for this machine, or nullptr for a type that is not numeric or not supported (string, bool, complex, int4).
 const NumberReader* NumberReaderFor(DType dtype);
 
-// The two kernels, for tests and benchmarks; SSE4.1 is nullptr on a machine without it.
+// The kernels, for tests and benchmarks; nullptr on a machine that lacks the instructions.
 const NumberReader* PortableNumberReader(DType dtype);
 const NumberReader* Sse41NumberReader(DType dtype);
+const NumberReader* Avx2NumberReader(DType dtype);
 
 // The grammar of one number: its end, or nullptr. `is_integer` when it has neither a fraction nor an exponent. NaN, Inf and Infinity, with or
 // without a minus, are numbers too, as TensorFlow Serving accepts them.

@@ -27,22 +27,9 @@ TFLS_INLINE uint64_t ValueOf8(uint64_t digits) {
   return ((digits & kPairs) * kFirst + ((digits >> 16) & kPairs) * kSecond) >> 32;
 }
 
-struct PortableScanner {
-  // Appends the digits at `p` to `value` and returns their end. The value wraps when there are too many; the caller counts.
-  TFLS_INLINE static const char* TakeDigits(const char* p, uint64_t& value) {
-    constexpr uint64_t kPowers[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000};
-    constexpr uint64_t kEight = 100000000;
-    for (;; p += 8) {
-      const uint64_t digits = Load8(p) ^ EveryByte('0');
-      const uint64_t others = (((digits & EveryByte(0x7F)) + EveryByte(0x7F - 9)) | digits) & EveryByte(0x80);
-      if (others != 0) {
-        const int count = std::countr_zero(others) / 8;
-        if (count > 0) value = value * kPowers[count] + ValueOf8(digits << (64 - 8 * count));
-        return p + count;
-      }
-      value = value * kEight + ValueOf8(digits);
-    }
-  }
+class PortableScanner {
+ public:
+  explicit PortableScanner(const char*) {}
 
   TFLS_INLINE static bool Scan(const char* p, Decimal& number) {
     number.negative = *p == '-';
@@ -60,7 +47,24 @@ struct PortableScanner {
     number.fraction = static_cast<unsigned>(fraction);
     const bool leading_zero = *p == '0' && integers > 1;
     const bool bare_point = *point == '.' && fraction == 0;
-    return integers > 0 && !leading_zero && !bare_point && integers + fraction <= kMaxPlainDigits && (*number.end | ' ') != 'e';
+    return integers > 0 && !leading_zero && !bare_point && integers + fraction <= kMaxPlainDigits;
+  }
+
+ private:
+  // Appends the digits at `p` to `value` and returns their end. The value wraps when there are too many; the caller counts.
+  TFLS_INLINE static const char* TakeDigits(const char* p, uint64_t& value) {
+    constexpr uint64_t kPowers[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000};
+    constexpr uint64_t kEight = 100000000;
+    for (;; p += 8) {
+      const uint64_t digits = Load8(p) ^ EveryByte('0');
+      const uint64_t others = (((digits & EveryByte(0x7F)) + EveryByte(0x7F - 9)) | digits) & EveryByte(0x80);
+      if (others != 0) {
+        const int count = std::countr_zero(others) / 8;
+        if (count > 0) value = value * kPowers[count] + ValueOf8(digits << (64 - 8 * count));
+        return p + count;
+      }
+      value = value * kEight + ValueOf8(digits);
+    }
   }
 };
 

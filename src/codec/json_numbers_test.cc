@@ -28,6 +28,7 @@ struct Kernel {
 std::vector<Kernel> Kernels() {
   std::vector<Kernel> kernels{{"portable", &PortableNumberReader}};
   if (Sse41NumberReader(DType::kFloat) != nullptr) kernels.push_back({"sse41", &Sse41NumberReader});
+  if (Avx2NumberReader(DType::kFloat) != nullptr) kernels.push_back({"avx2", &Avx2NumberReader});
   return kernels;
 }
 

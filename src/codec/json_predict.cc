@@ -11,6 +11,7 @@
 #include "codec/json_request.h"
 #include "codec/json_tensor_writer.h"
 #include "codec/json_value_text.h"
+#include "codec/predict_proto.h"
 
 namespace tflite_serving {
 namespace {
@@ -18,6 +19,7 @@ namespace {
 constexpr std::string_view kSignatureKey = "signature_name";
 constexpr std::string_view kInstancesKey = "instances";
 constexpr std::string_view kInputsKey = "inputs";
+constexpr std::string_view kFilterKey = "output_filter";
 
 // The reader stands at '{'.
 bool IsBase64Object(const JsonReader& json) {
@@ -90,7 +92,7 @@ Status TensorsDecoder::DecodeListRows(JsonReader& json, const char* list) {
     json.Seek(list);
     return ExplainListRows(json, status);
   }
-  TFLS_ASSIGN_OR_RETURN(out_.inputs[0], readers_[0].Finish());
+  TFLS_ASSIGN_OR_RETURN(out_.inputs[0], readers_[0].FinishListOfRows());
   return OkStatus();
 }
 
@@ -186,12 +188,17 @@ Status TensorsDecoder::DecodeNamedInputs(JsonReader& json) {
   return OkStatus();
 }
 
-// How many rows all outputs have.
-StatusOr<int64_t> CountRows(const Signature& signature, std::span<const TensorView> outputs) {
+// One of the outputs that are written.
+struct NamedOutput {
+  std::string_view name;
+  const Shape& shape;
+  JsonTensorWriter writer;
+};
+
+// How many rows all of them have.
+StatusOr<int64_t> CountRows(std::span<const NamedOutput> outputs) {
   std::optional<int64_t> rows;
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    const Shape& shape = outputs[i].shape;
-    const std::string& name = signature.outputs[i].name;
+  for (const auto& [name, shape, writer] : outputs) {
     if (shape.rank() == 0) return InvalidArgumentError(fmt::format("Tensor name: {} has no shape information ", name));
     if (rows && *rows != shape[0]) {
       return InvalidArgumentError(fmt::format("Tensor name: {} has inconsistent batch size: {} expecting: {}", name, shape[0], *rows));
@@ -206,13 +213,27 @@ struct Members {
   const char* signature_name = nullptr;
   const char* instances = nullptr;
   const char* inputs = nullptr;
+  const char* output_filter = nullptr;
 
   const char** Find(std::string_view key) {
     if (key == kInstancesKey) return &instances;
     if (key == kInputsKey) return &inputs;
+    if (key == kFilterKey) return &output_filter;
     return key == kSignatureKey ? &signature_name : nullptr;
   }
 };
+
+// Reads the list of names at the reader's position. False: it is none, or too long.
+bool ReadNames(JsonReader& json, std::vector<std::string>& names) {
+  if (json.Peek() != '[') return false;
+  JsonStep step = json.EnterArray();
+  for (; step == JsonStep::kItem; step = json.NextElement()) {
+    std::string_view name;
+    if (names.size() == kMaxRequestNames || json.Peek() != '"' || !json.ReadString(name)) return false;
+    names.emplace_back(name);
+  }
+  return step == JsonStep::kEnd;
+}
 
 Status DecodeTensors(JsonReader& json, const char* document, const Members& members, const Signature& signature, JsonPredictRequest& out) {
   if (members.instances == nullptr && members.inputs == nullptr) return InvalidArgumentError("Missing 'inputs' or 'instances' key");
@@ -257,6 +278,7 @@ class SinglePass {
       if (json_.Peek() != '"' || !json_.ReadString(name)) return false;
       return Resolve(name) && (!decoded_ || out_.signature == signature_);
     }
+    if (member == members_.output_filter) return ReadNames(json_, out_.output_filter);
     if (signature_ == nullptr && !Resolve("")) return false;
     decoded_ = true;
     return DecodeTensors(json_, document_, members_, *signature_, out_).ok();
@@ -286,6 +308,15 @@ Status DecodeThoroughly(std::span<const char> body, const SignatureResolver& res
   TFLS_RETURN_IF_ERROR(FindMembers(json, [&](std::string_view key) { return members.Find(key); }, document));
   std::string_view name;
   TFLS_RETURN_IF_ERROR(ReadSignatureName(json, document, members.signature_name, name));
+  out.output_filter.clear();
+  if (members.output_filter != nullptr) {
+    JsonReader filter = json;
+    filter.Seek(members.output_filter);
+    if (!ReadNames(filter, out.output_filter)) {
+      return DocumentError(json, document,
+                           fmt::format("not formatted correctly. 'output_filter' key must be a list of at most {} strings.", kMaxRequestNames));
+    }
+  }
   TFLS_ASSIGN_OR_RETURN(const Signature* const signature, resolve(name));
   if (signature->inputs.empty()) {
     return InvalidArgumentError(fmt::format("Failed to get input map for signature: {}", name.empty() ? "DEFAULT" : name));
@@ -296,33 +327,38 @@ Status DecodeThoroughly(std::span<const char> body, const SignatureResolver& res
 }  // namespace
 
 Status DecodeJsonPredict(std::span<const char> body, const SignatureResolver& resolve, JsonPredictRequest& out) {
+  out.output_filter.clear();
   if (SinglePass(body, resolve, out).Decode()) return OkStatus();
   const Status status = DecodeThoroughly(body, resolve, out);
   if (!status.ok()) out.readers.clear();  // they hold what was read so far
   return status;
 }
 
-Status EncodeJsonPredict(const Signature& signature, std::span<const TensorView> outputs, JsonFormat format, std::string& out) {
+Status EncodeJsonPredict(const Signature& signature, std::span<const TensorView> outputs, JsonFormat format, std::string& out,
+                         std::span<const int> selected) {
   if (outputs.empty()) return InvalidArgumentError("Cannot convert empty tensor map to JSON");
   if (outputs.size() != signature.outputs.size()) {
     return InternalError(fmt::format("signature \"{}\" has {} outputs, got {}", signature.key, signature.outputs.size(), outputs.size()));
   }
-  std::vector<JsonTensorWriter> writers;
-  writers.reserve(outputs.size());
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    TFLS_ASSIGN_OR_RETURN(JsonTensorWriter writer, JsonTensorWriter::Create(signature.outputs[i].name, outputs[i]));
-    writers.push_back(writer);
+  std::vector<NamedOutput> written;
+  const size_t count = selected.empty() ? outputs.size() : selected.size();
+  written.reserve(count);
+  for (size_t i = 0; i < count; ++i) {
+    const size_t at = selected.empty() ? i : static_cast<size_t>(selected[i]);
+    const std::string& name = signature.outputs[at].name;
+    TFLS_ASSIGN_OR_RETURN(const JsonTensorWriter writer, JsonTensorWriter::Create(name, outputs[at]));
+    written.push_back({name, outputs[at].shape, writer});
   }
-  const bool named = outputs.size() > 1;
+  const bool named = count > 1;
   // One value: that of the only output, or an object of all.
   const auto write_value = [&](JsonBuffer& buffer, const auto& write_tensor) {
-    for (size_t i = 0; i < writers.size(); ++i) {
+    for (size_t i = 0; i < count; ++i) {
       if (named) {
         buffer.Append(i == 0 ? '{' : ',');
-        buffer.AppendString(signature.outputs[i].name);
+        buffer.AppendString(written[i].name);
         buffer.Append(':');
       }
-      write_tensor(writers[i], buffer);
+      write_tensor(written[i].writer, buffer);
     }
     if (named) buffer.Append('}');
   };
@@ -334,7 +370,7 @@ Status EncodeJsonPredict(const Signature& signature, std::span<const TensorView>
     buffer.Finish();
     return OkStatus();
   }
-  TFLS_ASSIGN_OR_RETURN(const int64_t rows, CountRows(signature, outputs));
+  TFLS_ASSIGN_OR_RETURN(const int64_t rows, CountRows(written));
   JsonBuffer buffer(out);
   buffer.Append("{\"predictions\":[");
   for (int64_t row = 0; row < rows; ++row) {

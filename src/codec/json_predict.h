@@ -2,11 +2,12 @@
 //
 //   {"signature_name": "serving_default", "instances": [[1.0, 2.0], [3.0, 4.0]]}    row format: a list of examples, one behind the other
 //   {"signature_name": "serving_default", "inputs": {"x": [[1.0, 2.0], [3.0, 4.0]]}}   columnar format: each input as a whole
+//   … "output_filter": ["y"] …                                                         which outputs to answer with, as in gRPC; none: all
 //
 // The language and its error messages are TensorFlow Serving's (json_tensor.cc); COMPATIBILITY.md lists the differences. A valid request is
 // read in one pass, straight into tensor memory. Only when something is wrong, or `signature_name` stands behind the tensors and names another
 // signature than the default, is the document read again: first its syntax, throughout, then what it means. So the faults of a request are
-// reported in the original's order whatever their places: syntax, signature_name, model, signature, tensors.
+// reported in the original's order whatever their places: syntax, signature_name, output_filter's form, model, signature, tensors.
 //
 // Nothing here recurses. Memory: at most about eight times the body (an int64 takes two characters of it, and growing doubles), and one bit for
 // each level of nesting that is skipped. Both functions are thread-safe.
@@ -35,7 +36,8 @@ using SignatureResolver = std::function<StatusOr<const Signature*>(std::string_v
 struct JsonPredictRequest {
   const Signature* signature = nullptr;
   JsonFormat format = JsonFormat::kRow;
-  std::vector<Tensor> inputs;  // one for each input of the signature, in its order
+  std::vector<Tensor> inputs;              // one for each input of the signature, in its order
+  std::vector<std::string> output_filter;  // for SelectOutputs
 
   std::vector<JsonTensorReader> readers;  // working memory of DecodeJsonPredict
 };
@@ -47,11 +49,13 @@ struct JsonPredictRequest {
 // format wraps it into INVALID_ARGUMENT, as the original does); RESOURCE_EXHAUSTED beyond kMaxTensorBytes; the resolver's errors.
 Status DecodeJsonPredict(std::span<const char> body, const SignatureResolver& resolve, JsonPredictRequest& out);
 
-// Encodes all outputs (in the signature's order) compactly into `out`, whose memory is reused:
+// Encodes those of `outputs` (one for each of the signature's, in its order) whose positions are `selected`, or all if there are none there,
+// compactly into `out`, whose memory is reused:
 //   kRow       {"predictions":[...]}: one value for each row; with several outputs an object each, {"y":[...],"z":[...]}
 //   kColumnar  {"outputs":...}: the value, or an object of all
 // INVALID_ARGUMENT `Tensor name: y has no shape information ` (a scalar in row format), `Tensor name: y has inconsistent batch size: 1
-// expecting: 2`, `Failed to write JSON value for tensor type: complex64`, `Cannot convert empty tensor map to JSON`.
-Status EncodeJsonPredict(const Signature& signature, std::span<const TensorView> outputs, JsonFormat format, std::string& out);
+// expecting: 2`, `Failed to write JSON value for tensor type: int4`, `Cannot convert empty tensor map to JSON`.
+Status EncodeJsonPredict(const Signature& signature, std::span<const TensorView> outputs, JsonFormat format, std::string& out,
+                         std::span<const int> selected = {});
 
 }  // namespace tflite_serving

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -200,6 +201,40 @@ TEST_F(JsonPredictDecodeTest, KeysAreComparedWithoutTheirEscapes) {
 TEST_F(JsonPredictDecodeTest, OfSeveralKeysTheFirstCounts) {
   Decode(OneInput(DType::kFloat), R"({"instances": [1], "instances": ["x"], "signature_name": "", "signature_name": 7})");
   EXPECT_THAT(Values<float>(), ElementsAre(1));
+}
+
+TEST_F(JsonPredictDecodeTest, ComplexNumbersArePairs) {
+  Decode(OneInput(DType::kComplex64), R"({"instances": [[1, -2.5], [NaN, 1e2], [3,4]]})");
+  EXPECT_EQ(ShapeOf(), "[3]");
+  EXPECT_THAT(Values<float>(), ElementsAre(1, -2.5F, testing::IsNan(), 100, 3, 4));
+  Decode(OneInput(DType::kComplex128), R"({"instances": [{"x": [[1,2],[3,4]]}, {"x": [[5,6],[7,8]]}]})");
+  EXPECT_EQ(ShapeOf(), "[2,2]");
+  EXPECT_THAT(Values<double>(), ElementsAre(1, 2, 3, 4, 5, 6, 7, 8));
+  Decode(OneInput(DType::kComplex64), R"({"inputs": [1, 2]})");
+  EXPECT_EQ(ShapeOf(), "[]");
+  Decode(OneInput(DType::kComplex64), R"({"inputs": []})");
+  EXPECT_EQ(ShapeOf(), "[0]");
+  Decode(OneInput(DType::kComplex64), R"({"inputs": [[],[]]})");
+  EXPECT_EQ(ShapeOf(), "[2,0]");
+  Decode(OneInput(DType::kComplex64, {-1, 2}), R"({"inputs": [[[[[[[[1,2]]]]]]]]})");
+  EXPECT_EQ(ShapeOf(), "[1,1,1,1,1,1,1]") << "the pairs are the eighth level";
+}
+
+TEST_F(JsonPredictDecodeTest, TheOutputFilterMayStandAnywhere) {
+  Decode(OneInput(DType::kFloat), R"({"output_filter": ["y", "z\u0041"], "instances": [1], "output_filter": ["ignored"]})");
+  EXPECT_THAT(request_.output_filter, ElementsAre("y", "zA"));
+  Decode(OneInput(DType::kFloat), R"({"inputs": [1], "output_filter": []})");
+  EXPECT_THAT(request_.output_filter, ElementsAre());
+  const Signature named = OneInput(DType::kFloat);
+  bool asked = false;
+  const SignatureResolver second_pass = [&](std::string_view) -> StatusOr<const Signature*> {
+    if (!std::exchange(asked, true)) return NotFoundError("not yet");
+    return &named;
+  };
+  DecodeWith(second_pass, R"({"output_filter": ["y"], "instances": [1]})");
+  EXPECT_THAT(request_.output_filter, ElementsAre("y")) << "read once, although the document was read twice";
+  Decode(OneInput(DType::kFloat), R"({"inputs": [1]})");
+  EXPECT_THAT(request_.output_filter, ElementsAre()) << "nothing is left of the request before";
 }
 
 TEST_F(JsonPredictDecodeTest, StringsKeepTheirBytes) {

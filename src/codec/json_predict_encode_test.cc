@@ -1,3 +1,4 @@
+#include <array>
 #include <bit>
 #include <limits>
 #include <string>
@@ -107,6 +108,34 @@ TEST(JsonPredictEncodeTest, EveryType) {
   EXPECT_EQ(Encode(kRow, Numbers<uint8_t>("y", DType::kBool, {2}, {1, 0})), R"({"predictions":[true,false]})");
 }
 
+TEST(JsonPredictEncodeTest, ComplexNumbersArePairs) {
+  const auto numbers = [](const Shape& shape) { return Numbers<float>("y", DType::kComplex64, shape, {1, -2, 0.5, 3e20}); };
+  EXPECT_EQ(Encode(kRow, numbers({2})), R"({"predictions":[[1.0,-2.0],[0.5,3e+20]]})");
+  EXPECT_EQ(Encode(kRow, numbers({1, 2})), R"({"predictions":[[[1.0,-2.0],[0.5,3e+20]]]})");
+  EXPECT_EQ(Encode(kColumnar, Numbers<double>("y", DType::kComplex128, {}, {0.1, -1e300})), R"({"outputs":[0.1,-1e+300]})");
+  EXPECT_EQ(Encode(kColumnar, Numbers<float>("y", DType::kComplex64, {0}, {})), R"({"outputs":[]})");
+  const std::vector<double> longest(2000, -2.2250738585072014e-308);
+  EXPECT_EQ(Encode(kColumnar, Numbers("y", DType::kComplex128, {1000}, longest)).size(),
+            2000 * 24 + 1000 * 4 + sizeof(R"({"outputs":[]})") - 2);  // the longest text that a number has
+}
+
+TEST(JsonPredictEncodeTest, SelectedOutputs) {
+  Signature signature{.key = "s", .outputs = {{.name = "a"}, {.name = "b"}, {.name = "c"}}};
+  const std::array<Output, 3> outputs = {Numbers<int32_t>("a", DType::kInt32, {2}, {1, 2}), Numbers<int32_t>("b", DType::kInt32, {2}, {3, 4}),
+                                         Numbers<int32_t>("c", DType::kInt32, {1}, {5})};
+  std::vector<TensorView> views;
+  for (const Output& output : outputs) views.push_back(output.tensor.view());
+  const auto encode = [&](JsonFormat format, const std::vector<int>& selected) {
+    std::string body;
+    const Status status = EncodeJsonPredict(signature, views, format, body, selected);
+    return status.ok() ? body : status.message();
+  };
+  EXPECT_EQ(encode(kColumnar, {2, 0}), R"({"outputs":{"c":[5],"a":[1,2]}})");
+  EXPECT_EQ(encode(kRow, {1, 0}), R"({"predictions":[{"b":3,"a":1},{"b":4,"a":2}]})");
+  EXPECT_EQ(encode(kRow, {1}), R"({"predictions":[3,4]})") << "one output is unnamed";
+  EXPECT_EQ(encode(kRow, {}), "Tensor name: c has inconsistent batch size: 1 expecting: 2") << "none means all";
+}
+
 TEST(JsonPredictEncodeTest, StringsAreRawOrBase64) {
   EXPECT_EQ(Encode(kRow, Strings("y", {2}, {"a\"b\n", "\xFF"})), "{\"predictions\":[\"a\\\"b\\n\",\"\xFF\"]}");
   EXPECT_EQ(Encode(kRow, Strings("y_bytes", {2}, {"foobar", "\xFF"})), R"({"predictions":[{"b64":"Zm9vYmFy"},{"b64":"/w=="}]})");
@@ -126,8 +155,7 @@ TEST(JsonPredictEncodeTest, Errors) {
   EXPECT_EQ(Encode(kRow, Numbers<float>("y", DType::kFloat, {}, {1})), "INVALID_ARGUMENT: Tensor name: y has no shape information ");
   EXPECT_EQ(Encode(kRow, Numbers<float>("y", DType::kFloat, {2}, {1, 2}), Numbers<float>("z", DType::kFloat, {1}, {1})),
             "INVALID_ARGUMENT: Tensor name: z has inconsistent batch size: 1 expecting: 2");
-  EXPECT_EQ(Encode(kColumnar, Numbers<uint64_t>("y", DType::kComplex64, {1}, {0})),
-            "INVALID_ARGUMENT: Failed to write JSON value for tensor type: complex64");
+  EXPECT_EQ(Encode(kColumnar, Numbers<uint8_t>("y", DType::kInt4, {1}, {0})), "INVALID_ARGUMENT: Failed to write JSON value for tensor type: int4");
 }
 
 TEST(JsonPredictEncodeTest, BytesThatDoNotFitTheShapeAreNeverRead) {

@@ -7,6 +7,7 @@
 
 #include "codec/json_predict.h"
 #include "codec/padded_document.h"
+#include "codec/predict_proto.h"
 
 namespace tflite_serving {
 namespace {
@@ -99,6 +100,35 @@ TEST(JsonPredictErrorsTest, WhatTheResolverSays) {
             "INVALID_ARGUMENT: Failed to get input map for signature: empty");
 }
 
+TEST(JsonPredictErrorsTest, ComplexNumbersThatAreNoPairs) {
+  const auto refusal = [](std::string_view sizes) {
+    return fmt::format("numbers of type complex64 are lists [re, im]; got lists of sizes {}", sizes);
+  };
+  EXPECT_EQ(Refusal(DType::kComplex64, R"({"inputs": 1})"), refusal("[]"));
+  EXPECT_EQ(Refusal(DType::kComplex64, R"({"inputs": [1]})"), refusal("[1]"));
+  EXPECT_EQ(Refusal(DType::kComplex64, R"({"inputs": [[1, 2, 3]]})"), refusal("[1,3]"));
+  EXPECT_EQ(Refusal(DType::kComplex64, R"({"instances": [1, 2]})"), refusal("[2]")) << "two rows, not a pair";
+  EXPECT_EQ(Refusal(DType::kComplex64, R"({"instances": [{"x": 1}, {"x": 2}]})"), refusal("[2]"));
+  EXPECT_EQ(Refusal(DType::kComplex64, R"({"inputs": [["a", 2]]})"), "JSON Value: \"a\" Type: String is not of expected type: complex64");
+  EXPECT_EQ(Refusal(DType::kComplex128, R"({"instances": [[1, 2], [3]]})"),
+            "Failed to process element: 1 of 'instances' list. Error: INVALID_ARGUMENT: Expecting tensor size: 2 but got: 1");
+}
+
+TEST(JsonPredictErrorsTest, TheOutputFilter) {
+  const auto refusal = [](std::string_view filter) {
+    return Refusal(DType::kFloat, fmt::format(R"({{"instances": [1], "output_filter": {}}})", filter));
+  };
+  constexpr std::string_view kEnd = " not formatted correctly. 'output_filter' key must be a list of at most 4096 strings.";
+  for (const char* filter : {"5", "\"y\"", "null", "{}", "[1]", "[\"y\", null]", "[[\"y\"]]"}) {
+    EXPECT_TRUE(refusal(filter).starts_with("JSON Value: {")) << filter;
+    EXPECT_TRUE(refusal(filter).ends_with(kEnd)) << filter;
+  }
+  const std::string names = Repeat("\"y\",", kMaxRequestNames - 1) + "\"y\"";
+  EXPECT_EQ(Decode(OneInput(DType::kFloat), fmt::format(R"({{"output_filter": [{}], "instances": [1]}})", names)), "OK");
+  EXPECT_TRUE(refusal(fmt::format("[{},\"y\"]", names)).ends_with(kEnd));
+  EXPECT_EQ(refusal("[\"y\""), "JSON Parse error: Missing a comma or ] after an array element. at offset: 40");
+}
+
 TEST(JsonPredictErrorsTest, FaultsAreReportedInTheOriginalsOrder) {
   const Signature floats = OneInput(DType::kFloat);
   const SignatureResolver resolve = [&](std::string_view name) -> StatusOr<const Signature*> {
@@ -178,7 +208,7 @@ TEST(JsonPredictErrorsTest, Types) {
 }
 
 TEST(JsonPredictErrorsTest, TypesWithoutAJsonForm) {
-  for (const DType dtype : {DType::kComplex64, DType::kComplex128, DType::kInt4}) {
+  for (const DType dtype : {DType::kInt4, DType::kInvalid}) {
     const std::string name{DTypeName(dtype)};
     EXPECT_EQ(Decode(OneInput(dtype), R"({"inputs": [1]})"), "UNIMPLEMENTED: Conversion of JSON Value: 1 to type: " + name);
     EXPECT_EQ(

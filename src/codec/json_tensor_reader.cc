@@ -12,6 +12,13 @@
 namespace tflite_serving {
 namespace {
 
+// What is read of an element, or of each part of a complex one.
+DType PartOf(DType dtype) {
+  if (dtype == DType::kComplex64) return DType::kFloat;
+  return dtype == DType::kComplex128 ? DType::kDouble : dtype;
+}
+
+constexpr int64_t kParts = 2;                          // of a complex number
 constexpr size_t kMaxKeptTextBytes = size_t{1} << 20;  // of strings, from one tensor to the next
 
 // Reached only while a document is read whose syntax nobody has checked yet, and then never reported.
@@ -24,8 +31,9 @@ Status SyntaxError(const JsonReader& json) {
 void JsonTensorReader::Start(DType dtype, const Shape& expected, size_t json_bytes, AlignedBuffer memory) {
   constexpr size_t kMinElementChars = 2;  // a digit and a comma
   dtype_ = dtype;
-  numbers_ = NumberReaderFor(dtype);
-  element_bytes_ = dtype == DType::kString ? 0 : DTypeSize(dtype);
+  const DType part = PartOf(dtype);
+  numbers_ = NumberReaderFor(part);
+  element_bytes_ = DTypeSize(part);
   max_elements_ = json_bytes / kMinElementChars + 1;
   elements_ = 0;
   rows_ = 0;
@@ -33,7 +41,7 @@ void JsonTensorReader::Start(DType dtype, const Shape& expected, size_t json_byt
   text_ends_.clear();
   buffer_ = std::move(memory);
   if (element_bytes_ == 0) return;
-  size_t guess = 1;
+  size_t guess = part == dtype ? 1 : kParts;
   for (const int64_t dim : expected.dims())
     guess *= static_cast<size_t>(std::clamp<int64_t>(dim, 1, static_cast<int64_t>(max_elements_ / guess) + 1));
   const size_t wanted = std::min({std::max(guess * element_bytes_, buffer_.capacity()), max_elements_ * element_bytes_, kMaxTensorBytes});
@@ -67,7 +75,7 @@ StatusOr<Tensor> JsonTensorReader::FinishRows() {
   for (const int64_t dim : row_shape_.dims()) {
     if (!shape.Append(dim)) return InternalError("a row has as many dimensions as a tensor may have");
   }
-  return MakeTensor(shape);
+  return MakeTensor(shape, 1);
 }
 
 Status JsonTensorReader::ReadNested(JsonReader& json, int max_levels) {
@@ -251,7 +259,18 @@ StatusOr<AlignedBuffer> JsonTensorReader::MakeStrings() {
   return builder.Finish();
 }
 
-StatusOr<Tensor> JsonTensorReader::MakeTensor(const Shape& shape) {
+StatusOr<Shape> JsonTensorReader::ElementShape(const Shape& lists, int row_levels) const {
+  const int rank = lists.rank();
+  const bool ends_empty = rank > 0 && lists[rank - 1] == 0;  // where there is no number, there is no pair
+  if (PartOf(dtype_) == dtype_ || ends_empty) return lists;
+  if (rank <= row_levels || lists[rank - 1] != kParts) {
+    return InvalidArgumentError(fmt::format("numbers of type {} are lists [re, im]; got lists of sizes {}", DTypeName(dtype_), lists.ToString()));
+  }
+  return Shape(lists.dims().first(static_cast<size_t>(rank - 1)));
+}
+
+StatusOr<Tensor> JsonTensorReader::MakeTensor(const Shape& lists, int row_levels) {
+  TFLS_ASSIGN_OR_RETURN(const Shape shape, ElementShape(lists, row_levels));
   if (dtype_ == DType::kString) {
     TFLS_ASSIGN_OR_RETURN(AlignedBuffer strings, MakeStrings());
     return Tensor(dtype_, shape, std::move(strings));

@@ -1,6 +1,7 @@
 // Reads JSON values straight into the memory of one tensor.
 //
-// A tensor in JSON is a scalar or nested lists. Its shape is that of the first element at each level; all others must agree. The lists of
+// A tensor in JSON is a scalar or nested lists. Its shape is that of the first element at each level; all others must agree. A complex number is
+// a list of two, [re, im], which the shape does not count. The lists of
 // numbers are read by the kernels of json_numbers.h, with what is left (structure, strings, booleans, errors) done here, one token at a time.
 //
 // The messages are those of TensorFlow Serving (json_tensor.cc), since people search for them. Where a value has two faults, the one that
@@ -31,7 +32,7 @@ class JsonTensorReader {
   // The value at the reader's position is the whole tensor, with at most Shape::kMaxRank levels of lists. Afterwards the reader stands behind
   // it; on failure, anywhere inside.
   //
-  // INVALID_ARGUMENT for a value that is no such tensor; UNIMPLEMENTED for complex and int4; RESOURCE_EXHAUSTED beyond kMaxTensorBytes. Broken
+  // INVALID_ARGUMENT for a value that is no such tensor; UNIMPLEMENTED for int4; RESOURCE_EXHAUSTED beyond kMaxTensorBytes. Broken
   // syntax is reported somehow: it is the caller who asks JsonReader::SkipValue about it first.
   Status ReadValue(JsonReader& json);
 
@@ -39,8 +40,10 @@ class JsonTensorReader {
   Status ReadRow(JsonReader& json);
   int64_t rows() const { return rows_; }
 
-  // The tensor read by ReadValue, or by ReadRow (its shape then begins with the number of rows).
-  StatusOr<Tensor> Finish() { return MakeTensor(value_shape_); }
+  // The tensor read by ReadValue: a value, or a list of rows.
+  StatusOr<Tensor> Finish() { return MakeTensor(value_shape_, 0); }
+  StatusOr<Tensor> FinishListOfRows() { return MakeTensor(value_shape_, 1); }
+  // The tensor read by ReadRow; its shape begins with the number of rows.
   StatusOr<Tensor> FinishRows();
 
  private:
@@ -62,14 +65,17 @@ class JsonTensorReader {
   Status TypeError(JsonReader& json) const;
   Status CheckRow(int64_t elements) const;
   Shape ShapeOfNest() const;
-  StatusOr<Tensor> MakeTensor(const Shape& shape);
+  // `lists`: the sizes of the nested lists, of which the outermost `row_levels` hold rows.
+  StatusOr<Tensor> MakeTensor(const Shape& lists, int row_levels);
+  // Without the level of the pairs, if the elements are complex.
+  StatusOr<Shape> ElementShape(const Shape& lists, int row_levels) const;
   StatusOr<AlignedBuffer> MakeStrings();
 
   // The tensor.
   DType dtype_ = DType::kInvalid;
   const NumberReader* numbers_ = nullptr;
-  size_t element_bytes_ = 0;
-  size_t max_elements_ = 0;  // more cannot stand in the text
+  size_t element_bytes_ = 0;  // of a complex number's parts, each of which counts as an element
+  size_t max_elements_ = 0;   // more cannot stand in the text
   int64_t elements_ = 0;
   AlignedBuffer buffer_;             // as large as the room for elements; those of fixed size
   std::string text_;                 // the strings' bytes, one behind the other

@@ -12,7 +12,9 @@ namespace {
 
 constexpr std::string_view kBytesSuffix = "_bytes";
 
-bool HasJsonForm(DType dtype) { return dtype == DType::kString || dtype == DType::kBool || NumberReaderFor(dtype) != nullptr; }
+bool IsComplex(DType dtype) { return dtype == DType::kComplex64 || dtype == DType::kComplex128; }
+bool HasJsonForm(DType dtype) { return dtype == DType::kString || dtype == DType::kBool || IsComplex(dtype) || NumberReaderFor(dtype) != nullptr; }
+constexpr size_t kMaxComplexChars = 2 * kMaxNumberChars + sizeof("[,]") - 1;
 
 }  // namespace
 
@@ -48,10 +50,10 @@ void JsonTensorWriter::WriteDims(int first, JsonBuffer& out) {
   }
 }
 
-template <class Element, class Write>
+template <class Element, size_t kMaxChars, class Write>
 void JsonTensorWriter::WriteNumbers(int64_t count, JsonBuffer& out, Write write) {
   const std::byte* in = tensor_.bytes.data() + static_cast<size_t>(next_) * sizeof(Element);
-  char* p = out.Reserve(static_cast<size_t>(count) * (kMaxNumberChars + 1));
+  char* p = out.Reserve(static_cast<size_t>(count) * (kMaxChars + 1));
   for (int64_t i = 0; i < count; ++i, in += sizeof(Element)) {
     Element value;
     std::memcpy(&value, in, sizeof(value));
@@ -75,6 +77,14 @@ void JsonTensorWriter::WriteStrings(int64_t count, JsonBuffer& out) {
 
 void JsonTensorWriter::WriteElements(int64_t count, JsonBuffer& out) {
   constexpr auto kWrite = [](char* p, auto value) { return WriteNumber(p, value); };
+  constexpr auto kWriteComplex = [](char* p, const auto& parts) {
+    *p++ = '[';
+    p = WriteNumber(p, parts[0]);
+    *p++ = ',';
+    p = WriteNumber(p, parts[1]);
+    *p++ = ']';
+    return p;
+  };
   switch (tensor_.dtype) {
     case DType::kFloat:
       WriteNumbers<float>(count, out, kWrite);
@@ -114,6 +124,12 @@ void JsonTensorWriter::WriteElements(int64_t count, JsonBuffer& out) {
       break;
     case DType::kBool:
       WriteNumbers<uint8_t>(count, out, [](char* p, uint8_t value) { return WriteNumber(p, value != 0); });
+      break;
+    case DType::kComplex64:
+      WriteNumbers<std::array<float, 2>, kMaxComplexChars>(count, out, kWriteComplex);
+      break;
+    case DType::kComplex128:
+      WriteNumbers<std::array<double, 2>, kMaxComplexChars>(count, out, kWriteComplex);
       break;
     case DType::kString:
       WriteStrings(count, out);

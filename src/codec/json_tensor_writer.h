@@ -1,4 +1,4 @@
-// Writes a tensor as nested JSON lists, compactly: [[1.0,2.5],[3.0,4.0]].
+// Writes a tensor as nested JSON lists, compactly: [[1.0,2.5],[3.0,4.0]]; a complex number as a list of two, [re,im].
 #pragma once
 
 #include <array>
@@ -16,7 +16,7 @@ namespace tflite_serving {
 class JsonTensorWriter {
  public:
   // `name` is the output's: strings of one that ends with "_bytes" are written as {"b64": ...}, as TensorFlow Serving does; other strings go
-  // out with their bytes as they are. INVALID_ARGUMENT `Failed to write JSON value for tensor type: complex64` for a type that JSON has no
+  // out with their bytes as they are. INVALID_ARGUMENT `Failed to write JSON value for tensor type: int4` for a type that JSON has no
   // form for; INTERNAL when bytes and shape do not belong together.
   static StatusOr<JsonTensorWriter> Create(std::string_view name, const TensorView& tensor);
 
@@ -31,7 +31,7 @@ class JsonTensorWriter {
   void WriteDims(int first, JsonBuffer& out);
   // The next `count` elements with commas between them.
   void WriteElements(int64_t count, JsonBuffer& out);
-  template <class Element, class Write>
+  template <class Element, size_t kMaxChars = kMaxNumberChars, class Write>
   void WriteNumbers(int64_t count, JsonBuffer& out, Write write);
   void WriteStrings(int64_t count, JsonBuffer& out);
 

@@ -21,14 +21,15 @@ char* Put(char* out, std::string_view text) {
 template <class Float>
 char* WriteFloat(char* out, Float value) {
   constexpr Float kShortWhole = 100000;  // whole numbers below it are never written with an exponent
+  char* const limit = out + kMaxNumberChars;
   if (std::fabs(value) < kShortWhole) {
     const auto whole = static_cast<int32_t>(value);
-    const bool is_negative_zero = whole == 0 && std::signbit(value);
-    if (static_cast<Float>(whole) == value && !is_negative_zero) return Put(std::to_chars(out, out + kMaxNumberChars, whole).ptr, ".0");
+    if (static_cast<Float>(whole) != value) return std::to_chars(out, limit, value).ptr;  // a fraction has a point or an exponent
+    return whole == 0 && std::signbit(value) ? Put(out, "-0.0") : Put(std::to_chars(out, limit, whole).ptr, ".0");
   }
   if (std::isnan(value)) return Put(out, "NaN");
   if (std::isinf(value)) return Put(out, value > 0 ? "Infinity" : "-Infinity");
-  char* const end = std::to_chars(out, out + kMaxNumberChars, value).ptr;
+  char* const end = std::to_chars(out, limit, value).ptr;
   const bool is_whole = std::none_of(out, end, [](char c) { return c == '.' || c == 'e'; });
   return is_whole ? Put(end, ".0") : end;
 }

@@ -49,6 +49,7 @@ class Layout {
   }
   void String(std::string_view name, std::string_view value) { Value(name, Quoted(value)); }
   void Bool(std::string_view name, bool value) { Value(name, value ? "true" : "false"); }
+  void Float(std::string_view name, float value) { Value(name, fmt::format("{}", value)); }
 
   // The text, once everything is closed.
   std::string Finish() && { return std::move(text_) + '\n'; }
@@ -92,7 +93,7 @@ std::vector<const Item*> SortedBy(std::span<const Item> items, std::string Item:
   return sorted;
 }
 
-void AddTensors(Layout& json, std::string_view name, std::span<const TensorSpec> tensors) {
+void AddTensors(Layout& json, std::string_view name, std::span<const TensorSpec> tensors, bool with_quantization) {
   json.Open(name, '{');
   for (const TensorSpec* tensor : SortedBy(tensors, &TensorSpec::name)) {
     json.Open(tensor->name, '{');
@@ -109,19 +110,40 @@ void AddTensors(Layout& json, std::string_view name, std::span<const TensorSpec>
     json.Bool("unknown_rank", false);
     json.Close();
     json.String("name", tensor->tensor_name);
+    if (with_quantization && tensor->quantization) {
+      json.Open("quantization", '{');
+      json.Float("scale", tensor->quantization->scale);
+      json.String("zero_point", fmt::to_string(tensor->quantization->zero_point));
+      json.Close();
+    }
     json.Close();
   }
   json.Close();
 }
 
-std::string SignaturesJson(std::span<const Signature> signatures) {
+void AddVersions(Layout& json, std::string_view name, std::span<const VersionStatus> versions) {
+  json.Open(name, '[');
+  for (const VersionStatus& version : versions) {
+    json.Open('{');
+    json.String("version", fmt::to_string(version.version));
+    json.String("state", VersionStateName(version.state));
+    json.Open("status", '{');
+    json.String("error_code", StatusCodeName(version.status.code()));
+    json.String("error_message", version.status.message());
+    json.Close();
+    json.Close();
+  }
+  json.Close();
+}
+
+std::string SignaturesJson(std::span<const Signature> signatures, bool with_quantization) {
   Layout json;
   json.Open('{');
   json.Open("signature_def", '{');
   for (const Signature* signature : SortedBy(signatures, &Signature::key)) {
     json.Open(signature->key, '{');
-    AddTensors(json, "inputs", signature->inputs);
-    AddTensors(json, "outputs", signature->outputs);
+    AddTensors(json, "inputs", signature->inputs, with_quantization);
+    AddTensors(json, "outputs", signature->outputs, with_quantization);
     json.String("method_name", signature->method_name);
     json.Open("defaults", '{');
     json.Close();
@@ -137,15 +159,19 @@ std::string SignaturesJson(std::span<const Signature> signatures) {
 std::string ModelStatusJson(std::span<const VersionStatus> versions) {
   Layout json;
   json.Open('{');
-  json.Open("model_version_status", '[');
-  for (const VersionStatus& version : versions) {
+  AddVersions(json, "model_version_status", versions);
+  json.Close();
+  return std::move(json).Finish();
+}
+
+std::string ModelListJson(std::span<const ModelStatus> models) {
+  Layout json;
+  json.Open('{');
+  json.Open("models", '[');
+  for (const ModelStatus& model : models) {
     json.Open('{');
-    json.String("version", fmt::to_string(version.version));
-    json.String("state", VersionStateName(version.state));
-    json.Open("status", '{');
-    json.String("error_code", StatusCodeName(version.status.code()));
-    json.String("error_message", version.status.message());
-    json.Close();
+    json.String("name", model.name);
+    AddVersions(json, "versions", model.versions);
     json.Close();
   }
   json.Close();
@@ -153,14 +179,15 @@ std::string ModelStatusJson(std::span<const VersionStatus> versions) {
   return std::move(json).Finish();
 }
 
-std::string ModelMetadataJson(const ServableId& id, std::span<const Signature> signatures) {
+std::string ModelMetadataJson(const ServableId& id, std::span<const Signature> signatures, bool with_quantization) {
   Layout spec;
   spec.Open('{');
   spec.String("name", id.name);
   spec.String("signature_name", "");
   spec.String("version", fmt::to_string(id.version));
   spec.Close();
-  return fmt::format("{{\n\"model_spec\":{},\n\"metadata\": {{\"signature_def\": {}}}\n}}\n", std::move(spec).Finish(), SignaturesJson(signatures));
+  return fmt::format("{{\n\"model_spec\":{},\n\"metadata\": {{\"signature_def\": {}}}\n}}\n", std::move(spec).Finish(),
+                     SignaturesJson(signatures, with_quantization));
 }
 
 }  // namespace tflite_serving

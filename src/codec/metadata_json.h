@@ -5,6 +5,7 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "servable/model_spec.h"
 #include "servable/signature.h"
@@ -14,8 +15,18 @@ namespace tflite_serving {
 // GET /v1/models/M, a GetModelStatusResponse: the versions in the order given.
 std::string ModelStatusJson(std::span<const VersionStatus> versions);
 
+// One model in the list of all.
+struct ModelStatus {
+  std::string name;
+  std::vector<VersionStatus> versions;
+};
+
+// GET /v1/models, which the original lacks: {"models": [{"name": "m", "versions": […]}]}, with versions as in ModelStatusJson; all in the order
+// given.
+std::string ModelListJson(std::span<const ModelStatus> models);
+
 // GET /v1/models/M/metadata, a GetModelMetadataResponse: the original glues it together from the JSON of two messages, which shows in the line
-// breaks.
-std::string ModelMetadataJson(const ServableId& id, std::span<const Signature> signatures);
+// breaks. `with_quantization` adds to each quantised tensor, behind its name, "quantization": {"scale": 0.5, "zero_point": "3"} [ours].
+std::string ModelMetadataJson(const ServableId& id, std::span<const Signature> signatures, bool with_quantization = false);
 
 }  // namespace tflite_serving

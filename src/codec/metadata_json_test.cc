@@ -40,6 +40,34 @@ TEST(MetadataJsonTest, Status) {
 
 TEST(MetadataJsonTest, StatusWithoutVersions) { EXPECT_EQ(ModelStatusJson({}), "{\n \"model_version_status\": []\n}\n"); }
 
+TEST(MetadataJsonTest, ModelList) {
+  const std::vector<ModelStatus> models{{.name = "a", .versions = {{.version = 1, .state = VersionState::kAvailable, .status = OkStatus()}}},
+                                        {.name = "b\"", .versions = {}}};
+  EXPECT_EQ(ModelListJson(models), R"({
+ "models": [
+  {
+   "name": "a",
+   "versions": [
+    {
+     "version": "1",
+     "state": "AVAILABLE",
+     "status": {
+      "error_code": "OK",
+      "error_message": ""
+     }
+    }
+   ]
+  },
+  {
+   "name": "b\"",
+   "versions": []
+  }
+ ]
+}
+)");
+  EXPECT_EQ(ModelListJson({}), "{\n \"models\": []\n}\n");
+}
+
 constexpr char kMetadata[] = R"({
 "model_spec":{
  "name": "default",
@@ -106,6 +134,18 @@ constexpr char kMetadata[] = R"({
 }
 }
 )";
+
+TEST(MetadataJsonTest, QuantizationIsShownWhereItIsKnownAndAskedFor) {
+  const Signature signature{
+      .key = "s",
+      .inputs = {{.name = "x", .tensor_name = "x:0", .dtype = DType::kInt8, .quantization = {{.scale = 0.0625F, .zero_point = -128}}}},
+      .outputs = {{.name = "y", .tensor_name = "y:0", .dtype = DType::kFloat}}};
+  const std::string text = ModelMetadataJson({"m", 1}, {&signature, 1}, true);
+  EXPECT_NE(text.find("\"name\": \"x:0\",\n     \"quantization\": {\n      \"scale\": 0.0625,\n      \"zero_point\": \"-128\"\n     }\n"), text.npos)
+      << text;
+  EXPECT_EQ(text.find("quantization"), text.rfind("quantization"));
+  EXPECT_EQ(ModelMetadataJson({"m", 1}, {&signature, 1}).find("quantization"), text.npos);
+}
 
 TEST(MetadataJsonTest, MetadataIsSortedByKey) {
   const std::vector<Signature> signatures{

@@ -79,18 +79,36 @@ std::optional<RestRoute> RouteOf(std::string_view method, std::string_view rest)
   return std::nullopt;
 }
 
+// Whether it is a status or metadata of a version or label, but of no model.
+bool LacksName(std::string_view method, std::string_view behind_models) {
+  std::string_view version;
+  std::string_view label;
+  const bool chosen = TakeVersionOrLabel(behind_models, version, label) && !(version.empty() && label.empty());
+  return chosen && method != "POST" && RouteOf(method, behind_models).has_value();
+}
+
 }  // namespace
 
 StatusOr<RestPath> ParseRestPath(std::string_view method, std::string_view target) {
-  const auto malformed = [&] { return InvalidArgumentError(fmt::format("Malformed request: {} {}", method, target)); };
-  std::string_view rest = target.substr(0, target.find('?'));
-  RestPath path;
+  std::string_view behind_models;
+  const auto malformed = [&] {
+    if (LacksName(method, behind_models)) return InvalidArgumentError("Missing model name in request.");
+    return InvalidArgumentError(fmt::format("Malformed request: {} {}", method, target));
+  };
+  const size_t path_end = std::min(target.find('?'), target.size());
+  std::string_view rest = target.substr(0, path_end);
+  RestPath path{.query = target.substr(std::min(path_end + 1, target.size()))};
   if (!Take(rest, kApiPrefix)) return path;
+  if (method == "OPTIONS") {
+    path.route = RestRoute::kOptions;
+    return path;
+  }
   if (!Take(rest, "models")) return malformed();
   if (rest.empty() && RouteOf(method, rest) == RestRoute::kStatus) {
     path.route = RestRoute::kList;
     return path;
   }
+  behind_models = rest;
   if (!Take(rest, "/")) return malformed();
   const std::string_view name = TakeSegment(rest);
   std::string_view version;
@@ -108,6 +126,19 @@ StatusOr<RestPath> ParseRestPath(std::string_view method, std::string_view targe
   }
   path.spec.version = number;
   return path;
+}
+
+std::optional<std::string> FindQueryParameter(std::string_view query, std::string_view name) {
+  while (!query.empty()) {
+    const std::string_view parameter = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(parameter.size() + 1, query.size()));
+    const size_t key_end = std::min(parameter.find('='), parameter.size());
+    if (PercentDecode(parameter.substr(0, key_end)) != name) continue;
+    std::string value(parameter.substr(std::min(key_end + 1, parameter.size())));
+    std::ranges::replace(value, '+', ' ');
+    return PercentDecode(value);
+  }
+  return std::nullopt;
 }
 
 }  // namespace tflite_serving

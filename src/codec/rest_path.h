@@ -6,10 +6,12 @@
 //   GET  /v1/models                                       list of models
 //
 // "v1", "models", "versions", "labels" and "metadata" match in any case, the verbs as they are. Names and labels hold neither '/' nor ':' as
-// sent; afterwards %XX is decoded, so that %2F stands for a slash in a name. A query string is accepted and ignored (the original answers 400).
-// HEAD is routed as GET.
+// sent; afterwards %XX is decoded, so that %2F stands for a slash in a name. A query string is accepted (the original answers 400); what it may say
+// is for each endpoint to define, and unknown parameters are ignored. HEAD is routed as GET. OPTIONS is a route of everything below /v1/.
 #pragma once
 
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "base/status.h"
@@ -25,15 +27,22 @@ enum class RestRoute {
   kStatus,
   kMetadata,
   kList,
+  kOptions,
 };
 
 struct RestPath {
   RestRoute route = RestRoute::kNotApi;
-  ModelSpec spec;  // the name, and the version or label if the path has one
+  ModelSpec spec;          // the name, and the version or label if the path has one
+  std::string_view query;  // what stands behind the '?', as sent; points into the target
 };
 
 // `target` is the request's target as sent: path and query. INVALID_ARGUMENT `Malformed request: POST /v1/models/m` for what is below /v1/
-// without being one of the above, and `Failed to convert version: 18446744073709551615 to numeric.`
+// without being one of the above, `Missing model name in request.` for /v1/models/versions/5 and the like, and `Failed to convert version:
+// 18446744073709551615 to numeric.`
 StatusOr<RestPath> ParseRestPath(std::string_view method, std::string_view target);
+
+// The value of the first parameter `name` in a query such as "a=1&name=x%20y", with %XX and '+' decoded; empty without a '='. Nothing if there is
+// no such parameter.
+std::optional<std::string> FindQueryParameter(std::string_view query, std::string_view name);
 
 }  // namespace tflite_serving

@@ -15,7 +15,7 @@ std::string Parse(std::string_view method, std::string_view target) {
     EXPECT_EQ(path.status().code(), StatusCode::kInvalidArgument);
     return path.status().message();
   }
-  constexpr std::string_view kNames[] = {"other", "predict", "classify", "regress", "status", "metadata", "list"};
+  constexpr std::string_view kNames[] = {"other", "predict", "classify", "regress", "status", "metadata", "list", "options"};
   std::string text{kNames[static_cast<size_t>(path->route)]};
   if (!path->spec.name.empty()) text += fmt::format(" {}", path->spec.name);
   if (path->spec.version) text += fmt::format(" v{}", *path->spec.version);
@@ -58,10 +58,28 @@ TEST(RestPathTest, PercentEncodingIsDecodedAfterMatching) {
   EXPECT_EQ(Parse("GET", "/v1%2Fmodels/m"), "other");
 }
 
-TEST(RestPathTest, TheQueryIsIgnored) {
+TEST(RestPathTest, OptionsIsARouteOfTheWholeApi) {
+  for (const char* target : {"/v1/models/m:predict", "/v1/", "/V1/anything"}) EXPECT_EQ(Parse("OPTIONS", target), "options");
+  for (const char* target : {"*", "/", "/v1"}) EXPECT_EQ(Parse("OPTIONS", target), "other");
+}
+
+TEST(RestPathTest, TheQueryIsNoPartOfThePath) {
+  EXPECT_EQ(ParseRestPath("GET", "/v1/models/m?a=b?c")->query, "a=b?c");
+  EXPECT_EQ(ParseRestPath("GET", "/v1/models/m?")->query, "");
+  EXPECT_EQ(ParseRestPath("GET", "/v1/models/m")->query, "");
   EXPECT_EQ(Parse("POST", "/v1/models/m:predict?x=1"), "predict m");
   EXPECT_EQ(Parse("GET", "/v1/models/m?a=/versions/5:predict"), "status m");
   EXPECT_EQ(Parse("GET", "/v1/models?"), "list");
+}
+
+TEST(RestPathTest, QueryParameters) {
+  EXPECT_EQ(FindQueryParameter("a=1&b=x%20y%2f+z&b=2", "b"), "x y/ z");
+  EXPECT_EQ(FindQueryParameter("a=1&b=x=y", "b"), "x=y");
+  EXPECT_EQ(FindQueryParameter("%61=%2B", "a"), "+");
+  EXPECT_EQ(FindQueryParameter("a&b=", "a"), "");
+  EXPECT_EQ(FindQueryParameter("a&b=", "b"), "");
+  EXPECT_EQ(FindQueryParameter("ab=1&&=2", "a"), std::nullopt);
+  EXPECT_EQ(FindQueryParameter("", "a"), std::nullopt);
 }
 
 TEST(RestPathTest, VersionsBeyondInt64) {
@@ -84,6 +102,17 @@ TEST(RestPathTest, MalformedRequestsNameMethodAndTarget) {
   EXPECT_EQ(Parse("DELETE", "/v1/models/m"), "Malformed request: DELETE /v1/models/m");
   EXPECT_EQ(Parse("PUT", "/v1/models/m:predict"), "Malformed request: PUT /v1/models/m:predict");
   EXPECT_EQ(Parse("get", "/v1/models/m"), "Malformed request: get /v1/models/m");
+}
+
+TEST(RestPathTest, VersionsAndLabelsOfNoModel) {
+  for (const char* target : {"/v1/models/versions/5", "/v1/models/labels/l/metadata", "/v1/models/Versions/5/metadata"}) {
+    EXPECT_EQ(Parse("GET", target), "Missing model name in request.") << target;
+  }
+  EXPECT_EQ(Parse("GET", "/v1/models/versions"), "status versions");
+  EXPECT_EQ(Parse("GET", "/v1/models/labels/metadata"), "metadata labels");
+  EXPECT_EQ(Parse("GET", "/v1/models/versions/versions/5"), "status versions v5");
+  EXPECT_EQ(Parse("GET", "/v1/models/versions/x"), "Malformed request: GET /v1/models/versions/x");
+  EXPECT_EQ(Parse("POST", "/v1/models/versions/5:predict"), "Malformed request: POST /v1/models/versions/5:predict");
 }
 
 TEST(RestPathTest, WhatIsNotBelowV1) {

@@ -9,6 +9,7 @@ constexpr FlagRange kThreadsRange = {0, 4096};
 constexpr FlagRange kInterpretersRange = {0, 4096};
 constexpr FlagRange kInt32Range = {std::numeric_limits<int32_t>::min(), kInt32Max};
 constexpr FlagRange kMessageBytesRange = {1, kInt32Max};
+constexpr FlagRange kGzipRange = {0, kInt32Max};
 constexpr FlagRange kBodyBytesRange = {1, std::numeric_limits<int64_t>::max()};
 
 using Options = ServerOptions;
@@ -43,7 +44,10 @@ constexpr Flag kFlags[] = {
     {"rest_api_port", kRest, &Options::rest_api_port, "TCP port for REST; 0: none", kPortRange},
     {"rest_api_num_threads", kRest, &Options::rest_api_num_threads, "threads for REST; 0: by the number of CPUs", kThreadsRange},
     {"rest_api_timeout_in_ms", kRest, &Options::rest_api_timeout_in_ms, "time limit of a REST request; 0 or less: none", kInt32Range},
-    {"max_body_bytes", kRest, &Options::max_body_bytes, "largest REST request body", kBodyBytesRange},
+    {"rest_api_enable_cors_support", kRest, &Options::rest_api_enable_cors_support, "CORS headers: pages of any origin may use the REST API"},
+    {"rest_api_min_gzip_bytes", kRest, &Options::rest_api_min_gzip_bytes, "smallest REST response that is gzipped for who accepts it; 0: none is",
+     kGzipRange},
+    {"max_body_bytes", kRest, &Options::max_body_bytes, "largest REST request body, as sent and inflated", kBodyBytesRange},
 
     {"bind_address", kNetwork, &Options::bind_address, "IPv4 or IPv6 address to listen on; empty: all"},
 
@@ -63,7 +67,7 @@ constexpr Flag kFlags[] = {
     Ignored("enable_model_warmup", true, kNoWarmup),
     Ignored("enable_profiler", true, "there is no TensorFlow profiler here"),
     Ignored("flush_filesystem_caches", true, "the page cache is left to the kernel"),
-    Ignored("grpc_max_threads", 0, "gRPC's few threads only read, write and hand over"),
+    Ignored("grpc_max_threads", 0, "gRPC has one thread for each usable core"),
     Ignored("load_retry_interval_micros", 60000000, kNoRetries),
     Ignored("max_num_load_retries", 5, kNoRetries),
     Ignored("mixed_precision", "", "a .tflite file says itself in which types it computes"),
@@ -92,7 +96,6 @@ constexpr Flag kFlags[] = {
     NotSupported("model_config_file", {""}, "several models, labels and version policies"),
     NotSupported("model_config_file_poll_wait_seconds", {.original_default = 0, .harmless_up_to = 0}, "reading model_config_file again"),
     NotSupported("monitoring_config_file", {""}, "Prometheus metrics"),
-    NotSupported("rest_api_enable_cors_support", {false}, "CORS headers"),
     NotSupported("ssl_config_file", {""}, "TLS"),
     NotSupported("use_alts_credentials", {.original_default = false, .why = "not supported: ALTS works only inside Google's cloud"}, "ALTS for gRPC"),
 };

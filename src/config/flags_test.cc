@@ -220,11 +220,14 @@ TEST(FlagsTest, EachFlagCanBeGivenWithTheDefaultThatHelpShows) {
 
 TEST(FlagsTest, HelpIsGroupedAndAligned) {
   const std::string help = HelpText();
-  EXPECT_THAT(help, HasSubstr("\nREST:\n"
-                              "  --rest_api_port=0               integer  TCP port for REST; 0: none\n"
-                              "  --rest_api_num_threads=0        integer  threads for REST; 0: by the number of CPUs\n"
-                              "  --rest_api_timeout_in_ms=30000  integer  time limit of a REST request; 0 or less: none\n"
-                              "  --max_body_bytes=268435456      integer  largest REST request body\n"));
+  EXPECT_THAT(help,
+              HasSubstr("\nREST:\n"
+                        "  --rest_api_port=0                     integer  TCP port for REST; 0: none\n"
+                        "  --rest_api_num_threads=0              integer  threads for REST; 0: by the number of CPUs\n"
+                        "  --rest_api_timeout_in_ms=30000        integer  time limit of a REST request; 0 or less: none\n"
+                        "  --rest_api_enable_cors_support=false  bool     CORS headers: pages of any origin may use the REST API\n"
+                        "  --rest_api_min_gzip_bytes=14336       integer  smallest REST response that is gzipped for who accepts it; 0: none is\n"
+                        "  --max_body_bytes=268435456            integer  largest REST request body, as sent and inflated\n"));
   EXPECT_THAT(help, HasSubstr("\nProcess:\n"
                               "  --log_level=info  level    least level that is logged\n"
                               "  --help            bool     print this text and exit\n"));

@@ -36,7 +36,9 @@ struct ServerOptions {
   int32_t rest_api_port = 0;                    // TCP; 0: none
   int32_t rest_api_num_threads = 0;             // 0: as many as the server thinks fit
   int32_t rest_api_timeout_in_ms = 30000;       // for one request; 0 or less: none
-  int64_t max_body_bytes = int64_t{256} << 20;  // [ours] the largest HTTP request body, before any decompression
+  bool rest_api_enable_cors_support = false;    // answers let pages of any origin read them
+  int32_t rest_api_min_gzip_bytes = 14 << 10;   // [ours] smaller responses are never compressed (HttpLimits); 0: none is
+  int64_t max_body_bytes = int64_t{256} << 20;  // [ours] the largest HTTP request body, as it is sent and again once it is inflated
 
   // --- both ---
   std::string bind_address;  // [ours] an IPv4 or IPv6 address to listen on; empty: all

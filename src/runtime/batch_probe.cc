@@ -138,8 +138,8 @@ StatusOr<bool> AnswersRowsAlike(const Signature& signature, size_t number, Inter
 
 bool BatchOfOneIsFree(const Model& model, size_t signature) {
   const GraphSignature& graph = model.graph().signatures[signature];
-  // With state, an answer depends on more than its row.
-  if (!FixesBatchOfOne(graph.signature) || model.graph().has_state) return false;
+  // With state, an answer depends on more than its row; and there are no random Examples.
+  if (!FixesBatchOfOne(graph.signature) || model.graph().has_state || !graph.example_inputs.empty()) return false;
   const StatusOr<std::unique_ptr<Interpreter>> interpreter = Interpreter::Create(model, {});
   if (!interpreter.ok()) return false;
   // A failure is an answer too: this graph does not take more rows.

@@ -51,9 +51,8 @@ size_t FlatTable::Find(int field) const {
 }
 
 FlatTable::Elements FlatTable::FindVector(int field, size_t element_size) const {
-  const size_t reference = Find(field);
-  if (reference == 0) return {};
-  const size_t vector = reference + file_->Read<uint32_t>(reference);
+  const size_t vector = Target(field);
+  if (vector == 0) return {};
   const Elements elements{vector + sizeof(uint32_t), file_->Read<uint32_t>(vector)};
   if (elements.count == 0) return elements;
   const size_t total = file_->bytes_.size();
@@ -70,22 +69,27 @@ std::string_view FlatTable::String(int field) const {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-std::vector<int32_t> FlatTable::Int32s(int field) const {
-  const Elements elements = FindVector(field, sizeof(int32_t));
-  std::vector<int32_t> values(elements.count);
-  for (size_t i = 0; i < values.size(); ++i) values[i] = file_->Read<int32_t>(elements.position + i * sizeof(int32_t));
-  return values;
-}
-
 std::span<const std::byte> FlatTable::Bytes(int field) const {
   const Elements elements = FindVector(field, 1);
   if (elements.count == 0) return {};
   return file_->bytes_.subspan(elements.position, elements.count);
 }
 
-FlatTable FlatTable::Table(int field) const {
+size_t FlatTable::Target(int field) const {
   const size_t reference = Find(field);
-  return reference == 0 ? FlatTable() : FlatTable(file_, reference + file_->Read<uint32_t>(reference));
+  return reference == 0 ? 0 : reference + file_->Read<uint32_t>(reference);
+}
+
+bool FlatTable::HasFieldFrom(int field) const {
+  for (size_t entry = kVtableHeaderBytes + 2 * static_cast<size_t>(field); entry + 2 <= vtable_size_; entry += 2) {
+    if (file_->Read<uint16_t>(vtable_ + entry) != 0) return true;
+  }
+  return false;
+}
+
+FlatTable FlatTable::Table(int field) const {
+  const size_t target = Target(field);
+  return target == 0 ? FlatTable() : FlatTable(file_, target);
 }
 
 std::vector<FlatTable> FlatTable::Tables(int field) const {

@@ -71,13 +71,25 @@ class FlatTable {
   }
   std::string_view String(int field) const;
   // A vector of scalars.
-  std::vector<int32_t> Int32s(int field) const;
+  template <typename T>
+  std::vector<T> Scalars(int field) const {
+    const Elements elements = FindVector(field, sizeof(T));
+    std::vector<T> values(elements.count);
+    for (size_t i = 0; i < values.size(); ++i) values[i] = file_->Read<T>(elements.position + i * sizeof(T));
+    return values;
+  }
   // A vector of bytes, in place.
   std::span<const std::byte> Bytes(int field) const;
   // A table; one without fields if it is absent.
   FlatTable Table(int field) const;
   // A vector of tables.
   std::vector<FlatTable> Tables(int field) const;
+
+  // For an editor of the file: where the table lies, and where what the field refers to does (0 if it is absent).
+  size_t position() const { return position_; }
+  size_t Target(int field) const;
+  // Whether the table has a field of this number or a higher one.
+  bool HasFieldFrom(int field) const;
 
  private:
   friend class FlatBuffer;

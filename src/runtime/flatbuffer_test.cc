@@ -30,7 +30,7 @@ TEST(FlatBufferTest, ReadsScalarsAndVectors) {
   FlatBuffer file(Bytes(bytes));
   const FlatTable root = file.Root("TEST");
   EXPECT_EQ(root.Scalar<int32_t>(0), 7);
-  EXPECT_THAT(root.Int32s(1), ElementsAre(10, 11, 12));
+  EXPECT_THAT(root.Scalars<int32_t>(1), ElementsAre(10, 11, 12));
   EXPECT_THAT(file.error(), IsEmpty());
 }
 
@@ -66,7 +66,7 @@ TEST(FlatBufferTest, NoByteLeadsOutside) {
         FlatBuffer file(Bytes(bytes).subspan(0, size));
         const FlatTable root = file.Root("TEST");
         root.Scalar<uint64_t>(0);
-        root.Int32s(1);
+        root.Scalars<int32_t>(1);
         root.String(1);
         for (const FlatTable& table : root.Tables(1)) table.Scalar<int32_t>(0);
       }
@@ -78,7 +78,7 @@ TEST(FlatBufferTest, AVectorBeyondTheEndIsAnErrorAndEmpty) {
   std::vector<uint8_t> bytes = SmallFile();
   bytes[32] = 4;  // one element more than there is room for
   FlatBuffer file(Bytes(bytes));
-  EXPECT_THAT(file.Root("TEST").Int32s(1), IsEmpty());
+  EXPECT_THAT(file.Root("TEST").Scalars<int32_t>(1), IsEmpty());
   EXPECT_THAT(file.error(), HasSubstr("but has 48 bytes"));
 }
 
@@ -88,13 +88,13 @@ TEST(FlatBufferTest, ReadingOneVectorForEverEndsWithAnError) {
   const FlatTable root = file.Root("TEST");
   int reads = 0;
   while (file.error().empty() && reads < 1'000'000) {
-    root.Int32s(1);
+    root.Scalars<int32_t>(1);
     ++reads;
   }
   EXPECT_GT(reads, 100);
   EXPECT_LT(reads, 100'000);
   EXPECT_THAT(file.error(), HasSubstr("too many places"));
-  EXPECT_THAT(root.Int32s(1), IsEmpty());
+  EXPECT_THAT(root.Scalars<int32_t>(1), IsEmpty());
 }
 
 }  // namespace

@@ -28,11 +28,19 @@ bool NamesMissingOperator(std::string_view reason) {
   return std::ranges::any_of(kMissingOperatorPhrases, [&](std::string_view phrase) { return reason.find(phrase) != std::string_view::npos; });
 }
 
-// `x float[2,3], y int32[2]`
-std::string Describe(const Signature& signature, std::span<const TensorView> inputs) {
+// The name of the signature input that is fed into a slot; for messages.
+std::string_view InputName(const GraphSignature& graph, size_t slot) {
+  const auto found = std::ranges::find(graph.input_slots, slot);
+  if (found == graph.input_slots.end()) return "(parsed from Examples)";
+  return graph.signature.inputs[static_cast<size_t>(found - graph.input_slots.begin())].name;
+}
+
+// `"x" float[2,3], "y" int32[2]`
+std::string Describe(const GraphSignature& graph, std::span<const TensorView> slots) {
   std::string text;
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    text += fmt::format("{}\"{}\" {}{}", i == 0 ? "" : ", ", signature.inputs[i].name, DTypeName(inputs[i].dtype), inputs[i].shape.ToString());
+  for (size_t i = 0; i < graph.input_slots.size(); ++i) {
+    const TensorView& tensor = slots[graph.input_slots[i]];
+    text += fmt::format("{}\"{}\" {}{}", i == 0 ? "" : ", ", graph.signature.inputs[i].name, DTypeName(tensor.dtype), tensor.shape.ToString());
   }
   return text;
 }
@@ -49,7 +57,8 @@ LiteRtRankedTensorType TypeOf(LiteRtElementType element_type, const Shape& shape
   LiteRtRankedTensorType type{};
   type.element_type = element_type;
   type.layout.rank = static_cast<unsigned>(shape.rank()) & 0x7FU;
-  for (int i = 0; i < shape.rank(); ++i) type.layout.dimensions[i] = static_cast<int32_t>(shape[i]);
+  // The runtime takes no memory for a tensor without elements, even if another run will have some.
+  for (int i = 0; i < shape.rank(); ++i) type.layout.dimensions[i] = static_cast<int32_t>(std::max<int64_t>(shape[i], 1));
   return type;
 }
 
@@ -75,13 +84,14 @@ Status CheckDimensions(const Signature& signature, std::span<const TensorView> i
 
 StatusOr<std::unique_ptr<Interpreter>> Interpreter::Create(const Model& model, const InterpreterOptions& options) {
   std::unique_ptr<Interpreter> interpreter(new Interpreter(model, options));
+  interpreter->bindings_.resize(model.graph().runtime_signatures.size());
   for (const GraphSignature& graph : model.graph().signatures) {
-    Binding& binding = interpreter->bindings_.emplace_back();
+    Binding& binding = interpreter->bindings_[graph.runtime_index];
+    if (!binding.outputs.empty()) continue;  // another signature over the same graph
     binding.inputs.resize(graph.input_types.size());
     binding.input_handles.resize(graph.input_types.size());
     binding.outputs.resize(graph.output_types.size());
     binding.output_handles.resize(graph.output_types.size());
-    binding.views.resize(graph.signature.outputs.size());
     for (size_t slot = 0; slot < binding.outputs.size(); ++slot) {
       if (!graph.shapes_known_late || graph.output_sources[slot].kind != OutputSource::kOwn) continue;
       TFLS_ASSIGN_OR_RETURN(binding.outputs[slot].memory, OutputMemory::Reserve());
@@ -122,41 +132,53 @@ void Interpreter::Restore() {
 
 StatusOr<std::span<const TensorView>> Interpreter::Run(size_t signature, std::span<const TensorView> inputs, TimePoint deadline,
                                                        const Cancellation* cancellation) {
-  TFLS_RETURN_IF_ERROR(CheckDimensions(model_.graph().signatures[signature].signature, inputs));
+  const GraphSignature& graph = model_.graph().signatures[signature];
+  TFLS_RETURN_IF_ERROR(CheckDimensions(graph.signature, inputs));
+  TFLS_RETURN_IF_ERROR(FillSlots(graph, inputs));
   if (stale_) TFLS_RETURN_IF_ERROR(Rebuild());
   deadline_ = deadline;
   cancellation_ = cancellation;
   stale_ = true;  // until the run has gone well
-  TFLS_RETURN_IF_ERROR(RunBound(signature, inputs));
+  TFLS_RETURN_IF_ERROR(RunBound(graph, bindings_[graph.runtime_index]));
   stale_ = model_.graph().has_state && !options_.keep_state;
-  return std::span<const TensorView>(bindings_[signature].views);
+  return std::span<const TensorView>(views_);
 }
 
-Status Interpreter::RunBound(size_t signature, std::span<const TensorView> inputs) {
-  const GraphSignature& graph = model_.graph().signatures[signature];
-  Binding& binding = bindings_[signature];
-  TFLS_RETURN_IF_ERROR(ResizeInputs(signature, inputs));
-  if (!binding.planned) TFLS_RETURN_IF_ERROR(PlanOutputs(signature, inputs));
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    const size_t slot = graph.input_slots[i];
-    TFLS_RETURN_IF_ERROR(BindInput(graph, slot, inputs[i], binding.inputs[slot]));
+Status Interpreter::FillSlots(const GraphSignature& graph, std::span<const TensorView> inputs) {
+  slots_.resize(graph.input_types.size());
+  parsed_.clear();
+  for (size_t i = 0; i < inputs.size(); ++i) slots_[graph.input_slots[i]] = inputs[i];
+  for (const ExampleInput& input : graph.example_inputs) {
+    TFLS_ASSIGN_OR_RETURN(std::vector<Tensor> produced, input.op.Parse(slots_[input.serialized_slot]));
+    for (size_t i = 0; i < produced.size(); ++i) {
+      if (!input.produced_slots[i]) continue;
+      slots_[*input.produced_slots[i]] = produced[i].view();
+      parsed_.push_back(std::move(produced[i]));
+    }
+  }
+  return OkStatus();
+}
+
+Status Interpreter::RunBound(const GraphSignature& graph, Binding& binding) {
+  TFLS_RETURN_IF_ERROR(ResizeInputs(graph, binding));
+  if (!binding.planned) TFLS_RETURN_IF_ERROR(PlanOutputs(graph, binding));
+  for (size_t slot = 0; slot < slots_.size(); ++slot) {
+    TFLS_RETURN_IF_ERROR(BindInput(graph, slot, binding.inputs[slot]));
     binding.input_handles[slot] = binding.inputs[slot].buffer.get();
   }
   for (size_t slot = 0; slot < binding.outputs.size(); ++slot) TFLS_RETURN_IF_ERROR(BindOutput(graph, slot, binding));
-  const LiteRtStatus status = LiteRtRunCompiledModel(compiled_.get(), signature, binding.input_handles.size(), binding.input_handles.data(),
+  const LiteRtStatus status = LiteRtRunCompiledModel(compiled_.get(), graph.runtime_index, binding.input_handles.size(), binding.input_handles.data(),
                                                      binding.output_handles.size(), binding.output_handles.data());
   if (status != kLiteRtStatusOk) return ExplainRunFailure(graph, status);
-  if (graph.shapes_known_late) TFLS_RETURN_IF_ERROR(ReadLateShapes(signature));
-  return CollectViews(signature, inputs);
+  if (graph.shapes_known_late) TFLS_RETURN_IF_ERROR(ReadLateShapes(graph, binding));
+  return CollectViews(graph, binding);
 }
 
 // All of them, before the memory is planned once: planning after each would fail where two inputs must agree.
-Status Interpreter::ResizeInputs(size_t signature, std::span<const TensorView> inputs) {
-  const GraphSignature& graph = model_.graph().signatures[signature];
-  Binding& binding = bindings_[signature];
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    const Shape& shape = inputs[i].shape;
-    Input& input = binding.inputs[graph.input_slots[i]];
+Status Interpreter::ResizeInputs(const GraphSignature& graph, Binding& binding) {
+  for (size_t slot = 0; slot < slots_.size(); ++slot) {
+    const Shape& shape = slots_[slot].shape;
+    Input& input = binding.inputs[slot];
     if (input.shape == shape) continue;
     binding.planned = false;
     input.buffer.reset();
@@ -164,26 +186,24 @@ Status Interpreter::ResizeInputs(size_t signature, std::span<const TensorView> i
     if (shape.rank() == 0) continue;  // nothing to resize, and the runtime refuses to
     std::array<int, Shape::kMaxRank> dims{};
     std::ranges::transform(shape.dims(), dims.begin(), [](int64_t dim) { return static_cast<int>(dim); });
-    const LiteRtStatus status = LiteRtCompiledModelResizeInputTensorNonStrict(compiled_.get(), signature, graph.input_slots[i], dims.data(),
-                                                                              static_cast<size_t>(shape.rank()));
+    const LiteRtStatus status =
+        LiteRtCompiledModelResizeInputTensorNonStrict(compiled_.get(), graph.runtime_index, slot, dims.data(), static_cast<size_t>(shape.rank()));
     if (status != kLiteRtStatusOk) {
-      return InvalidArgumentError(fmt::format("input \"{}\" cannot have the shape {}: {}", graph.signature.inputs[i].name, shape.ToString(),
-                                              Reason(compiled_.get(), status)));
+      return InvalidArgumentError(
+          fmt::format("input \"{}\" cannot have the shape {}: {}", InputName(graph, slot), shape.ToString(), Reason(compiled_.get(), status)));
     }
   }
   return OkStatus();
 }
 
-Status Interpreter::PlanOutputs(size_t signature, std::span<const TensorView> inputs) {
-  const GraphSignature& graph = model_.graph().signatures[signature];
-  Binding& binding = bindings_[signature];
+Status Interpreter::PlanOutputs(const GraphSignature& graph, Binding& binding) {
   layouts_.assign(binding.outputs.size(), LiteRtLayout{});
-  const LiteRtStatus status = LiteRtGetCompiledModelOutputTensorLayouts(compiled_.get(), signature, layouts_.size(), layouts_.data(), true);
+  const LiteRtStatus status = LiteRtGetCompiledModelOutputTensorLayouts(compiled_.get(), graph.runtime_index, layouts_.size(), layouts_.data(), true);
   if (status != kLiteRtStatusOk) {
     const std::string reason = Reason(compiled_.get(), status);
     if (NamesMissingOperator(reason)) return UnimplementedError(fmt::format("the runtime lacks an operator of the model: {}", reason));
     return InvalidArgumentError(
-        fmt::format("signature \"{}\" cannot be run with inputs {}: {}", graph.signature.key, Describe(graph.signature, inputs), reason));
+        fmt::format("signature \"{}\" cannot be run with inputs {}: {}", graph.signature.key, Describe(graph, slots_), reason));
   }
   for (size_t slot = 0; slot < binding.outputs.size(); ++slot) {
     Output& output = binding.outputs[slot];
@@ -200,13 +220,16 @@ Status Interpreter::PlanOutput(const GraphSignature& graph, size_t slot, Output&
   if (!size.ok()) return ResourceExhaustedError(fmt::format("output \"{}\": {}", OutputName(graph, slot), size.status().message()));
   output.size_bytes = *size;
   const OutputSource& source = graph.output_sources[slot];
-  if (source.kind == OutputSource::kSameAsInput || source.kind == OutputSource::kSameAsOutput) return OkStatus();
+  if (source.kind == OutputSource::kSameAsInput || source.kind == OutputSource::kSameAsOutput) {
+    output.offered_bytes = 0;
+    return OkStatus();
+  }
   if (source.kind == OutputSource::kConstant && source.constant_bytes < *size) {
     return InvalidArgumentError(fmt::format("output \"{}\" is a constant of {} bytes, but a tensor of {}{} has {}", OutputName(graph, slot),
                                             source.constant_bytes, DTypeName(graph.output_types[slot].dtype), output.shape.ToString(), *size));
   }
   // The runtime copies as much of a constant as it is offered room for, beyond its end if need be. All else it writes as far as it goes.
-  const size_t needed = source.kind == OutputSource::kConstant ? source.constant_bytes : *size;
+  const size_t needed = source.kind == OutputSource::kConstant ? source.constant_bytes : std::max(*size, kTensorAlignment);
   if (!output.memory.Fit(needed)) {
     return ResourceExhaustedError(fmt::format("output \"{}\": no memory for {} bytes", OutputName(graph, slot), needed));
   }
@@ -214,7 +237,8 @@ Status Interpreter::PlanOutput(const GraphSignature& graph, size_t slot, Output&
   return OkStatus();
 }
 
-Status Interpreter::BindInput(const GraphSignature& graph, size_t slot, const TensorView& tensor, Input& input) {
+Status Interpreter::BindInput(const GraphSignature& graph, size_t slot, Input& input) {
+  const TensorView& tensor = slots_[slot];
   if (input.buffer != nullptr && input.data == tensor.bytes.data() && input.size == tensor.bytes.size()) return OkStatus();
   if (reinterpret_cast<uintptr_t>(tensor.bytes.data()) % kTensorAlignment != 0) {
     return InternalError(fmt::format("the runtime reads inputs in place only at multiples of {} bytes", kTensorAlignment));
@@ -236,16 +260,25 @@ Status Interpreter::BindInput(const GraphSignature& graph, size_t slot, const Te
 Status Interpreter::BindOutput(const GraphSignature& graph, size_t slot, Binding& binding) {
   Output& output = binding.outputs[slot];
   const OutputSource source = graph.output_sources[slot];
-  if (source.kind == OutputSource::kSameAsInput) {
+  const bool is_string = graph.output_types[slot].dtype == DType::kString;
+  if (source.kind == OutputSource::kSameAsInput && !is_string) {
     binding.output_handles[slot] = binding.input_handles[source.slot];
     return OkStatus();
+  }
+  // Strings the runtime copies out, and not onto themselves; nobody reads the copy.
+  if (source.kind == OutputSource::kSameAsInput && slots_[source.slot].bytes.size() > output.offered_bytes) {
+    output.buffer.reset();
+    output.offered_bytes = slots_[source.slot].bytes.size();
+    if (!output.memory.Fit(output.offered_bytes)) {
+      return ResourceExhaustedError(fmt::format("output \"{}\": no memory for {} bytes", OutputName(graph, slot), output.offered_bytes));
+    }
   }
   if (source.kind == OutputSource::kSameAsOutput) {
     binding.output_handles[slot] = binding.output_handles[source.slot];
     return OkStatus();
   }
   // Strings of the last request must not be taken for this one's, should the runtime write none.
-  if (graph.output_types[slot].dtype == DType::kString) std::memcpy(output.memory.data(), kNoStrings.data(), sizeof(kNoStrings));
+  if (is_string) std::memcpy(output.memory.data(), kNoStrings.data(), sizeof(kNoStrings));
   if (output.buffer != nullptr) return OkStatus();
   const LiteRtRankedTensorType type = TypeOf(graph.output_types[slot].element_type, output.shape);
   LiteRtTensorBuffer buffer = nullptr;
@@ -271,11 +304,10 @@ Status Interpreter::ExplainRunFailure(const GraphSignature& graph, LiteRtStatus 
   return InternalError(fmt::format("running signature \"{}\" failed: {}", graph.signature.key, reason));
 }
 
-Status Interpreter::ReadLateShapes(size_t signature) {
-  const GraphSignature& graph = model_.graph().signatures[signature];
-  Binding& binding = bindings_[signature];
+Status Interpreter::ReadLateShapes(const GraphSignature& graph, Binding& binding) {
   layouts_.assign(binding.outputs.size(), LiteRtLayout{});
-  const LiteRtStatus status = LiteRtGetCompiledModelOutputTensorLayouts(compiled_.get(), signature, layouts_.size(), layouts_.data(), false);
+  const LiteRtStatus status =
+      LiteRtGetCompiledModelOutputTensorLayouts(compiled_.get(), graph.runtime_index, layouts_.size(), layouts_.data(), false);
   if (status != kLiteRtStatusOk) {
     return InternalError(fmt::format("signature \"{}\": the runtime does not tell the shapes of its outputs: {}", graph.signature.key,
                                      Reason(compiled_.get(), status)));
@@ -290,18 +322,17 @@ Status Interpreter::ReadLateShapes(size_t signature) {
   return OkStatus();
 }
 
-Status Interpreter::CollectViews(size_t signature, std::span<const TensorView> inputs) {
-  const GraphSignature& graph = model_.graph().signatures[signature];
-  Binding& binding = bindings_[signature];
-  for (size_t i = 0; i < binding.views.size(); ++i) {
+Status Interpreter::CollectViews(const GraphSignature& graph, Binding& binding) {
+  views_.resize(graph.signature.outputs.size());
+  for (size_t i = 0; i < views_.size(); ++i) {
     const size_t slot = graph.output_slots[i];
     const OutputSource source = graph.output_sources[slot];
     if (source.kind == OutputSource::kSameAsInput) {
-      binding.views[i] = inputs[static_cast<size_t>(std::ranges::find(graph.input_slots, source.slot) - graph.input_slots.begin())];
+      views_[i] = slots_[source.slot];
       continue;
     }
     Output& output = binding.outputs[source.kind == OutputSource::kSameAsOutput ? source.slot : slot];
-    TensorView& view = binding.views[i];
+    TensorView& view = views_[i];
     view = {graph.output_types[slot].dtype, output.shape, {output.memory.data(), output.size_bytes}};
     if (view.dtype != DType::kString) continue;
     int32_t end = 0;

@@ -1,7 +1,7 @@
 // One compiled instance of a model, for one request at a time.
 //
 // Inputs are read where the caller has them and outputs are written into memory of the interpreter's own, which is kept and reused: nothing is
-// copied, and a request of the same shapes as the one before allocates nothing.
+// copied, and a request of the same shapes as the one before allocates nothing (but for what a ParseExample operator makes).
 #pragma once
 
 #include <cstddef>
@@ -39,10 +39,10 @@ class Interpreter {
   // kTensorAlignment with AlignedBuffer::kPaddingBytes readable behind). The answer has one view for each signature output, in its order; it is
   // valid until the next call of this object, and an output that is an input itself points into the caller's memory.
   //
-  // INVALID_ARGUMENT: the model cannot be run with these shapes. DEADLINE_EXCEEDED: `deadline` passed while it ran. CANCELLED: `cancellation` (may be
-  // null) was set while it ran. RESOURCE_EXHAUSTED: no memory.
-  // UNIMPLEMENTED: an operator is missing, or an output's shape cannot be known. INTERNAL: the run itself failed. Each with the runtime's reason.
-  // After any of them the next Run (or Restore) starts from a freshly compiled model.
+  // INVALID_ARGUMENT: the model cannot be run with these shapes, or an input is no Example that it parses. DEADLINE_EXCEEDED: `deadline` passed while
+  // it ran. CANCELLED: `cancellation` (may be null) was set while it ran. RESOURCE_EXHAUSTED: no memory. UNIMPLEMENTED: an operator is missing, or an
+  // output's shape cannot be known. INTERNAL: the run itself failed. Each with the runtime's reason. After any of them the next Run (or Restore)
+  // starts from a freshly compiled model.
   StatusOr<std::span<const TensorView>> Run(size_t signature, std::span<const TensorView> inputs, TimePoint deadline,
                                             const Cancellation* cancellation = nullptr);
 
@@ -51,7 +51,7 @@ class Interpreter {
   void Restore();
 
  private:
-  // What one signature's graph is set up for. Everything is by slot (model_graph.h) but the views.
+  // What the graph of one of the runtime's signatures is set up for, by slot (model_graph.h).
   struct Input {
     std::optional<Shape> shape;  // unset: as compiled
     const std::byte* data = nullptr;
@@ -71,7 +71,6 @@ class Interpreter {
     std::vector<Output> outputs;
     std::vector<LiteRtTensorBuffer> input_handles;
     std::vector<LiteRtTensorBuffer> output_handles;
-    std::vector<TensorView> views;
   };
 
   Interpreter(const Model& model, const InterpreterOptions& options) : model_(model), options_(options) {}
@@ -80,14 +79,15 @@ class Interpreter {
   Status WhyCancelled() const;
 
   // The steps of Run.
-  Status RunBound(size_t signature, std::span<const TensorView> inputs);
-  Status ResizeInputs(size_t signature, std::span<const TensorView> inputs);
-  Status PlanOutputs(size_t signature, std::span<const TensorView> inputs);
+  Status FillSlots(const GraphSignature& graph, std::span<const TensorView> inputs);
+  Status RunBound(const GraphSignature& graph, Binding& binding);
+  Status ResizeInputs(const GraphSignature& graph, Binding& binding);
+  Status PlanOutputs(const GraphSignature& graph, Binding& binding);
   Status PlanOutput(const GraphSignature& graph, size_t slot, Output& output);
-  Status BindInput(const GraphSignature& graph, size_t slot, const TensorView& tensor, Input& input);
+  Status BindInput(const GraphSignature& graph, size_t slot, Input& input);
   Status BindOutput(const GraphSignature& graph, size_t slot, Binding& binding);
-  Status ReadLateShapes(size_t signature);
-  Status CollectViews(size_t signature, std::span<const TensorView> inputs);
+  Status ReadLateShapes(const GraphSignature& graph, Binding& binding);
+  Status CollectViews(const GraphSignature& graph, Binding& binding);
   Status ExplainRunFailure(const GraphSignature& graph, LiteRtStatus status);
 
   Status Rebuild();
@@ -95,9 +95,12 @@ class Interpreter {
   const Model& model_;
   const InterpreterOptions options_;
   CompiledModelPtr compiled_;          // before bindings_: its buffers go first
-  std::vector<Binding> bindings_;      // by signature
+  std::vector<Binding> bindings_;      // by the runtime's signatures
   std::vector<LiteRtLayout> layouts_;  // scratch
   // Of the current run.
+  std::vector<TensorView> slots_;  // the graph's inputs
+  std::vector<Tensor> parsed_;     // memory of those that a ParseExample operator made
+  std::vector<TensorView> views_;  // the answer
   TimePoint deadline_ = kNoDeadline;
   const Cancellation* cancellation_ = nullptr;
   bool stale_ = false;  // compiled_ must not run again

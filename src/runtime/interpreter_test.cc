@@ -15,6 +15,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 // A model of tests/models and one interpreter for it.
 class Runner {
@@ -177,12 +178,60 @@ TEST(InterpreterTest, ShapesThatAreKnownLateNeverOverflow) {
   }
 }
 
-TEST(InterpreterTest, OutputsThatTheRuntimeCannotGiveAreNamed) {
+TEST(InterpreterTest, OutputsHaveTheSizeThatTheDataSays) {
   Runner runner("dynamic_output");
+  for (const std::vector<float>& x : {std::vector<float>{1, -1, 2}, {-1, -2, -3}, {1, 2, 3, 4, 5}, {-1}, {3}, {-1, -2, 7}}) {
+    std::vector<float> values;
+    std::vector<int64_t> index;
+    for (size_t i = 0; i < x.size(); ++i) {
+      if (x[i] <= 0) continue;
+      values.push_back(x[i]);
+      index.push_back(static_cast<int64_t>(i));
+    }
+    const TensorView found = runner.Output(runner.Inputs(Floats({static_cast<int64_t>(x.size())}, x)), "index");
+    EXPECT_EQ(found.shape, Shape({static_cast<int64_t>(index.size()), 1}));
+    EXPECT_EQ(ValuesOf<int64_t>(found), index);
+    EXPECT_EQ(runner.RunFloats(Floats({static_cast<int64_t>(x.size())}, x), "value"), values);
+  }
+}
+
+TEST(InterpreterTest, ManyRowsMayFollowNone) {
+  Runner runner("dynamic_output");
+  EXPECT_THAT(runner.RunFloats(Floats({1}, {-1}), "value"), IsEmpty());
+  const std::vector<float> ones(1'000'000, 1);
+  EXPECT_EQ(runner.RunFloats(Floats({1'000'000}, ones), "value"), ones);
+}
+
+TEST(InterpreterTest, OutputsOfUnknownSizeStandAloneAndBesideOthers) {
+  Runner runner("dynamic_signatures");
   for (int round = 0; round < 2; ++round) {
-    const Status status = runner.RunOne(Floats({3}, {1, -1, 2})).status();
-    EXPECT_EQ(status.code(), StatusCode::kUnimplemented);
-    EXPECT_THAT(status.message(), HasSubstr("output \"index\""));
+    for (const std::vector<float>& x : {std::vector<float>{1, -1, -1, 1}, {-1, -1, -1, -1}}) {
+      const size_t rows = x[0] > 0 ? 2 : 0;
+      const auto alone = runner.RunSignature(0, runner.Inputs(Floats({2, 2}, x)));
+      ASSERT_TRUE(alone.ok()) << alone.status().ToString();
+      EXPECT_EQ(ValuesOf<int64_t>(alone->front()), rows == 0 ? std::vector<int64_t>{} : (std::vector<int64_t>{0, 0, 1, 1}));
+      const auto beside = runner.RunSignature(1, runner.Inputs(Floats({2, 2}, x)));
+      ASSERT_TRUE(beside.ok()) << beside.status().ToString();
+      const Signature& signature = runner.model().graph().signatures[1].signature;
+      for (const char* name : {"first", "second"}) {
+        EXPECT_EQ((*beside)[static_cast<size_t>(signature.FindOutput(name))].shape, Shape({static_cast<int64_t>(rows), 2}));
+      }
+      EXPECT_EQ(ValuesOf<float>((*beside)[static_cast<size_t>(signature.FindOutput("negated"))]), (std::vector<float>{-x[0], -x[1], -x[2], -x[3]}));
+    }
+  }
+}
+
+TEST(InterpreterTest, StringsMayBeAsManyAsTheDataSays) {
+  Runner runner("dynamic_strings");
+  for (const std::vector<uint8_t>& keep : {std::vector<uint8_t>{1, 0, 1}, {0, 0, 0}, {1, 1, 1}}) {
+    std::vector<Tensor> inputs(2);
+    inputs[static_cast<size_t>(runner.signature().FindInput("text"))] = Strings({3}, {"a", "bc", ""});
+    inputs[static_cast<size_t>(runner.signature().FindInput("keep"))] = TensorOf(DType::kBool, {3}, keep);
+    std::vector<std::string> kept;
+    for (size_t i = 0; i < 3; ++i) {
+      if (keep[i] != 0) kept.push_back(std::vector<std::string>{"a", "bc", ""}[i]);
+    }
+    EXPECT_EQ(StringsOf(runner.Output(inputs)), kept);
   }
 }
 
@@ -252,6 +301,35 @@ TEST(InterpreterTest, StopsARunAtItsDeadline) {
   EXPECT_THAT(runner.RunFloats(Int32s({}, {7})), ElementsAre(7));
 }
 
+// A clock that cancels a run after a thousand questions.
+class CancellingClock : public TickingClock {
+ public:
+  explicit CancellingClock(Cancellation& cancellation) : cancellation_(cancellation) {}
+  TimePoint Now() const override {
+    if (ticks() == 1000) cancellation_.Cancel();
+    return TickingClock::Now();
+  }
+
+ private:
+  Cancellation& cancellation_;
+};
+
+TEST(InterpreterTest, StopsARunThatIsCancelled) {
+  Cancellation cancellation;
+  const CancellingClock clock(cancellation);
+  Runner runner("while_loop", {.clock = &clock});
+  const std::vector<Tensor> forever = runner.Inputs(Int32s({}, {1'000'000'000}));
+  const Status status = runner.interpreter().Run(0, ViewsOf(forever), TimePoint(std::chrono::hours(1000)), &cancellation).status();
+  EXPECT_EQ(status.code(), StatusCode::kCancelled) << status.ToString();
+  EXPECT_LT(clock.ticks(), 1100);
+  EXPECT_THAT(runner.RunFloats(Int32s({}, {7})), ElementsAre(7));
+  // One that was cancelled before it began does not run at all.
+  EXPECT_EQ(runner.interpreter().Run(0, ViewsOf(forever), kNoDeadline, &cancellation).status().code(), StatusCode::kCancelled);
+  cancellation.Reset();
+  const std::vector<Tensor> few = runner.Inputs(Int32s({}, {3}));
+  EXPECT_TRUE(runner.interpreter().Run(0, ViewsOf(few), kNoDeadline, &cancellation).ok());
+}
+
 TEST(InterpreterTest, SignaturesDoNotDisturbEachOther) {
   Runner runner("multi_signature");
   for (const int64_t batch : {1, 4, 2}) {
@@ -284,7 +362,7 @@ TEST(InterpreterTest, InterpretersShareThePackedWeights) {
   for (int i = 0; i < 3; ++i) {
     const auto another = Interpreter::Create(runner.model(), {});
     ASSERT_TRUE(another.ok());
-    const std::vector<Tensor> inputs = *ZeroInputs(runner.signature(), 1);
+    const std::vector<Tensor> inputs = *ZeroInputs(runner.model().graph().signatures[0], 1);
     ASSERT_TRUE((*another)->Run(0, ViewsOf(inputs), kNoDeadline).ok());
   }
   EXPECT_EQ(runner.model().WeightCacheBytes(), cached);

@@ -77,13 +77,13 @@ LiteRtServable::LiteRtServable(ServableId id, std::unique_ptr<Model> model, std:
 
 void LiteRtServable::MeasureRuns() {
   if (model_->graph().has_state || model_->graph().has_control_flow) return;  // never inline: no estimate is needed
-  for (const Signature& signature : signatures_) {
-    const StatusOr<std::vector<Tensor>> inputs = ZeroInputs(signature, 1);
+  for (size_t number = 0; number < signatures_.size(); ++number) {
+    const StatusOr<std::vector<Tensor>> inputs = ZeroInputs(model_->graph().signatures[number], 1);
     if (!inputs.ok()) continue;
     const std::vector<TensorView> views = ViewsOf(*inputs);
     // A failure leaves the estimate open until a request brings sizes that the graph takes.
     for (int i = 0; i < kMeasuredRuns; ++i) {
-      Run({.signature = &signature, .inputs = views}, [](const Status&, std::span<const TensorView>) {});
+      Run({.signature = &signatures_[number], .inputs = views}, [](const Status&, std::span<const TensorView>) {});
     }
   }
 }

@@ -84,7 +84,7 @@ void LogCaught(std::string_view text) {
 StatusOr<std::unique_ptr<Model>> Model::Open(const std::string& path, std::unique_ptr<SealedFile> file) {
   const std::span<const std::byte> bytes = file->bytes();
   TFLS_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, Open(path, bytes));
-  model->file_ = std::move(file);
+  if (model->graph_.edited_file.size() == 0) model->file_ = std::move(file);
   return model;
 }
 
@@ -95,7 +95,9 @@ StatusOr<std::unique_ptr<Model>> Model::Open(const std::string& path, std::span<
   if (!model->weight_cache_.valid()) return ErrnoToStatus(errno, fmt::format("{}: memfd_create for the weight cache", path));
   TFLS_ASSIGN_OR_RETURN(model->environment_, NewEnvironment());
   LiteRtModel handle = nullptr;
-  const LiteRtStatus status = LiteRtCreateModelFromBuffer(model->environment_.get(), bytes.data(), bytes.size(), &handle);
+  const std::span<const std::byte> edited = model->graph_.edited_file.bytes();
+  const std::span<const std::byte> runtime_bytes = edited.empty() ? bytes : edited;
+  const LiteRtStatus status = LiteRtCreateModelFromBuffer(model->environment_.get(), runtime_bytes.data(), runtime_bytes.size(), &handle);
   if (status != kLiteRtStatusOk) return LiteRtError(path, "the runtime cannot read the file", status);
   model->model_.reset(handle);
   TFLS_RETURN_IF_ERROR(model->CheckSignatures());
@@ -109,38 +111,41 @@ Status Model::CheckSignatures() const {
   };
   LiteRtParamIndex count = 0;
   TFLS_RETURN_IF_ERROR(
-      check(LiteRtGetNumModelSignatures(model_.get(), &count) == kLiteRtStatusOk && count == graph_.signatures.size(), "signatures"));
+      check(LiteRtGetNumModelSignatures(model_.get(), &count) == kLiteRtStatusOk && count == graph_.runtime_signatures.size(), "signatures"));
   for (size_t i = 0; i < count; ++i) {
-    const GraphSignature& expected = graph_.signatures[i];
+    const RuntimeSignature& expected = graph_.runtime_signatures[i];
     LiteRtSignature signature = nullptr;
     const char* key = nullptr;
     LiteRtParamIndex inputs = 0;
     LiteRtParamIndex outputs = 0;
     TFLS_RETURN_IF_ERROR(check(LiteRtGetModelSignature(model_.get(), i, &signature) == kLiteRtStatusOk &&
-                                   LiteRtGetSignatureKey(signature, &key) == kLiteRtStatusOk &&
-                                   (!graph_.has_signature_table || expected.signature.key == key),
+                                   LiteRtGetSignatureKey(signature, &key) == kLiteRtStatusOk && (!graph_.has_signature_table || expected.key == key),
                                "signature keys"));
-    TFLS_RETURN_IF_ERROR(check(LiteRtGetNumSignatureInputs(signature, &inputs) == kLiteRtStatusOk && inputs == expected.input_types.size() &&
-                                   LiteRtGetNumSignatureOutputs(signature, &outputs) == kLiteRtStatusOk && outputs == expected.output_types.size(),
+    TFLS_RETURN_IF_ERROR(check(LiteRtGetNumSignatureInputs(signature, &inputs) == kLiteRtStatusOk && inputs == expected.num_inputs &&
+                                   LiteRtGetNumSignatureOutputs(signature, &outputs) == kLiteRtStatusOk && outputs == expected.num_outputs,
                                "inputs or outputs"));
   }
   return OkStatus();
 }
 
-StatusOr<CompiledModelPtr> Model::Compile(int num_threads) const {
+StatusOr<OptionsPtr> Model::NewOptions(int num_threads) const {
   LiteRtOptions handle = nullptr;
   if (const LiteRtStatus status = LiteRtCreateOptions(&handle); status != kLiteRtStatusOk) return LiteRtError(path_, "creating options", status);
-  const OptionsPtr options(handle);
+  OptionsPtr options(handle);
   if (const LiteRtStatus status = LiteRtSetOptionsHardwareAccelerators(handle, kLiteRtHwAcceleratorCpu); status != kLiteRtStatusOk) {
     return LiteRtError(path_, "choosing the CPU", status);
   }
   TFLS_RETURN_IF_ERROR(AddOption(handle, kCpuOptionsId,
                                  fmt::format("num_threads = {}\nweight_cache_file_path = \"/proc/self/fd/{}\"\n", num_threads, weight_cache_.get())));
-  TFLS_RETURN_IF_ERROR(AddOption(handle, kRuntimeOptionsId, kCollectErrors));
+  return options;
+}
 
+StatusOr<CompiledModelPtr> Model::Compile(int num_threads) const {
+  TFLS_ASSIGN_OR_RETURN(const OptionsPtr options, NewOptions(num_threads));
+  TFLS_RETURN_IF_ERROR(AddOption(options.get(), kRuntimeOptionsId, kCollectErrors));
   LiteRtCompiledModel compiled = nullptr;
   LiteRtStatus status = kLiteRtStatusOk;
-  const auto compile = [&] { status = LiteRtCreateCompiledModel(environment_.get(), model_.get(), handle, &compiled); };
+  const auto compile = [&] { status = LiteRtCreateCompiledModel(environment_.get(), model_.get(), options.get(), &compiled); };
   static std::once_flag first_of_process;  // as often as the kernels print their line
   std::call_once(first_of_process, [&] {
     StderrCapture capture;
@@ -148,8 +153,25 @@ StatusOr<CompiledModelPtr> Model::Compile(int num_threads) const {
     LogCaught(capture.Finish());
   });
   if (compiled == nullptr && status == kLiteRtStatusOk) compile();
-  if (status != kLiteRtStatusOk) return LiteRtError(path_, "the runtime cannot compile the model", status);
+  if (status != kLiteRtStatusOk) return ExplainCompileFailure(num_threads, status);
   return CompiledModelPtr(compiled);
+}
+
+// Messages are collected in what could not be compiled, and go with it. So it is tried again without collecting them: the runtime then says on
+// standard error `Didn't find op for builtin opcode 'ABS' version '99'. …`
+Status Model::ExplainCompileFailure(int num_threads, LiteRtStatus failure) const {
+  TFLS_ASSIGN_OR_RETURN(const OptionsPtr options, NewOptions(num_threads));
+  StderrCapture capture;
+  LiteRtCompiledModel compiled = nullptr;
+  if (LiteRtCreateCompiledModel(environment_.get(), model_.get(), options.get(), &compiled) == kLiteRtStatusOk) LiteRtDestroyCompiledModel(compiled);
+  const std::string caught = capture.Finish();
+  LogCaught(caught);
+  for (const auto& [op, place] : graph_.operators) {
+    const std::string phrase = fmt::format("Didn't find op for builtin opcode '{}' version '{}'", op.first, op.second);
+    if (caught.find(phrase) == std::string::npos) continue;
+    return UnimplementedError(fmt::format("{}: the runtime lacks an operator of the model: {}; it knows older versions of it only", path_, place));
+  }
+  return LiteRtError(path_, "the runtime cannot compile the model", failure);
 }
 
 size_t Model::WeightCacheBytes() const {

@@ -48,10 +48,13 @@ class Model {
  private:
   Model(std::string path, ModelGraph graph) : path_(std::move(path)), graph_(std::move(graph)) {}
   Status CheckSignatures() const;
+  StatusOr<OptionsPtr> NewOptions(int num_threads) const;
+  // UNIMPLEMENTED, naming the operator and its place, if one's version is too new. Catches standard error meanwhile.
+  Status ExplainCompileFailure(int num_threads, LiteRtStatus failure) const;
 
   const std::string path_;
   const ModelGraph graph_;
-  std::unique_ptr<SealedFile> file_;  // null if the caller keeps the bytes
+  std::unique_ptr<SealedFile> file_;  // null if the caller keeps the bytes, or the runtime reads graph_.edited_file
   UniqueFd weight_cache_;
   EnvironmentPtr environment_;
   ModelPtr model_;  // last: refers to all above

@@ -7,8 +7,15 @@
 
 #include <fmt/format.h>
 
+#include "runtime/class_labels.h"
+#include "runtime/edited_file.h"
+#include "runtime/graph_edit.h"
+#include "runtime/legacy_signatures.h"
 #include "runtime/operators.h"
+#include "runtime/shape_analysis.h"
 #include "runtime/tflite_file.h"
+#include "runtime/tflite_schema.h"
+#include "telemetry/log.h"
 
 namespace tflite_serving {
 namespace {
@@ -44,7 +51,6 @@ constexpr FileType kFileTypes[] = {
     {"FLOAT8_E4M3FN", DType::kInvalid, kLiteRtElementTypeNone},
     {"FLOAT8_E5M2", DType::kInvalid, kLiteRtElementTypeNone},
 };
-constexpr int kStringType = 5;
 static_assert(kFileTypes[kStringType].dtype == DType::kString);
 
 // `side` is "input" or "output".
@@ -63,8 +69,11 @@ StatusOr<SlotType> TypeOf(const std::string& path, std::string_view side, const 
   return SlotType{type.dtype, type.element_type};
 }
 
-TensorSpec SpecOf(std::string name, const FileTensor& tensor, const SlotType& type) {
-  TensorSpec spec{.name = std::move(name), .tensor_name = tensor.name, .dtype = type.dtype, .shape = {}};
+// `tensor_name` is the one that the file has: an edit may have put another tensor into its place.
+TensorSpec SpecOf(std::string name, const std::string& tensor_name, const FileTensor& tensor, const SlotType& type) {
+  TensorSpec spec{.name = std::move(name), .tensor_name = tensor_name, .dtype = type.dtype, .shape = {}};
+  const bool is_quantized = type.dtype == DType::kInt8 || type.dtype == DType::kUint8 || type.dtype == DType::kInt16;
+  if (is_quantized) spec.quantization = tensor.quantization;
   for (const int32_t dim : tensor.dims) {
     if (!spec.shape.Append(std::max(dim, -1))) break;  // TypeOf has checked the rank
   }
@@ -91,17 +100,14 @@ std::vector<FileSignature::Entry> NameByTensors(const FileSubgraph& subgraph, co
 
 class SignatureReader {
  public:
-  SignatureReader(const std::string& path, const TfliteFile& file, const FileSignature& def) : path_(path), file_(file), def_(def) {}
+  SignatureReader(const std::string& path, const FileSubgraph& subgraph, const SubgraphEdit& edit, const FileSignature& def)
+      : path_(path), subgraph_(&subgraph), edit_(edit), def_(def) {}
 
   StatusOr<GraphSignature> Read() {
-    if (def_.subgraph < 0 || static_cast<size_t>(def_.subgraph) >= file_.subgraphs.size()) {
-      return InvalidArgumentError(
-          fmt::format("{}: signature \"{}\" is over subgraph {}, of {}", path_, def_.key, def_.subgraph, file_.subgraphs.size()));
-    }
-    subgraph_ = &file_.subgraphs[static_cast<size_t>(def_.subgraph)];
     result_.signature.key = def_.key;
     TFLS_RETURN_IF_ERROR(ReadSide("input", def_.inputs, subgraph_->inputs, result_.signature.inputs, result_.input_slots, result_.input_types));
     TFLS_RETURN_IF_ERROR(ReadSide("output", def_.outputs, subgraph_->outputs, result_.signature.outputs, result_.output_slots, result_.output_types));
+    AddExampleInputs();
     TFLS_RETURN_IF_ERROR(CheckInputsAreDistinct());
     FindOutputSources();
     TFLS_RETURN_IF_ERROR(FindLateShapes());
@@ -127,12 +133,27 @@ class SignatureReader {
       }
       const auto index = static_cast<size_t>(slot - slots.begin());
       spec_slots.push_back(index);
-      specs.push_back(SpecOf(entry.name, subgraph_->tensors[static_cast<size_t>(entry.tensor)], slot_types[index]));
+      const FileTensor& tensor = subgraph_->tensors[static_cast<size_t>(entry.tensor)];
+      const std::string& name = tensor.like < 0 ? tensor.name : subgraph_->tensors[static_cast<size_t>(tensor.like)].name;
+      specs.push_back(SpecOf(entry.name, name, tensor, slot_types[index]));
     }
     return OkStatus();
   }
 
-  // Each input of the graph must be fed by exactly one of the signature's.
+  size_t SlotOf(int32_t tensor) const { return static_cast<size_t>(std::ranges::find(subgraph_->inputs, tensor) - subgraph_->inputs.begin()); }
+
+  void AddExampleInputs() {
+    for (const ExampleStep& step : edit_.steps) {
+      ExampleInput input{.op = step.op, .serialized_slot = SlotOf(step.serialized), .produced_slots = {}};
+      for (const int32_t tensor : step.produced) {
+        input.produced_slots.push_back(tensor < 0 ? std::nullopt : std::optional(SlotOf(tensor)));
+        if (tensor >= 0) num_produced_ += 1;
+      }
+      result_.example_inputs.push_back(std::move(input));
+    }
+  }
+
+  // Each input of the graph that nothing else feeds must be fed by exactly one of the signature's.
   Status CheckInputsAreDistinct() const {
     std::vector<size_t> slots = result_.input_slots;
     std::ranges::sort(slots);
@@ -141,9 +162,9 @@ class SignatureReader {
         return InvalidArgumentError(fmt::format("{}: signature \"{}\" does not name each input of its graph once", path_, def_.key));
       }
     }
-    if (slots.size() != subgraph_->inputs.size()) {
-      return InvalidArgumentError(
-          fmt::format("{}: signature \"{}\" names {} inputs, its graph takes {}", path_, def_.key, slots.size(), subgraph_->inputs.size()));
+    const size_t expected = subgraph_->inputs.size() - num_produced_;  // those come first
+    if (slots.size() != expected) {
+      return InvalidArgumentError(fmt::format("{}: signature \"{}\" names {} inputs, its graph takes {}", path_, def_.key, slots.size(), expected));
     }
     return OkStatus();
   }
@@ -165,57 +186,30 @@ class SignatureReader {
     }
   }
 
-  // The runtime plans operators one after the other and stops at the first whose output it cannot foresee: every shape after it is a guess. And
-  // since it first regroups them, any of them may come after it.
   Status FindLateShapes() {
-    std::set<int32_t> late;
-    std::set<int32_t> folded;  // computed while planning, from nothing but constants and shapes
-    for (const FileOperator& op : subgraph_->operators) {
-      const auto is_folded = [&](int32_t tensor) { return folded.contains(tensor) || IsConstant(tensor); };
-      const bool folds = !op.inputs.empty() && std::ranges::all_of(op.inputs, is_folded);
-      if (folds || ReadsShapesOnly(op.code)) folded.insert(op.outputs.begin(), op.outputs.end());
-      if (ShapesKnownBefore(op)) continue;
-      result_.shapes_known_late = true;
-      late.insert(op.outputs.begin(), op.outputs.end());
-    }
+    const ShapeAnalysis analysis = AnalyseShapes(*subgraph_);
+    result_.shapes_known_late = !analysis.late.empty();
+    result_.signature.runs_alone = analysis.depends_on_data;
     for (size_t i = 0; i < result_.output_slots.size(); ++i) {
       const TensorSpec& spec = result_.signature.outputs[i];
       const int32_t tensor = subgraph_->outputs[result_.output_slots[i]];
-      if (late.contains(tensor)) result_.late_outputs.push_back(spec.name);
+      if (analysis.late.contains(tensor)) result_.late_outputs.push_back(spec.name);
       // The runtime keeps such an output to itself and copies it as far as it is offered room, beyond its end; that room is unbounded here.
-      if (result_.shapes_known_late && folded.contains(tensor)) {
-        return Status(StatusCode::kUnimplemented,
-                      fmt::format("{}: signature \"{}\": output \"{}\" is computed from shapes alone, beside others whose shapes are known only in "
-                                  "the run: the runtime cannot answer both",
-                                  path_, def_.key, spec.name));
+      if (result_.shapes_known_late && analysis.folded.contains(tensor)) {
+        return UnimplementedError(fmt::format(
+            "{}: signature \"{}\": output \"{}\" is computed from shapes alone, beside others whose shapes are known only in the run: the "
+            "runtime cannot answer both",
+            path_, def_.key, spec.name));
       }
     }
     return OkStatus();
   }
 
-  bool IsConstant(int32_t tensor) const { return tensor < 0 || subgraph_->tensors[static_cast<size_t>(tensor)].constant_bytes > 0; }
-
-  bool ShapesKnownBefore(const FileOperator& op) const {
-    const auto constant = [&](int32_t tensor) { return IsConstant(tensor); };
-    const auto is_string = [&](int32_t tensor) { return tensor >= 0 && subgraph_->tensors[static_cast<size_t>(tensor)].type == kStringType; };
-    if (std::ranges::any_of(op.outputs, is_string)) return false;
-    switch (ShapeRuleOf(op.code)) {
-      case ShapeRule::kFromShapes:
-        return true;
-      case ShapeRule::kIfTailIsConstant:
-        return op.inputs.empty() || std::all_of(op.inputs.begin() + 1, op.inputs.end(), constant);
-      case ShapeRule::kIfFirstIsConstant:
-        return op.inputs.empty() || constant(op.inputs.front());
-      case ShapeRule::kUnknown:
-        break;
-    }
-    return false;
-  }
-
   const std::string& path_;
-  const TfliteFile& file_;
+  const FileSubgraph* const subgraph_;
+  const SubgraphEdit& edit_;
   const FileSignature& def_;
-  const FileSubgraph* subgraph_ = nullptr;
+  size_t num_produced_ = 0;  // inputs of the graph that its example inputs feed
   GraphSignature result_;
 };
 
@@ -240,26 +234,171 @@ bool HasControlFlow(const TfliteFile& file) {
   });
 }
 
+// What an exporter for TensorFlow Serving would have called it: the names are those that its Classify and Regress ask for.
+std::string InferMethodName(const Signature& signature) {
+  const auto is = [](const TensorSpec& output, std::string_view name, DType dtype) { return output.name == name && output.dtype == dtype; };
+  const bool one_input = signature.inputs.size() == 1 && signature.inputs[0].name == "inputs";
+  const bool classes_or_scores = !signature.outputs.empty() && std::ranges::all_of(signature.outputs, [&](const TensorSpec& output) {
+    return is(output, "classes", DType::kString) || is(output, "scores", DType::kFloat);
+  });
+  if (one_input && classes_or_scores) return std::string(kClassifyMethodName);
+  if (one_input && signature.outputs.size() == 1 && is(signature.outputs[0], "outputs", DType::kFloat)) return std::string(kRegressMethodName);
+  return std::string(kPredictMethodName);
+}
+
+class ModelGraphReader {
+ public:
+  ModelGraphReader(const std::string& path, std::span<const std::byte> bytes, TfliteFile file) : path_(path), bytes_(bytes), file_(std::move(file)) {}
+
+  StatusOr<ModelGraph> Read() {
+    graph_.has_signature_table = !file_.signatures.empty();
+    signatures_ = file_.signatures;
+    TFLS_RETURN_IF_ERROR(AddLegacySignatures());
+    if (signatures_.empty()) {
+      const FileSubgraph& main = file_.subgraphs.front();
+      signatures_.push_back(
+          {std::string(kDefaultSignatureKey), "", NameByTensors(main, main.inputs, "input"), NameByTensors(main, main.outputs, "output"), 0});
+    }
+    TFLS_RETURN_IF_ERROR(CheckSubgraphs());
+    TFLS_RETURN_IF_ERROR(EditSubgraphs());
+    TFLS_RETURN_IF_ERROR(CheckOperators(path_, file_));
+    TFLS_RETURN_IF_ERROR(ReadSignatures());
+    ListRuntimeSignatures();
+    ListOperators();
+    graph_.has_state = HasState(file_);
+    graph_.has_control_flow = HasControlFlow(file_);
+    if (std::ranges::any_of(file_.subgraphs, &FileSubgraph::is_edited)) {
+      TFLS_ASSIGN_OR_RETURN(graph_.edited_file, WriteEditedFile(path_, bytes_, file_));
+    }
+    return std::move(graph_);
+  }
+
+ private:
+  const FileMetadata* FindMetadata(std::string_view name) const {
+    const auto found = std::ranges::find(file_.metadata, name, &FileMetadata::name);
+    return found == file_.metadata.end() ? nullptr : &*found;
+  }
+
+  // Their names win: clients of a model prepared for TensorFlow Serving know no others.
+  Status AddLegacySignatures() {
+    const FileMetadata* entry = FindMetadata(kLegacySignaturesEntry);
+    if (entry == nullptr) return OkStatus();
+    const auto fail = [&](const Status& status) {
+      return Status(status.code(), fmt::format("{}: metadata entry \"{}\": {}", path_, kLegacySignaturesEntry, status.message()));
+    };
+    const StatusOr<std::vector<LegacySignature>> legacy = ReadLegacySignatures(entry->content);
+    if (!legacy.ok()) return fail(legacy.status());
+    for (const LegacySignature& each : *legacy) {
+      StatusOr<FileSignature> signature = ResolveLegacySignature(each, file_);
+      if (!signature.ok()) return fail(signature.status());
+      const auto same = std::ranges::find(signatures_, each.key, &FileSignature::key);
+      if (same == signatures_.end()) {
+        signatures_.push_back(*std::move(signature));
+      } else {
+        *same = *std::move(signature);
+      }
+    }
+    return OkStatus();
+  }
+
+  Status CheckSubgraphs() const {
+    for (const FileSignature& def : signatures_) {
+      if (def.subgraph >= 0 && static_cast<size_t>(def.subgraph) < file_.subgraphs.size()) continue;
+      return InvalidArgumentError(
+          fmt::format("{}: signature \"{}\" is over subgraph {}, of {}", path_, def.key, def.subgraph, file_.subgraphs.size()));
+    }
+    return OkStatus();
+  }
+
+  // Those that signatures run; the runtime calls the others itself.
+  Status EditSubgraphs() {
+    for (const FileSignature& def : signatures_) {
+      if (edits_.contains(def.subgraph)) continue;
+      const auto number = static_cast<size_t>(def.subgraph);
+      TFLS_ASSIGN_OR_RETURN(edits_[def.subgraph], EditSubgraph(path_, number, file_.subgraphs[number]));
+    }
+    for (std::vector<FileSignature>* list : {&signatures_, &file_.signatures}) {
+      for (FileSignature& def : *list) {
+        const std::map<int32_t, int32_t>& replaced = edits_[def.subgraph].replaced_outputs;
+        for (FileSignature::Entry& output : def.outputs) {
+          if (const auto found = replaced.find(output.tensor); found != replaced.end()) output.tensor = found->second;
+        }
+      }
+    }
+    return OkStatus();
+  }
+
+  Status ReadSignatures() {
+    std::set<std::string_view> keys;
+    for (const FileSignature& def : signatures_) {
+      if (!keys.insert(def.key).second) return InvalidArgumentError(fmt::format("{}: two signatures are called \"{}\"", path_, def.key));
+      const FileSubgraph& subgraph = file_.subgraphs[static_cast<size_t>(def.subgraph)];
+      TFLS_ASSIGN_OR_RETURN(GraphSignature signature, SignatureReader(path_, subgraph, edits_[def.subgraph], def).Read());
+      signature.runtime_index = RuntimeIndex(def.subgraph);
+      signature.signature.method_name = def.method_name.empty() ? InferMethodName(signature.signature) : def.method_name;
+      AddLabels(static_cast<size_t>(def.subgraph), signature);
+      graph_.signatures.push_back(std::move(signature));
+    }
+    return OkStatus();
+  }
+
+  void AddLabels(size_t subgraph, GraphSignature& signature) const {
+    const FileMetadata* entry = FindMetadata(kTfliteMetadataEntry);
+    if (entry == nullptr) return;
+    const StatusOr<std::vector<std::vector<std::string>>> labels = ReadClassLabels(entry->content, bytes_, subgraph);
+    if (!labels.ok()) TFLS_WARNING("{}: classes stay without labels: {}", path_, labels.status().message());
+    for (size_t i = 0; labels.ok() && i < signature.output_slots.size(); ++i) {
+      const size_t slot = signature.output_slots[i];
+      if (slot >= labels->size() || (*labels)[slot].empty()) continue;
+      TensorSpec& spec = signature.signature.outputs[i];
+      const int64_t classes = spec.shape.rank() == 0 ? 0 : spec.shape[spec.shape.rank() - 1];
+      const auto count = static_cast<int64_t>((*labels)[slot].size());
+      if (classes >= 0 && classes != count) {
+        TFLS_WARNING("{}: output \"{}\" stays without labels: there are {} for {}{}", path_, spec.name, count, DTypeName(spec.dtype),
+                     spec.shape.ToString());
+      } else {
+        spec.class_labels = (*labels)[slot];
+      }
+    }
+  }
+
+  // Of several signatures over one graph the first: the runtime must not set up one graph in two ways.
+  size_t RuntimeIndex(int32_t subgraph) const {
+    const auto found = std::ranges::find(file_.signatures, subgraph, &FileSignature::subgraph);
+    return found == file_.signatures.end() ? 0 : static_cast<size_t>(found - file_.signatures.begin());
+  }
+
+  void ListRuntimeSignatures() {
+    const auto add = [&](const std::string& key, size_t subgraph) {
+      graph_.runtime_signatures.push_back({key, file_.subgraphs[subgraph].inputs.size(), file_.subgraphs[subgraph].outputs.size()});
+    };
+    for (const FileSignature& def : file_.signatures) add(def.key, static_cast<size_t>(def.subgraph));
+    if (file_.signatures.empty()) add("", 0);
+  }
+
+  void ListOperators() {
+    for (size_t i = 0; i < file_.subgraphs.size(); ++i) {
+      for (const FileOperator& op : file_.subgraphs[i].operators) {
+        if (op.number < 0 || op.code == kCustomOperator) continue;
+        std::string& place = graph_.operators[{OperatorName(op.code), op.version}];
+        if (place.empty()) place = DescribeOperator(file_.subgraphs[i], i, op);
+      }
+    }
+  }
+
+  const std::string& path_;
+  const std::span<const std::byte> bytes_;
+  TfliteFile file_;
+  std::vector<FileSignature> signatures_;
+  std::map<int32_t, SubgraphEdit> edits_;  // by subgraph
+  ModelGraph graph_;
+};
+
 }  // namespace
 
 StatusOr<ModelGraph> ReadModelGraph(const std::string& path, std::span<const std::byte> bytes) {
   TFLS_ASSIGN_OR_RETURN(TfliteFile file, ReadTfliteFile(path, bytes));
-  ModelGraph graph;
-  graph.has_signature_table = !file.signatures.empty();
-  if (!graph.has_signature_table) {
-    const FileSubgraph& main = file.subgraphs.front();
-    file.signatures.push_back(
-        {std::string(kDefaultSignatureKey), NameByTensors(main, main.inputs, "input"), NameByTensors(main, main.outputs, "output"), 0});
-  }
-  std::set<std::string_view> keys;
-  for (const FileSignature& def : file.signatures) {
-    if (!keys.insert(def.key).second) return InvalidArgumentError(fmt::format("{}: two signatures are called \"{}\"", path, def.key));
-    TFLS_ASSIGN_OR_RETURN(GraphSignature signature, SignatureReader(path, file, def).Read());
-    graph.signatures.push_back(std::move(signature));
-  }
-  graph.has_state = HasState(file);
-  graph.has_control_flow = HasControlFlow(file);
-  return graph;
+  return ModelGraphReader(path, bytes, std::move(file)).Read();
 }
 
 }  // namespace tflite_serving

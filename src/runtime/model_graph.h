@@ -6,11 +6,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
+#include "runtime/example_operator.h"
 #include "runtime/litert_c_api.h"
 #include "servable/signature.h"
 
@@ -30,10 +34,19 @@ struct SlotType {
   LiteRtElementType element_type = kLiteRtElementTypeNone;
 };
 
+// A ParseExample operator that stands before the graph: parses what is fed into one slot, and feeds the slots that no client knows.
+struct ExampleInput {
+  ExampleOperator op;
+  size_t serialized_slot = 0;
+  std::vector<std::optional<size_t>> produced_slots;  // by the operator's outputs; none where nothing reads them
+};
+
 // A signature and how it lies over its subgraph.
 struct GraphSignature {
   Signature signature;
-  std::vector<size_t> input_slots;           // signature.inputs[i] is fed into slot input_slots[i]; a permutation
+  size_t runtime_index = 0;                  // the signature that the runtime runs for this one: several may share one graph
+  std::vector<size_t> input_slots;           // signature.inputs[i] is fed into slot input_slots[i]; all distinct
+  std::vector<ExampleInput> example_inputs;  // feed the other slots
   std::vector<size_t> output_slots;          // signature.outputs[i] comes from slot output_slots[i]
   std::vector<SlotType> input_types;         // by slot
   std::vector<SlotType> output_types;        // by slot
@@ -41,23 +54,36 @@ struct GraphSignature {
   // Some output's shape, or that of a tensor it is made from, may be known only in the run. What the runtime says about the outputs' sizes
   // beforehand is then a guess.
   bool shapes_known_late = false;
-  // Those outputs that an operator of unknown shape makes directly. The runtime may refuse to run them.
+  // Those outputs that an operator of unknown shape makes directly, and that could not be edited. The runtime may refuse to run them.
   std::vector<std::string> late_outputs;
+};
+
+// A signature as the runtime has it: numbered as in the (edited) file.
+struct RuntimeSignature {
+  std::string key;  // empty in a file without a signature table
+  size_t num_inputs = 0;
+  size_t num_outputs = 0;
 };
 
 // Immutable once read.
 struct ModelGraph {
-  std::vector<GraphSignature> signatures;  // in the file's order, which is LiteRT's
-  bool has_signature_table = false;        // false: the one signature here was made up from tensor names
-  bool has_state = false;                  // a run may leave something behind for the next one
-  bool has_control_flow = false;           // a run's time may depend on the data
+  std::vector<GraphSignature> signatures;  // those of the file's table, in its order, then those that only its metadata has
+  std::vector<RuntimeSignature> runtime_signatures;
+  bool has_signature_table = false;  // false: a signature here was made up from tensor names
+  // Builtin operators by name and version, and where the first of them is (DescribeOperator).
+  std::map<std::pair<std::string, int32_t>, std::string> operators;
+  AlignedBuffer edited_file;      // what the runtime is to read instead of the file, if its graphs had to be edited (graph_edit.h)
+  bool has_state = false;         // a run may leave something behind for the next one
+  bool has_control_flow = false;  // a run's time may depend on the data
 };
 
 // Reads `bytes`. `path` is for messages. INVALID_ARGUMENT for what is not a sound .tflite file; UNIMPLEMENTED, naming the tensor and its type or
 // rank, for an input or output that the runtime cannot carry.
 //
-// A file without a signature table gets one signature kDefaultSignatureKey over its first subgraph. Inputs and outputs are then called by the
+// Where the file has signatures for TensorFlow Serving in its metadata (legacy_signatures.h), they win over those of the same key.
+// A file without any signature gets one signature kDefaultSignatureKey over its first subgraph. Inputs and outputs are then called by the
 // names of their tensors up to the first ':', as TensorFlow Serving does, or by the full name where two would become the same.
+// Labels (class_labels.h) that cannot be read are left out, with a warning.
 StatusOr<ModelGraph> ReadModelGraph(const std::string& path, std::span<const std::byte> bytes);
 
 }  // namespace tflite_serving

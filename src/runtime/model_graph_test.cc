@@ -101,8 +101,79 @@ TEST(ModelGraphTest, TellsWhoseShapesAreKnownLate) {
   for (const std::string name : {"digits", "digits_int8", "multi_io", "row_mixing", "type_int64", "string_equal", "fixed_batch_1"}) {
     EXPECT_FALSE(Read(name).signatures[0].shapes_known_late) << name;
   }
-  EXPECT_THAT(Read("dynamic_output").signatures[0].late_outputs, ElementsAre("index"));
+  EXPECT_THAT(Read("while_loop").signatures[0].late_outputs, ElementsAre("count"));
   EXPECT_THAT(Read("digits").signatures[0].late_outputs, IsEmpty());
+}
+
+// Behind an operator that sizes its own output comes one that does not.
+TEST(ModelGraphTest, EditsGraphsWhoseOutputsTheRuntimeCannotWrite) {
+  const ModelGraph graph = Read("dynamic_signatures");
+  ASSERT_EQ(graph.signatures.size(), 2);
+  EXPECT_GT(graph.edited_file.size(), ReadTestModel("dynamic_signatures").size());
+  EXPECT_EQ(graph.edited_file.size() % 64, ReadTestModel("dynamic_signatures").size() % 64) << "weights would lose their alignment";
+  for (const GraphSignature& signature : graph.signatures) {
+    EXPECT_THAT(signature.late_outputs, IsEmpty());
+    EXPECT_TRUE(signature.shapes_known_late);
+    EXPECT_TRUE(signature.signature.runs_alone);
+  }
+  // From outside nothing has changed, nor in the file as it is written then.
+  EXPECT_THAT(Describe(graph.signatures[0].signature.outputs), ElementsAre("index int64[?,2] of PartitionedCall:0"));
+  const StatusOr<ModelGraph> edited = ReadModelGraph("edited", graph.edited_file.bytes());
+  ASSERT_TRUE(edited.ok()) << edited.status().ToString();
+  ASSERT_EQ(edited->signatures.size(), 2);
+  EXPECT_EQ(edited->edited_file.size(), 0) << "there is nothing left to edit";
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(edited->signatures[i].output_slots, graph.signatures[i].output_slots);
+    EXPECT_EQ(edited->signatures[i].signature.key, graph.signatures[i].signature.key);
+  }
+}
+
+TEST(ModelGraphTest, LeavesOtherFilesAlone) {
+  for (const std::string name : {"digits", "digits_int8", "multi_signature", "string_cube", "while_loop"}) {
+    EXPECT_EQ(Read(name).edited_file.size(), 0) << name;
+    EXPECT_FALSE(Read(name).signatures[0].signature.runs_alone && name != "while_loop") << name;
+  }
+}
+
+// Seen from outside an example model has the one input that clients feed.
+TEST(ModelGraphTest, TakesExampleOperatorsOut) {
+  const ModelGraph graph = Read("examples/sparse");
+  const GraphSignature& signature = graph.signatures[0];
+  EXPECT_THAT(Describe(signature.signature.inputs), ElementsAre("inputs string[?] of serving_default_inputs:0"));
+  ASSERT_EQ(signature.example_inputs.size(), 1);
+  EXPECT_EQ(signature.example_inputs[0].serialized_slot, signature.input_slots[0]);
+  EXPECT_GT(signature.input_types.size(), 5);
+  EXPECT_EQ(graph.runtime_signatures[0].num_inputs, signature.input_types.size());
+}
+
+TEST(ModelGraphTest, NamesOperatorsThatTheRuntimeLacks) {
+  const std::string flex = ReadTestModel("refused/flex_operator");
+  const Status status = ReadModelGraph("m.tflite", AsBytes(flex)).status();
+  EXPECT_EQ(status.code(), StatusCode::kUnimplemented);
+  EXPECT_THAT(status.message(), HasSubstr("FlexErf v1 at operator 0 of subgraph 0 \"main\" (output tensor \"y\")"));
+  EXPECT_THAT(status.message(), HasSubstr("TFLITE_BUILTINS"));
+  const std::string custom = ReadTestModel("refused/custom_operator");
+  EXPECT_EQ(
+      ReadModelGraph("m.tflite", AsBytes(custom)).status().message(),
+      "m.tflite: the runtime lacks an operator of the model: MyOperator v1 at operator 0 of subgraph 0 \"main\" (output tensor \"y\"), a custom "
+      "operator");
+}
+
+TEST(ModelGraphTest, TellsTheScaleOfQuantisedTensors) {
+  const Signature quantised = Read("digits_int8").signatures[0].signature;
+  ASSERT_TRUE(quantised.inputs[0].quantization.has_value());
+  EXPECT_FLOAT_EQ(quantised.inputs[0].quantization->scale, 16.0F / 255);
+  EXPECT_EQ(quantised.inputs[0].quantization->zero_point, -128);
+  EXPECT_FLOAT_EQ(quantised.outputs[0].quantization->scale, 1.0F / 256);
+  EXPECT_FALSE(Read("digits").signatures[0].signature.inputs[0].quantization.has_value());
+  EXPECT_FALSE(Read("type_int8").signatures[0].signature.inputs[0].quantization.has_value());
+}
+
+TEST(ModelGraphTest, InfersWhatASignatureIsForFromItsNames) {
+  EXPECT_EQ(Read("examples/classifier").signatures[0].signature.method_name, kClassifyMethodName);
+  EXPECT_EQ(Read("examples/regressor").signatures[0].signature.method_name, kRegressMethodName);
+  EXPECT_EQ(Read("class_labels").signatures[0].signature.method_name, kPredictMethodName) << "its input is not called \"inputs\"";
+  EXPECT_EQ(Read("examples/dense").signatures[0].signature.method_name, kPredictMethodName);
 }
 
 TEST(ModelGraphTest, RefusesWhatTheRuntimeCannotCarryByName) {
@@ -128,7 +199,8 @@ TEST(ModelGraphTest, RefusesOtherFiles) {
 // Reading never leaves the file, whatever is in it (the sanitizers watch), and says so where it would have to.
 TEST(ModelGraphTest, SurvivesCorruption) {
   int refused = 0;
-  for (const std::string name : {"half_plus_two", "multi_io", "no_signature_collide", "stateful", "while_loop"}) {
+  for (const std::string name : {"half_plus_two", "multi_io", "no_signature_collide", "stateful", "while_loop", "dynamic_signatures",
+                                 "examples/sparse", "examples/legacy_signatures", "class_labels"}) {
     const std::string sound = ReadTestModel(name);
     for (size_t size = 0; size < sound.size(); size += 3) {
       const std::string cut = sound.substr(0, size);

@@ -4,6 +4,10 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "runtime/tflite_file.h"
 
 namespace tflite_serving {
 
@@ -27,5 +31,15 @@ enum class ShapeRule {
   kUnknown,            // perhaps not: it depends on the data, or nobody has looked
 };
 ShapeRule ShapeRuleOf(int32_t op);
+
+// "ADD", or "operator number 300" for one that this version of the runtime has never heard of.
+std::string OperatorName(int32_t op);
+
+// `FlexErf v1 at operator 12 of subgraph 0 "main" (output tensor "x")`, for messages. `number` is the subgraph's.
+std::string DescribeOperator(const FileSubgraph& subgraph, size_t number, const FileOperator& op);
+
+// Finds custom operators, TensorFlow's own ("Flex") among them, and builtin ones that the runtime lacks: UNIMPLEMENTED, with DescribeOperator's text.
+// A builtin operator of a version that is too new only the runtime finds. To be asked after EditSubgraph, which takes some away.
+Status CheckOperators(const std::string& path, const TfliteFile& file);
 
 }  // namespace tflite_serving

@@ -1,5 +1,6 @@
 #include "runtime/sample_inputs.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string_view>
 
@@ -23,9 +24,9 @@ StatusOr<Tensor> Strings(const Shape& shape, std::string_view text) {
   return Tensor(DType::kString, shape, builder.Finish());
 }
 
-StatusOr<Tensor> Zeros(const TensorSpec& spec, int64_t open_dim) {
+StatusOr<Tensor> Zeros(const TensorSpec& spec, int64_t open_dim, std::string_view text = "") {
   const Shape shape = Closed(spec.shape, open_dim);
-  if (spec.dtype == DType::kString) return Strings(shape, "");
+  if (spec.dtype == DType::kString) return Strings(shape, text);
   TFLS_ASSIGN_OR_RETURN(Tensor tensor, Tensor::Create(spec.dtype, shape));
   if (!tensor.bytes().empty()) std::memset(tensor.bytes().data(), 0, tensor.bytes().size());
   return tensor;
@@ -86,10 +87,12 @@ StatusOr<Tensor> Randoms(const TensorSpec& spec, int64_t open_dim, std::mt19937&
 
 }  // namespace
 
-StatusOr<std::vector<Tensor>> ZeroInputs(const Signature& signature, int64_t open_dim) {
+StatusOr<std::vector<Tensor>> ZeroInputs(const GraphSignature& graph, int64_t open_dim) {
   std::vector<Tensor> tensors;
-  for (const TensorSpec& spec : signature.inputs) {
-    TFLS_ASSIGN_OR_RETURN(Tensor tensor, Zeros(spec, open_dim));
+  for (size_t i = 0; i < graph.signature.inputs.size(); ++i) {
+    const auto parser = std::ranges::find(graph.example_inputs, graph.input_slots[i], &ExampleInput::serialized_slot);
+    const std::string text = parser == graph.example_inputs.end() ? "" : parser->op.SmallestExample();
+    TFLS_ASSIGN_OR_RETURN(Tensor tensor, Zeros(graph.signature.inputs[i], open_dim, text));
     tensors.push_back(std::move(tensor));
   }
   return tensors;

@@ -6,16 +6,18 @@
 #include <vector>
 
 #include "base/status.h"
+#include "runtime/model_graph.h"
 #include "servable/signature.h"
 #include "tensor/tensor.h"
 
 namespace tflite_serving {
 
-// One tensor for each input of `signature`, all zeros (strings: empty), with `open_dim` for dimensions that requests choose.
-StatusOr<std::vector<Tensor>> ZeroInputs(const Signature& signature, int64_t open_dim);
+// One tensor for each input of the signature, all zeros (strings: empty, or the smallest Example that the graph can parse), with `open_dim` for
+// dimensions that requests choose.
+StatusOr<std::vector<Tensor>> ZeroInputs(const GraphSignature& graph, int64_t open_dim);
 
-// The same with random content that nearly any model can digest: numbers as a normalised picture or text index has them. Indices stay 0 or 1, since
-// a model may look them up in a table of unknown length.
+// The same for a signature that parses no Examples, with random content that nearly any model can digest: numbers as a normalised picture or text
+// index has them. Indices stay 0 or 1, since a model may look them up in a table of unknown length.
 StatusOr<std::vector<Tensor>> RandomInputs(const Signature& signature, int64_t open_dim, std::mt19937& random);
 
 std::vector<TensorView> ViewsOf(const std::vector<Tensor>& tensors);

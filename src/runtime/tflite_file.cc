@@ -1,109 +1,88 @@
 #include "runtime/tflite_file.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string_view>
 
 #include <fmt/format.h>
 
 #include "runtime/flatbuffer.h"
 #include "runtime/operators.h"
+#include "runtime/tflite_schema.h"
 
 namespace tflite_serving {
 namespace {
 
-constexpr std::string_view kFileIdentifier = "TFL3";
+// The content of a buffer; empty for tensors that are not constants.
+struct BufferContent {
+  std::span<const std::byte> bytes;
+  size_t size = 0;  // larger than bytes.size() if it lies behind the FlatBuffer
+};
 
-// Field numbers of the schema's tables.
-namespace model_field {
-constexpr int kOperatorCodes = 1;
-constexpr int kSubgraphs = 2;
-constexpr int kBuffers = 4;
-constexpr int kSignatureDefs = 7;
-}  // namespace model_field
-namespace subgraph_field {
-constexpr int kTensors = 0;
-constexpr int kInputs = 1;
-constexpr int kOutputs = 2;
-constexpr int kOperators = 3;
-}  // namespace subgraph_field
-namespace tensor_field {
-constexpr int kShape = 0;
-constexpr int kType = 1;
-constexpr int kBuffer = 2;
-constexpr int kName = 3;
-constexpr int kIsVariable = 5;
-constexpr int kShapeSignature = 7;
-}  // namespace tensor_field
-namespace operator_field {
-constexpr int kOpcodeIndex = 0;
-constexpr int kInputs = 1;
-constexpr int kOutputs = 2;
-constexpr int kBuiltinOptions = 4;
-}  // namespace operator_field
-namespace operator_code_field {
-constexpr int kDeprecatedBuiltinCode = 0;
-constexpr int kBuiltinCode = 3;
-}  // namespace operator_code_field
-namespace call_once_field {
-constexpr int kInitSubgraphIndex = 0;
-}  // namespace call_once_field
-namespace signature_field {
-constexpr int kInputs = 0;
-constexpr int kOutputs = 1;
-constexpr int kKey = 2;
-constexpr int kSubgraphIndex = 4;
-}  // namespace signature_field
-namespace tensor_map_field {
-constexpr int kName = 0;
-constexpr int kTensorIndex = 1;
-}  // namespace tensor_map_field
-namespace buffer_field {
-constexpr int kData = 0;
-constexpr int kOffset = 1;
-constexpr int kSize = 2;
-}  // namespace buffer_field
-
-// The size of each buffer's content, 0 for none: tensors that are not constants.
-std::vector<size_t> ReadBufferSizes(const FlatTable& model) {
-  std::vector<size_t> sizes;
+std::vector<BufferContent> ReadBuffers(const FlatTable& model) {
+  std::vector<BufferContent> buffers;
   for (const FlatTable& buffer : model.Tables(model_field::kBuffers)) {
     // Beyond 2 GB the content lies behind the FlatBuffer, at an offset; 0 and 1 mean that it does not.
     const bool is_behind = buffer.Scalar<uint64_t>(buffer_field::kOffset) > 1;
-    sizes.push_back(is_behind ? buffer.Scalar<uint64_t>(buffer_field::kSize) : buffer.Bytes(buffer_field::kData).size());
+    const std::span<const std::byte> bytes = is_behind ? std::span<const std::byte>() : buffer.Bytes(buffer_field::kData);
+    buffers.push_back({bytes, is_behind ? buffer.Scalar<uint64_t>(buffer_field::kSize) : bytes.size()});
   }
-  return sizes;
+  return buffers;
 }
 
-FileTensor ReadTensor(const FlatTable& table, const std::vector<size_t>& buffer_sizes) {
+// One scale for all elements: more say how each channel is scaled.
+std::optional<Quantization> ReadQuantization(const FlatTable& table) {
+  const std::vector<float> scale = table.Scalars<float>(quantization_field::kScale);
+  const std::vector<int64_t> zero_point = table.Scalars<int64_t>(quantization_field::kZeroPoint);
+  if (scale.size() != 1 || zero_point.size() > 1 || !(scale[0] > 0) || !std::isfinite(scale[0])) return std::nullopt;
+  return Quantization{.scale = scale[0], .zero_point = zero_point.empty() ? 0 : zero_point[0]};
+}
+
+struct OperatorCode {
+  int32_t code = -1;
+  int32_t version = 1;
+  std::string custom_name;
+};
+
+FileTensor ReadTensor(const FlatTable& table, const std::vector<BufferContent>& buffers) {
   FileTensor tensor;
   tensor.name = table.String(tensor_field::kName);
   tensor.type = int{table.Scalar<int8_t>(tensor_field::kType)};
-  tensor.dims = table.Int32s(tensor_field::kShape);
-  const std::vector<int32_t> open = table.Int32s(tensor_field::kShapeSignature);
+  tensor.dims = table.Scalars<int32_t>(tensor_field::kShape);
+  const std::vector<int32_t> open = table.Scalars<int32_t>(tensor_field::kShapeSignature);
   if (open.size() == tensor.dims.size()) tensor.dims = open;
   const uint32_t buffer = table.Scalar<uint32_t>(tensor_field::kBuffer);
-  tensor.constant_bytes = buffer < buffer_sizes.size() ? buffer_sizes[buffer] : 0;
+  if (buffer < buffers.size()) {
+    tensor.constant = buffers[buffer].bytes;
+    tensor.constant_bytes = buffers[buffer].size;
+  }
+  tensor.quantization = ReadQuantization(table.Table(tensor_field::kQuantization));
   tensor.is_variable = table.Scalar<uint8_t>(tensor_field::kIsVariable) != 0;
   return tensor;
 }
 
-std::vector<int32_t> ReadOperatorCodes(const FlatTable& model) {
-  std::vector<int32_t> codes;
+std::vector<OperatorCode> ReadOperatorCodes(const FlatTable& model) {
+  std::vector<OperatorCode> codes;
   for (const FlatTable& code : model.Tables(model_field::kOperatorCodes)) {
     // Files from before there were more than 127 operators have only the old, narrow field; newer ones may have both.
     const int32_t wide = code.Scalar<int32_t>(operator_code_field::kBuiltinCode);
     const int32_t narrow{code.Scalar<int8_t>(operator_code_field::kDeprecatedBuiltinCode)};
-    codes.push_back(std::max(wide, narrow));
+    codes.push_back(
+        {std::max(wide, narrow), code.Scalar<int32_t>(operator_code_field::kVersion, 1), std::string(code.String(operator_code_field::kCustomCode))});
   }
   return codes;
 }
 
-FileOperator ReadOperator(const FlatTable& table, const std::vector<int32_t>& codes) {
+FileOperator ReadOperator(const FlatTable& table, const std::vector<OperatorCode>& codes) {
   FileOperator op;
   const uint32_t index = table.Scalar<uint32_t>(operator_field::kOpcodeIndex);
-  op.code = index < codes.size() ? codes[index] : -1;
-  op.inputs = table.Int32s(operator_field::kInputs);
-  op.outputs = table.Int32s(operator_field::kOutputs);
+  if (index < codes.size()) {
+    op.code = codes[index].code;
+    op.version = codes[index].version;
+    op.custom_name = codes[index].custom_name;
+  }
+  op.inputs = table.Scalars<int32_t>(operator_field::kInputs);
+  op.outputs = table.Scalars<int32_t>(operator_field::kOutputs);
   if (op.code == kCallOnceOperator) {
     op.init_subgraph = table.Table(operator_field::kBuiltinOptions).Scalar<int32_t>(call_once_field::kInitSubgraphIndex);
   }
@@ -121,20 +100,27 @@ std::vector<FileSignature::Entry> ReadEntries(const std::vector<FlatTable>& maps
 
 StatusOr<TfliteFile> Read(const std::string& path, std::span<const std::byte> bytes) {
   FlatBuffer buffer(bytes);
-  const FlatTable model = buffer.Root(kFileIdentifier);
-  const std::vector<size_t> buffer_sizes = ReadBufferSizes(model);
-  const std::vector<int32_t> codes = ReadOperatorCodes(model);
+  const FlatTable model = buffer.Root(kTfliteIdentifier);
+  const std::vector<BufferContent> buffers = ReadBuffers(model);
+  const std::vector<OperatorCode> codes = ReadOperatorCodes(model);
   TfliteFile file;
   for (const FlatTable& table : model.Tables(model_field::kSubgraphs)) {
     FileSubgraph& subgraph = file.subgraphs.emplace_back();
-    for (const FlatTable& tensor : table.Tables(subgraph_field::kTensors)) subgraph.tensors.push_back(ReadTensor(tensor, buffer_sizes));
-    subgraph.inputs = table.Int32s(subgraph_field::kInputs);
-    subgraph.outputs = table.Int32s(subgraph_field::kOutputs);
+    for (const FlatTable& tensor : table.Tables(subgraph_field::kTensors)) subgraph.tensors.push_back(ReadTensor(tensor, buffers));
+    subgraph.inputs = table.Scalars<int32_t>(subgraph_field::kInputs);
+    subgraph.outputs = table.Scalars<int32_t>(subgraph_field::kOutputs);
     for (const FlatTable& op : table.Tables(subgraph_field::kOperators)) subgraph.operators.push_back(ReadOperator(op, codes));
+    for (size_t i = 0; i < subgraph.operators.size(); ++i) subgraph.operators[i].number = static_cast<int32_t>(i);
+    subgraph.name = table.String(subgraph_field::kName);
   }
   for (const FlatTable& table : model.Tables(model_field::kSignatureDefs)) {
-    file.signatures.push_back({std::string(table.String(signature_field::kKey)), ReadEntries(table.Tables(signature_field::kInputs)),
+    file.signatures.push_back({std::string(table.String(signature_field::kKey)), "", ReadEntries(table.Tables(signature_field::kInputs)),
                                ReadEntries(table.Tables(signature_field::kOutputs)), table.Scalar<int32_t>(signature_field::kSubgraphIndex)});
+  }
+  for (const FlatTable& table : model.Tables(model_field::kMetadata)) {
+    const uint32_t index = table.Scalar<uint32_t>(metadata_field::kBuffer);
+    file.metadata.push_back(
+        {std::string(table.String(metadata_field::kName)), index < buffers.size() ? buffers[index].bytes : BufferContent().bytes});
   }
   if (!buffer.error().empty()) return InvalidArgumentError(fmt::format("{}: not a sound .tflite file: {}", path, buffer.error()));
   if (file.subgraphs.empty()) return InvalidArgumentError(fmt::format("{}: the .tflite file has no graph", path));

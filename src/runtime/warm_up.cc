@@ -19,8 +19,8 @@ bool HasOpenDim(const Signature& signature) {
                              [](const TensorSpec& spec) { return std::ranges::any_of(spec.shape.dims(), [](int64_t dim) { return dim < 0; }); });
 }
 
-Status RunOnZeros(const Signature& signature, size_t number, int64_t open_dim, Interpreter& interpreter) {
-  TFLS_ASSIGN_OR_RETURN(const std::vector<Tensor> inputs, ZeroInputs(signature, open_dim));
+Status RunOnZeros(const Model& model, size_t number, int64_t open_dim, Interpreter& interpreter) {
+  TFLS_ASSIGN_OR_RETURN(const std::vector<Tensor> inputs, ZeroInputs(model.graph().signatures[number], open_dim));
   const std::vector<TensorView> views = ViewsOf(inputs);
   const Status status = interpreter.Run(number, views, kNoDeadline).status();
   interpreter.Restore();
@@ -29,12 +29,12 @@ Status RunOnZeros(const Signature& signature, size_t number, int64_t open_dim, I
 
 Status WarmUpSignature(const Model& model, size_t number, Interpreter& interpreter) {
   const Signature& signature = model.graph().signatures[number].signature;
-  const Status first = RunOnZeros(signature, number, kOpenDims[0], interpreter);
+  const Status first = RunOnZeros(model, number, kOpenDims[0], interpreter);
   if (first.ok()) return OkStatus();
   const auto fail = [&] { return Status(first.code(), fmt::format("{}: {}", model.path(), first.message())); };
   if (first.code() == StatusCode::kUnimplemented || !HasOpenDim(signature)) return fail();
   for (size_t i = 1; i < kOpenDims.size(); ++i) {
-    if (RunOnZeros(signature, number, kOpenDims[i], interpreter).ok()) return OkStatus();
+    if (RunOnZeros(model, number, kOpenDims[i], interpreter).ok()) return OkStatus();
   }
   TFLS_WARNING("{}: signature \"{}\" could not be tried, since it runs with none of the sizes {} for its open dimensions: {}", model.path(),
                signature.key, fmt::join(kOpenDims, ", "), first.message());

@@ -48,6 +48,8 @@ struct Signature {
   std::vector<TensorSpec> outputs;  // in the model file's order
   // The file fixes the first dimension of every input to 1, but the graph was found at load to take any number of rows, each answered alone.
   bool batch_of_one_is_free = false;
+  // The shape of an output may depend on the data: requests must not be put together into one run, whose answers nobody could tell apart.
+  bool runs_alone = false;
 
   // Position in `inputs` (`outputs`), or -1.
   int FindInput(std::string_view name) const;

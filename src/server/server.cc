@@ -58,9 +58,11 @@ Server::Server(const ServerOptions& options)
                            .check_method_names = options.enable_signature_method_name_check}),
       inference_service_(manager_, workers_, Clock::Steady(), {.check_method_names = options.enable_signature_method_name_check}),
       model_service_(manager_),
-      rest_v1_(
-          manager_, workers_, Clock::Steady(),
-          {.timeout = std::chrono::milliseconds(options.rest_api_timeout_in_ms), .check_method_names = options.enable_signature_method_name_check}) {}
+      rest_v1_(manager_, workers_, Clock::Steady(),
+               {.timeout = std::chrono::milliseconds(options.rest_api_timeout_in_ms),
+                .tensor_content_in_replies = options.enable_serialization_as_tensor_content,
+                .cors = options.rest_api_enable_cors_support,
+                .check_method_names = options.enable_signature_method_name_check}) {}
 
 Server::~Server() { Shutdown(); }
 
@@ -84,15 +86,22 @@ Status Server::LoadModel() {
 
 Status Server::OpenGrpc() {
   if (options_.port == 0 && options_.grpc_socket_path.empty()) return OkStatus();
-  GrpcServerOptions grpc{.listen = {.bind_address = options_.bind_address, .port = options_.port, .unix_socket_path = options_.grpc_socket_path},
-                         .max_receive_message_bytes = options_.grpc_max_message_bytes};
-  for (const GrpcChannelArgument& argument : options_.grpc_channel_arguments) grpc.channel_arguments[argument.key] = argument.value;
+  GrpcServerOptions grpc{
+      .bind_address = options_.bind_address, .port = options_.port, .unix_socket_path = options_.grpc_socket_path, .num_threads = UsableCpus()};
+  grpc.limits.max_receive_message_bytes = static_cast<size_t>(options_.grpc_max_message_bytes);
+  GrpcChannelArgumentMap arguments;
+  for (const GrpcChannelArgument& argument : options_.grpc_channel_arguments) arguments[argument.key] = argument.value;
+  SetChannelArguments(arguments, grpc.limits);
+  for (const std::string_view name : kHealthServices) health_service_.SetServing(std::string(name), true);
+  health_service_.SetServing(options_.model_name, true);
   std::vector<GrpcMethod> methods = prediction_service_.methods();
   std::ranges::move(inference_service_.methods(), std::back_inserter(methods));
   std::ranges::move(model_service_.methods(), std::back_inserter(methods));
-  TFLS_ASSIGN_OR_RETURN(grpc_, GrpcServer::Create(grpc, methods));
-  for (const std::string_view name : kHealthServices) grpc_->SetServing(std::string(name), true);
-  grpc_->SetServing(options_.model_name, true);
+  std::ranges::move(health_service_.methods(), std::back_inserter(methods));
+  std::vector<GrpcStreamMethod> stream_methods = health_service_.stream_methods();
+  reflection_service_ = std::make_unique<ReflectionService>(methods, stream_methods);
+  std::ranges::move(reflection_service_->stream_methods(), std::back_inserter(stream_methods));
+  TFLS_ASSIGN_OR_RETURN(grpc_, GrpcServer::Create(grpc, methods, stream_methods));
   const std::string host = options_.bind_address.empty() ? "0.0.0.0" : options_.bind_address;
   if (options_.port != 0) TFLS_INFO("Running gRPC ModelServer at {}:{} ...", host, grpc_->port());
   if (!options_.grpc_socket_path.empty()) TFLS_INFO("Running gRPC ModelServer at UNIX socket {} ...", options_.grpc_socket_path);
@@ -103,8 +112,10 @@ Status Server::OpenRest() {
   if (options_.rest_api_port == 0) return OkStatus();
   HttpServerOptions http{.port = static_cast<uint16_t>(options_.rest_api_port),
                          .num_threads = options_.rest_api_num_threads > 0 ? options_.rest_api_num_threads : UsableCpus()};
+  if (options_.rest_api_enable_cors_support) http.error_headers = CorsHeaders();
   if (!options_.bind_address.empty()) http.addresses = {options_.bind_address};
   http.limits.max_body_bytes = static_cast<size_t>(options_.max_body_bytes);
+  http.limits.min_gzip_bytes = static_cast<size_t>(options_.rest_api_min_gzip_bytes);
   TFLS_ASSIGN_OR_RETURN(http_, HttpServer::Create(http, rest_v1_));
   http_->Start();
   TFLS_INFO("Exporting HTTP/REST API at:localhost:{} ...", http_->port());
@@ -113,6 +124,7 @@ Status Server::OpenRest() {
 
 void Server::Shutdown() {
   const TimePoint deadline = Clock::Steady().Now() + kDrainTime;
+  health_service_.Shutdown();
   if (http_ != nullptr) http_->Shutdown(deadline);
   if (grpc_ != nullptr) grpc_->Shutdown(deadline);
 }

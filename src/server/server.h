@@ -3,9 +3,11 @@
 
 #include <memory>
 
+#include "api/health_service.h"
 #include "api/inference_service.h"
 #include "api/model_service.h"
 #include "api/prediction_service.h"
+#include "api/reflection_service.h"
 #include "api/rest_v1.h"
 #include "base/status.h"
 #include "base/worker_pool.h"
@@ -44,7 +46,9 @@ class Server {
   PredictionService prediction_service_;
   InferenceService inference_service_;
   ModelService model_service_;
+  HealthService health_service_;
   RestV1 rest_v1_;
+  std::unique_ptr<ReflectionService> reflection_service_;
   std::unique_ptr<GrpcServer> grpc_;
   std::unique_ptr<HttpServer> http_;
 };

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "transport/http_limits.h"
 
@@ -28,6 +29,7 @@ class ByteBuffer {
   // Not counting the padding.
   size_t capacity() const { return capacity_; }
   std::string_view view() const { return {data_ + begin_, size()}; }
+  std::span<char> bytes() { return {data_ + begin_, size()}; }
 
   // Where the next bytes go; Commit says how many came. Invalidated by MakeRoom.
   std::span<char> room() { return {data_ + end_, capacity_ - end_}; }
@@ -56,6 +58,13 @@ class ByteBuffer {
   void Consume(size_t size) {
     begin_ += size;
     if (begin_ == end_) Clear();
+  }
+
+  void Swap(ByteBuffer& other) {
+    std::swap(data_, other.data_);
+    std::swap(begin_, other.begin_);
+    std::swap(end_, other.end_);
+    std::swap(capacity_, other.capacity_);
   }
 
   // Drops the bytes and keeps the memory.

@@ -5,6 +5,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/cancellation.h"
 #include "base/clock.h"
@@ -17,7 +18,7 @@ class GrpcCall {
  public:
   virtual ~GrpcCall() = default;
 
-  // The serialized request message in the pieces in which it arrived, decompressed; valid until Finish.
+  // The serialized request message, decompressed, in pieces that follow each other; the gRPC server has it in one. Valid until Finish.
   virtual std::span<const std::span<const std::byte>> request() const = 0;
   size_t request_size_bytes() const {
     size_t size = 0;
@@ -25,12 +26,16 @@ class GrpcCall {
     return size;
   }
 
+  // The value of the request's metadata `key`, an ASCII name in lower case ("x-dequantize"), the first if it is there several times; empty if it is
+  // not. Names that gRPC uses itself are not to be seen. Valid until Finish.
+  virtual std::string_view metadata(std::string_view key) const = 0;
+
   // The client's deadline; kNoDeadline if it set none.
   virtual TimePoint deadline() const = 0;
   // Set once the client went away or gave up. Valid until Finish.
   virtual const Cancellation& cancellation() const = 0;
 
-  // Memory for a serialized reply of exactly `size_bytes`, to be filled before Finish; at most once. 8-byte aligned.
+  // Memory for a serialized reply of exactly `size_bytes`, less than 4 GiB, to be filled before Finish; at most once. 8-byte aligned.
   virtual std::span<std::byte> AllocateReply(size_t size_bytes) = 0;
 
   // Ends the call, with the reply if `status` is OK. Exactly once, from any thread; the call must not be touched afterwards.

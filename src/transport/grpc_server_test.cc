@@ -1,21 +1,18 @@
+// Unary calls: what arrives, what is answered, and how calls end.
 #include "transport/grpc_server.h"
-
-#include <grpcpp/generic/generic_stub.h>
-#include <grpcpp/grpcpp.h>
 
 #include <atomic>
 #include <chrono>
-#include <cstring>
-#include <future>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/temporary_directory.h"
+#include "transport/grpc_protocol.h"
+#include "transport/grpc_test_client.h"
+#include "transport/grpc_test_server.h"
 
 namespace tflite_serving {
 namespace {
@@ -24,113 +21,57 @@ using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-constexpr char kEchoPath[] = "/test.Echo/Call";
-
-std::string RequestText(const GrpcCall& call) {
-  std::string text;
-  for (const auto piece : call.request()) text.append(reinterpret_cast<const char*>(piece.data()), piece.size());
-  return text;
-}
-
-void Reply(GrpcCall& call, std::string_view text) {
-  const std::span<std::byte> memory = call.AllocateReply(text.size());
-  EXPECT_EQ(reinterpret_cast<uintptr_t>(memory.data()) % 8, 0U);
-  if (!text.empty()) std::memcpy(memory.data(), text.data(), text.size());
-  call.Finish(OkStatus());
-}
-
-void Echo(GrpcCall& call) { Reply(call, RequestText(call)); }
-
-std::unique_ptr<GrpcServer> StartServer(GrpcHandler handler, GrpcServerOptions options = {}) {
-  if (options.listen.unix_socket_path.empty()) options.listen = {.bind_address = "127.0.0.1", .port = kAnyFreePort};
-  StatusOr<std::unique_ptr<GrpcServer>> server = GrpcServer::Create(options, {{kEchoPath, std::move(handler)}});
-  EXPECT_TRUE(server.ok()) << server.status().ToString();
-  return *std::move(server);
-}
-
-// A client with a connection of its own.
-class Client {
- public:
-  explicit Client(const GrpcServer& server) : Client("127.0.0.1:" + std::to_string(server.port())) {}
-  explicit Client(const std::string& target) {
-    grpc::ChannelArguments arguments;
-    arguments.SetMaxReceiveMessageSize(-1);
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    stub_ = std::make_unique<grpc::GenericStub>(grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments));
-  }
-
-  struct Answer {
-    grpc::Status status;
-    std::string reply;
-  };
-
-  // Starts a call; `context` must live until the answer is there.
-  std::future<Answer> Start(grpc::ClientContext& context, const std::string& path, const std::string& request) {
-    struct State {
-      grpc::ByteBuffer request;
-      grpc::ByteBuffer reply;
-      std::promise<Answer> answer;
-    };
-    auto state = std::make_shared<State>();
-    const grpc::Slice slice(request);
-    state->request = grpc::ByteBuffer(&slice, 1);
-    std::future<Answer> answer = state->answer.get_future();
-    stub_->UnaryCall(&context, path, grpc::StubOptions(), &state->request, &state->reply, [state](grpc::Status status) {
-      Answer got{std::move(status), ""};
-      std::vector<grpc::Slice> slices;
-      if (got.status.ok() && state->reply.Dump(&slices).ok()) {
-        for (const grpc::Slice& part : slices) got.reply.append(reinterpret_cast<const char*>(part.begin()), part.size());
-      }
-      state->answer.set_value(std::move(got));
-    });
-    return answer;
-  }
-  Answer Call(const std::string& request, const std::string& path = kEchoPath) {
-    grpc::ClientContext context;
-    return Start(context, path, request).get();
-  }
-
- private:
-  std::unique_ptr<grpc::GenericStub> stub_;
-};
+int Code(StatusCode code) { return static_cast<int>(code); }
 
 TEST(GrpcServerTest, CarriesBytesBothWays) {
   const auto server = StartServer(Echo);
-  Client client(*server);
-  for (const size_t size : {size_t{1}, size_t{20}, size_t{64}, size_t{70'000}, size_t{5'000'000}}) {
+  GrpcTestClient client(server->port());
+  for (const size_t size : {size_t{0}, size_t{1}, size_t{64}, size_t{1018}, size_t{1019}, size_t{1020}, size_t{70'000}, size_t{5'000'000}}) {
     std::string request(size, '\0');
     for (size_t i = 0; i < size; ++i) request[i] = static_cast<char>(i * 7);
-    const Client::Answer answer = client.Call(request);
-    EXPECT_TRUE(answer.status.ok()) << answer.status.error_message();
-    EXPECT_EQ(answer.reply, request);
+    const GrpcAnswer answer = client.Call(kEchoPath, request);
+    EXPECT_EQ(answer.http_status(), 200);
+    EXPECT_EQ(answer.fields.at("content-type"), "application/grpc");
+    EXPECT_EQ(answer.status(), 0) << answer.message();
+    EXPECT_TRUE(answer.reply() == request) << size;
   }
 }
 
-TEST(GrpcServerTest, RequestsAndRepliesMayBeEmpty) {
-  const auto server = StartServer([](GrpcCall& call) {
-    EXPECT_EQ(call.request_size_bytes(), 0U);
-    call.Finish(OkStatus());
-  });
-  const Client::Answer answer = Client(*server).Call("");
-  EXPECT_TRUE(answer.status.ok()) << answer.status.error_message();
-  EXPECT_EQ(answer.reply, "");
+TEST(GrpcServerTest, ARequestMayComeByteByByte) {
+  const auto server = StartServer(Echo);
+  GrpcTestClient client(server->port());
+  const int32_t id = client.Begin(kEchoPath, "", {}, false);
+  const std::string framed = Framed("slowly");
+  for (const char byte : framed) client.Send(id, {&byte, 1}, false);
+  client.Send(id, "", true);
+  EXPECT_EQ(client.Await(id).reply(), "slowly");
 }
 
-TEST(GrpcServerTest, DecompressesRequests) {
-  const auto server = StartServer(Echo);
-  Client client(*server);
-  grpc::ClientContext context;
-  context.set_compression_algorithm(GRPC_COMPRESS_GZIP);
-  const std::string request(100'000, 'z');
-  EXPECT_EQ(client.Start(context, kEchoPath, request).get().reply, request);
+TEST(GrpcServerTest, AReplyThatWasNotAllocatedIsEmpty) {
+  const auto server = StartServer([](GrpcCall& call) { call.Finish(OkStatus()); });
+  const GrpcAnswer answer = GrpcTestClient(server->port()).Call(kEchoPath, "x");
+  EXPECT_EQ(answer.status(), 0);
+  EXPECT_EQ(answer.reply(), "");
+}
+
+TEST(GrpcServerTest, HandlersSeeMetadata) {
+  const auto server = StartServer([](GrpcCall& call) {
+    std::string text;
+    for (const char* key : {"x-dequantize", "x-twice", "absent", "grpc-timeout", "te", ":path"}) text.append(call.metadata(key)).append("|");
+    ReplyWith(call, text);
+  });
+  const GrpcTestClient::Fields fields = {{"x-dequantize", "1"}, {"x-twice", "first"}, {"x-other", "y"}, {"grpc-timeout", "10S"}};
+  EXPECT_EQ(GrpcTestClient(server->port()).Call(kEchoPath, "", fields).reply(), "1|first|||||");
 }
 
 TEST(GrpcServerTest, StatusesTravel) {
-  const auto server =
-      StartServer([](GrpcCall& call) { call.Finish(NotFoundError("Servable not found for request: Latest(" + RequestText(call) + ")")); });
-  const Client::Answer answer = Client(*server).Call("digits");
-  EXPECT_EQ(answer.status.error_code(), grpc::StatusCode::NOT_FOUND);
-  EXPECT_EQ(answer.status.error_message(), "Servable not found for request: Latest(digits)");
+  const auto server = StartServer([](GrpcCall& call) { call.Finish(NotFoundError(RequestText(call))); });
+  GrpcTestClient client(server->port());
+  const GrpcAnswer answer = client.Call(kEchoPath, "not found: 100% \xC3\xA4\n");
+  EXPECT_EQ(answer.status(), Code(StatusCode::kNotFound));
+  EXPECT_EQ(answer.message(), "not found: 100%25 %C3%A4%0A");
+  EXPECT_EQ(answer.data, "");
+  EXPECT_EQ(client.Call(kEchoPath, std::string(2000, 'm')).message(), std::string(kMaxStatusMessageBytes, 'm') + "...TRUNCATED");
 }
 
 TEST(GrpcServerTest, AReplyIsDroppedWhenTheStatusIsAnError) {
@@ -138,39 +79,70 @@ TEST(GrpcServerTest, AReplyIsDroppedWhenTheStatusIsAnError) {
     EXPECT_EQ(call.AllocateReply(100).size(), 100U);
     call.Finish(InternalError("no"));
   });
-  const Client::Answer answer = Client(*server).Call("x");
-  EXPECT_EQ(answer.status.error_code(), grpc::StatusCode::INTERNAL);
-  EXPECT_EQ(answer.reply, "");
+  const GrpcAnswer answer = GrpcTestClient(server->port()).Call(kEchoPath, "x");
+  EXPECT_EQ(answer.status(), Code(StatusCode::kInternal));
+  EXPECT_EQ(answer.data, "");
 }
 
-TEST(GrpcServerTest, LongMessagesAreCut) {
-  const auto server = StartServer([](GrpcCall& call) { call.Finish(InternalError(RequestText(call))); });
-  Client client(*server);
-  const std::string longest(GrpcServer::kMaxStatusMessageBytes, 'm');
-  EXPECT_EQ(client.Call(longest).status.error_message(), longest);
-  EXPECT_EQ(client.Call(longest + "m").status.error_message(), longest + "...TRUNCATED");
-  // Not inside of a character.
-  std::string accents;
-  for (int i = 0; i < 1000; ++i) accents += "\xE2\x82\xAC";
-  EXPECT_EQ(client.Call(accents).status.error_message(), accents.substr(0, 1023) + "...TRUNCATED");
-}
-
-TEST(GrpcServerTest, AnUnknownMethodIsUnimplemented) {
+TEST(GrpcServerTest, UnknownMethodsAreUnimplemented) {
   const auto server = StartServer(Echo);
-  Client client(*server);
-  EXPECT_EQ(client.Call("x", "/test.Echo/Other").status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-  EXPECT_EQ(client.Call("x", "/test.Other/Call").status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  GrpcTestClient client(server->port());
+  for (const auto& [path, message] :
+       std::vector<std::pair<std::string, std::string>>{{"/test.Echo/Other", "unknown method Other for service test.Echo"},
+                                                        {"/no.Such/Call", "unknown service no.Such"},
+                                                        {"/", "malformed method name \"/\""}}) {
+    const GrpcAnswer answer = client.Call(path, "x");
+    EXPECT_EQ(answer.status(), Code(StatusCode::kUnimplemented));
+    EXPECT_EQ(answer.message(), message);
+  }
+}
+
+TEST(GrpcServerTest, AnswersWhatIsNoGrpcWithAnHttpStatus) {
+  const auto server = StartServer(Echo);
+  GrpcTestClient client(server->port());
+  const GrpcAnswer get = client.Call(kEchoPath, "", {{":method", "GET"}});
+  EXPECT_EQ(get.http_status(), 405);
+  EXPECT_EQ(get.fields.at("allow"), "POST");
+  EXPECT_EQ(client.Call(kEchoPath, "", {{"content-type", "application/json"}}).http_status(), 415);
+  EXPECT_EQ(client.Call(kEchoPath, "", {{"content-type", "application/grpc-web"}}).http_status(), 415);
+  EXPECT_EQ(client.Call(kEchoPath, "x", {{"content-type", "application/grpc+proto"}}).reply(), "x");
+  EXPECT_EQ(client.Call(kEchoPath, "x", {{"content-type", "application/grpc; charset=utf-8"}}).reply(), "x");
+}
+
+TEST(GrpcServerTest, RefusesBodiesThatAreNotOneMessage) {
+  const auto server = StartServer(Echo);
+  GrpcTestClient client(server->port());
+  const std::vector<std::tuple<std::string, StatusCode, std::string>> cases = {
+      {"", StatusCode::kUnimplemented, "takes one request message, and none came"},
+      {std::string(3, '\0'), StatusCode::kInternal, "ended in the middle of a message"},
+      {Framed("whole").substr(0, 8), StatusCode::kInternal, "ended in the middle of a message"},
+      {Framed("one") + Framed("two"), StatusCode::kUnimplemented, "takes one request message, and more came"},
+      {Framed("x", 2), StatusCode::kInternal, "begins with the byte 2"},
+      {Framed("x", 1), StatusCode::kInternal, "grpc-encoding names no way"},
+  };
+  for (const auto& [body, code, message] : cases) {
+    const GrpcAnswer& answer = client.Await(client.Begin(kEchoPath, body));
+    EXPECT_EQ(answer.status(), Code(code)) << message;
+    EXPECT_THAT(answer.message(), HasSubstr(message));
+  }
+}
+
+TEST(GrpcServerTest, NamesTheEncodingsItKnows) {
+  const auto server = StartServer(Echo);
+  const GrpcAnswer answer = GrpcTestClient(server->port()).Call(kEchoPath, "x", {{"grpc-encoding", "zstd"}});
+  EXPECT_EQ(answer.status(), Code(StatusCode::kUnimplemented));
+  EXPECT_EQ(answer.fields.at("grpc-accept-encoding"), "identity,deflate,gzip");
+  EXPECT_THAT(answer.message(), HasSubstr("zstd"));
 }
 
 TEST(GrpcServerTest, RefusesMessagesOverTheLimit) {
-  const auto server = StartServer(Echo, {.max_receive_message_bytes = 1000});
-  Client client(*server);
-  EXPECT_TRUE(client.Call(std::string(1000, 'x')).status.ok());
-  EXPECT_EQ(client.Call(std::string(1001, 'x')).status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
-  grpc::ClientContext context;
-  context.set_compression_algorithm(GRPC_COMPRESS_GZIP);
-  EXPECT_EQ(client.Start(context, kEchoPath, std::string(100'000, 'x')).get().status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED)
-      << "a small message that decompresses to a large one";
+  const auto server = StartServer(Echo, {.limits = {.max_receive_message_bytes = 1000}});
+  GrpcTestClient client(server->port());
+  EXPECT_EQ(client.Call(kEchoPath, std::string(1000, 'x')).status(), 0);
+  const GrpcAnswer& answer = client.Await(client.Begin(kEchoPath, Framed(std::string(1001, 'x')).substr(0, 5), {}, false));
+  EXPECT_EQ(answer.status(), Code(StatusCode::kResourceExhausted)) << "before the message has come";
+  EXPECT_EQ(answer.message(), "Received message larger than max (1001 vs. 1000)");
+  EXPECT_EQ(answer.reset, static_cast<uint32_t>(NGHTTP2_NO_ERROR)) << "the rest need not be sent";
 }
 
 TEST(GrpcServerTest, HandlersSeeTheDeadline) {
@@ -179,167 +151,149 @@ TEST(GrpcServerTest, HandlersSeeTheDeadline) {
     seen = call.deadline();
     Echo(call);
   });
-  Client client(*server);
-  EXPECT_TRUE(client.Call("x").status.ok());
-  EXPECT_EQ(seen.load(), kNoDeadline);
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::hours(1));
-  EXPECT_TRUE(client.Start(context, kEchoPath, "x").get().status.ok());
+  GrpcTestClient client(server->port());
+  for (const char* endless : {"", "99999999H"}) {
+    EXPECT_EQ(client.Call(kEchoPath, "x", *endless == 0 ? GrpcTestClient::Fields() : GrpcTestClient::Fields{{"grpc-timeout", endless}}).status(), 0);
+    EXPECT_EQ(seen.load(), kNoDeadline);
+  }
+  EXPECT_EQ(client.Call(kEchoPath, "x", {{"grpc-timeout", "60M"}}).status(), 0);
   const auto left = seen.load() - std::chrono::steady_clock::now();
   EXPECT_GT(left, std::chrono::minutes(50));
-  EXPECT_LT(left, std::chrono::minutes(70));
+  EXPECT_LE(left, std::chrono::minutes(60));
+  const GrpcAnswer bad = client.Call(kEchoPath, "x", {{"grpc-timeout", "60"}});
+  EXPECT_EQ(bad.status(), Code(StatusCode::kInternal));
+  EXPECT_THAT(bad.message(), StartsWith("malformed grpc-timeout \"60\""));
 }
 
-// Keeps the first call until the test ends it; the others are echoed.
-class HeldCalls {
- public:
-  GrpcHandler Handler() {
-    return [this](GrpcCall& call) {
-      GrpcCall* none = nullptr;
-      if (!call_.compare_exchange_strong(none, &call)) return Echo(call);
-      call_.notify_all();
-    };
-  }
-  GrpcCall& Await() {
-    call_.wait(nullptr);
-    return *call_.load();
-  }
-
- private:
-  std::atomic<GrpcCall*> call_{nullptr};
-};
+TEST(GrpcServerTest, ACallPastItsDeadlineIsAnsweredAndCancelled) {
+  HeldGrpcCalls held;
+  const auto server = StartServer(held.Handler());
+  GrpcTestClient client(server->port());
+  const GrpcAnswer answer = client.Call(kEchoPath, "x", {{"grpc-timeout", "20m"}});
+  EXPECT_EQ(answer.status(), Code(StatusCode::kDeadlineExceeded));
+  EXPECT_EQ(answer.message(), "Deadline Exceeded");
+  GrpcCall* const call = held.Take();
+  ASSERT_NE(call, nullptr);
+  EXPECT_TRUE(call->cancellation().cancelled());
+  EXPECT_EQ(RequestText(*call), "x") << "the request is the handler's until it finishes";
+  Echo(*call);
+  // A request that never becomes whole has a deadline too.
+  EXPECT_EQ(client.Await(client.Begin(kEchoPath, "", {{"grpc-timeout", "1m"}}, false)).status(), Code(StatusCode::kDeadlineExceeded));
+}
 
 TEST(GrpcServerTest, FinishesFromAnotherThread) {
-  HeldCalls held;
+  HeldGrpcCalls held;
   const auto server = StartServer(held.Handler());
-  Client client(*server);
-  grpc::ClientContext context;
-  std::future<Client::Answer> answer = client.Start(context, kEchoPath, "later");
-  GrpcCall& call = held.Await();
-  EXPECT_FALSE(call.cancellation().cancelled());
-  Echo(call);
-  EXPECT_EQ(answer.get().reply, "later");
+  GrpcTestClient client(server->port());
+  const int32_t id = client.Begin(kEchoPath, Framed("later"));
+  GrpcCall* const call = held.Take();
+  ASSERT_NE(call, nullptr);
+  EXPECT_FALSE(call->cancellation().cancelled());
+  Echo(*call);
+  EXPECT_EQ(client.Await(id).reply(), "later");
 }
 
 TEST(GrpcServerTest, FinishesWhileTheHandlerStillRuns) {
   const auto server = StartServer([](GrpcCall& call) { std::thread([&call] { Echo(call); }).join(); });
-  EXPECT_EQ(Client(*server).Call("raced").reply, "raced");
+  EXPECT_EQ(GrpcTestClient(server->port()).Call(kEchoPath, "raced").reply(), "raced");
 }
 
 TEST(GrpcServerTest, HandlersSeeThatTheClientGaveUp) {
-  HeldCalls held;
+  HeldGrpcCalls held;
   const auto server = StartServer(held.Handler());
-  Client client(*server);
-  grpc::ClientContext context;
-  std::future<Client::Answer> answer = client.Start(context, kEchoPath, "x");
-  GrpcCall& call = held.Await();
-  context.TryCancel();
-  EXPECT_EQ(answer.get().status.error_code(), grpc::StatusCode::CANCELLED);
-  while (!call.cancellation().cancelled()) std::this_thread::yield();
-  call.Finish(CancelledError("the client gave up"));
+  GrpcTestClient client(server->port());
+  const int32_t reset = client.Begin(kEchoPath, Framed("reset"));
+  GrpcCall* call = held.Take();
+  ASSERT_NE(call, nullptr);
+  client.Reset(reset);
+  EXPECT_TRUE(Eventually([call] { return call->cancellation().cancelled(); }));
+  Echo(*call);
+
+  client.Begin(kEchoPath, Framed("hung up"));
+  call = held.Take();
+  ASSERT_NE(call, nullptr);
+  client.Close();
+  EXPECT_TRUE(Eventually([call] { return call->cancellation().cancelled(); }));
+  EXPECT_EQ(RequestText(*call), "hung up");
+  Echo(*call);
+
+  GrpcTestClient failing(server->port());
+  failing.Begin(kEchoPath, Framed("failing"));
+  call = held.Take();
+  ASSERT_NE(call, nullptr);
+  nghttp2_submit_goaway(failing.http2(), NGHTTP2_FLAG_NONE, 0, NGHTTP2_INTERNAL_ERROR, nullptr, 0);
+  failing.Flush();
+  EXPECT_TRUE(Eventually([call] { return call->cancellation().cancelled(); }));
+  Echo(*call);
 }
 
 TEST(GrpcServerTest, ServesManyCallsAtOnce) {
-  const auto server = StartServer(Echo);
+  const auto server = StartServer(Echo, {.num_threads = 2});
   std::vector<std::jthread> threads;
   std::atomic<int> good{0};
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&server, &good, t] {
-      Client client(*server);
-      std::vector<grpc::ClientContext> contexts(50);
-      std::vector<std::future<Client::Answer>> answers;
-      for (size_t i = 0; i < contexts.size(); ++i)
-        answers.push_back(client.Start(contexts[i], kEchoPath, std::to_string(t) + ":" + std::to_string(i)));
-      for (size_t i = 0; i < answers.size(); ++i) good += answers[i].get().reply == std::to_string(t) + ":" + std::to_string(i) ? 1 : 0;
+      GrpcTestClient client(server->port());
+      std::vector<int32_t> ids;
+      // Some replies are copied beside their frames, some are sent from where they are.
+      const auto text = [t](int i) { return std::to_string(t) + ":" + std::to_string(i) + std::string(static_cast<size_t>(i) * 100, 'r'); };
+      for (int i = 0; i < 50; ++i) ids.push_back(client.Begin(kEchoPath, Framed(text(i))));
+      for (int i = 0; i < 50; ++i) good += client.Await(ids[static_cast<size_t>(i)]).reply() == text(i) ? 1 : 0;
     });
   }
   threads.clear();
   EXPECT_EQ(good.load(), 200);
 }
 
-TEST(GrpcServerTest, ServesAUnixSocket) {
-  const TemporaryDirectory directory;
-  const std::string path = directory.path() + "/grpc.sock";
-  const auto server = StartServer(Echo, {.listen = {.unix_socket_path = path}});
-  EXPECT_EQ(server->port(), 0);
-  EXPECT_EQ(Client("unix:" + path).Call("hello").reply, "hello");
+TEST(GrpcServerTest, ClientsMayLeaveInTheMiddleOfAReply) {
+  const auto server = StartServer([](GrpcCall& call) { ReplyWith(call, std::string(4 << 20, 'r')); });
+  for (int i = 0; i < 50; ++i) {
+    GrpcTestClient client(server->port());
+    const int32_t id = client.Begin(kEchoPath, Framed("x"));
+    client.AwaitData(id, 1);
+    if (i % 2 == 0) client.Reset(id);
+  }
+  EXPECT_EQ(GrpcTestClient(server->port()).Call(kEchoPath, "x").reply().size(), size_t{4} << 20);
+  EXPECT_TRUE(Eventually([&server] { return server->num_connections() == 0; }));
 }
 
-TEST(GrpcServerTest, ShutdownWaitsForCallsInFlight) {
-  HeldCalls held;
-  const auto server = StartServer(held.Handler());
-  Client client(*server);
-  grpc::ClientContext context;
-  std::future<Client::Answer> answer = client.Start(context, kEchoPath, "finished in time");
-  GrpcCall& call = held.Await();
-  std::thread shutdown([&server] { server->Shutdown(kNoDeadline); });
-  // New calls are refused from some moment on; the old one is still there.
-  while (Client(*server).Call("x").status.error_code() != grpc::StatusCode::UNAVAILABLE) std::this_thread::yield();
-  EXPECT_FALSE(call.cancellation().cancelled());
-  Echo(call);
-  EXPECT_EQ(answer.get().reply, "finished in time");
-  shutdown.join();
-}
-
-TEST(GrpcServerTest, ShutdownCancelsCallsAtTheDeadline) {
-  HeldCalls held;
-  const auto server = StartServer(held.Handler());
-  Client client(*server);
-  grpc::ClientContext context;
-  std::future<Client::Answer> answer = client.Start(context, kEchoPath, "x");
-  GrpcCall& call = held.Await();
-  std::thread shutdown([&server] { server->Shutdown(std::chrono::steady_clock::now()); });
-  while (!call.cancellation().cancelled()) std::this_thread::yield();
-  call.Finish(CancelledError("shutting down"));
-  shutdown.join();
-  EXPECT_FALSE(answer.get().status.ok());
-  server->Shutdown(kNoDeadline);
-}
-
-// A grpc.health.v1 request for `service`, and the status in the answer: 1 serving, 2 not serving, 0 none.
-int CheckHealth(Client& client, const std::string& service) {
-  const std::string request = service.empty() ? "" : std::string("\x0A") + static_cast<char>(service.size()) + service;
-  const Client::Answer answer = client.Call(request, "/grpc.health.v1.Health/Check");
-  return answer.status.ok() && answer.reply.size() == 2 && answer.reply[0] == '\x08' ? answer.reply[1] : 0;
-}
-
-TEST(GrpcServerTest, AnswersHealthChecks) {
-  const auto server = StartServer(Echo);
-  Client client(*server);
-  EXPECT_EQ(CheckHealth(client, ""), 1);
-  EXPECT_EQ(CheckHealth(client, "digits"), 0);
-  server->SetServing("digits", true);
-  EXPECT_EQ(CheckHealth(client, "digits"), 1);
-  server->SetServing("digits", false);
-  server->SetServing("", false);
-  EXPECT_EQ(CheckHealth(client, "digits"), 2);
-  EXPECT_EQ(CheckHealth(client, ""), 2);
-}
-
-TEST(GrpcServerTest, ChannelArgumentsWin) {
-  GrpcServerOptions options;
-  options.channel_arguments["grpc.max_metadata_size"] = 100;
-  options.channel_arguments["grpc.primary_user_agent"] = "text";
-  const auto server = StartServer(Echo, options);
-  Client client(*server);
-  grpc::ClientContext context;
-  context.AddMetadata("big", std::string(500, 'b'));
-  EXPECT_FALSE(client.Start(context, kEchoPath, "x").get().status.ok());
-}
-
-TEST(GrpcServerTest, RefusesBadMethodTables) {
-  const GrpcServerOptions options{.listen = {.port = kAnyFreePort}};
+TEST(GrpcServerTest, RefusesBadMethodTablesAndPlaces) {
+  const GrpcServerOptions options{.port = kAnyFreePort};
   for (const char* path : {"", "/", "Call", "/test.Echo", "/test.Echo/", "//Call"}) {
-    EXPECT_THAT(GrpcServer::Create(options, {{path, Echo}}).status().message(),
+    EXPECT_THAT(GrpcServer::Create(options, {{path, Echo}}, {}).status().message(),
                 StartsWith("gRPC method \"" + std::string(path) + "\" is not of the form"));
   }
-  EXPECT_THAT(GrpcServer::Create(options, {{kEchoPath, Echo}, {kEchoPath, Echo}}).status().message(), EndsWith("is there twice"));
+  EXPECT_THAT(GrpcServer::Create(options, {{kEchoPath, Echo}, {kEchoPath, Echo}}, {}).status().message(), EndsWith("is there twice"));
+  EXPECT_EQ(GrpcServer::Create({}, {}, {}).status(), InvalidArgumentError("the gRPC server needs a port or a Unix socket path"));
+  EXPECT_EQ(GrpcServer::Create({.port = 65536}, {}, {}).status(), InvalidArgumentError("port 65536 is not within 0..65535"));
+  const auto server = StartServer(Echo);
+  EXPECT_THAT(GrpcServer::Create({.bind_address = "127.0.0.1", .port = server->port()}, {}, {}).status().message(),
+              HasSubstr("port " + std::to_string(server->port()) + ": Address already in use"));
 }
 
-TEST(GrpcServerTest, APortInUseIsAnError) {
-  const auto server = StartServer(Echo);
-  const Status status = GrpcServer::Create({.listen = {.bind_address = "127.0.0.1", .port = server->port()}}, {}).status();
-  EXPECT_THAT(status.message(), HasSubstr("port " + std::to_string(server->port()) + ": Address already in use"));
+TEST(GrpcChannelArgumentsTest, SetTheLimitsTheyName) {
+  GrpcLimits limits;
+  SetChannelArguments({{"grpc.max_concurrent_streams", 7},
+                       {"grpc.max_metadata_size", 100},
+                       {"grpc.max_receive_message_length", -1},
+                       {"grpc.keepalive_time_ms", 1},
+                       {"grpc.keepalive_timeout_ms", 2},
+                       {"grpc.max_connection_idle_ms", 3},
+                       {"grpc.max_connection_age_ms", 4},
+                       {"grpc.max_connection_age_grace_ms", 2147483647},
+                       {"grpc.so_reuseport", 1}},
+                      limits);
+  EXPECT_EQ(limits.max_concurrent_streams, 7U);
+  EXPECT_EQ(limits.max_metadata_bytes, 100U);
+  EXPECT_EQ(limits.max_receive_message_bytes, size_t{2147483647});
+  EXPECT_EQ(limits.keepalive_time.count(), 1);
+  EXPECT_EQ(limits.keepalive_timeout.count(), 2);
+  EXPECT_EQ(limits.max_connection_idle.count(), 3);
+  EXPECT_EQ(limits.max_connection_age.count(), 4);
+  EXPECT_EQ(limits.max_connection_age_grace, std::chrono::milliseconds::max());
+  SetChannelArguments({{"grpc.max_concurrent_streams", 0}, {"grpc.max_metadata_size", "many"}}, limits);
+  EXPECT_EQ(limits.max_concurrent_streams, 7U);
+  EXPECT_EQ(limits.max_metadata_bytes, 100U);
 }
 
 }  // namespace

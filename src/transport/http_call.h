@@ -18,17 +18,26 @@ namespace tflite_serving {
 struct HttpRequest {
   std::string_view method;  // "GET", as sent
   std::string_view target;  // path and query, as sent, percent-encoding untouched
-  // The whole body, decoded from chunks; mutable, so that a parser may work in place. 64 zero bytes follow it and may be read, not written.
+  // The values of these header fields, empty for one that was not sent; several of one name are joined by ", ".
+  std::string_view content_type;
+  std::string_view accept;
+  std::string_view origin;
+  // The whole body, decoded from chunks and inflated; mutable, so that a parser may work in place. 64 zero bytes follow it and may be read, not
+  // written.
   std::span<char> body;
   TimePoint received_at;  // when the head was complete
 };
 
+using HttpHeaders = std::vector<std::pair<std::string_view, std::string>>;  // names are literals
+
 // Reused from request to request on one connection: Clear keeps the memory.
 struct HttpResponse {
   int status = 200;
-  std::string_view content_type = "application/json";             // a string literal
-  std::vector<std::pair<std::string_view, std::string>> headers;  // beside Content-Type, Content-Length, Date and Connection; names are literals
-  std::string body;  // sent as Content-Length bytes; a HEAD request is answered with its length and without it
+  std::string_view content_type = "application/json";  // a string literal
+  HttpHeaders headers;                                 // beside Content-Type, Content-Length, Date and Connection
+  // Sent as Content-Length bytes, compressed if the client accepts that and it is worth it; a HEAD request is answered with its length and without
+  // it.
+  std::string body;
 
   void Clear();
 };
@@ -39,10 +48,11 @@ class HttpCall {
   virtual ~HttpCall() = default;
   virtual const HttpRequest& request() const = 0;
   virtual HttpResponse& response() = 0;
-  // Set once the client went away. Valid until Finish.
+  // Set once the client went away: it closed the connection, or its sending half, or the server gives it up. Valid until Finish.
   virtual const Cancellation& cancellation() const = 0;
 
-  // The response is complete. Exactly once, from any thread; the call must not be touched afterwards.
+  // The response is complete. Exactly once, from any thread; the call must not be touched afterwards. A large response is compressed here, on the
+  // caller's thread.
   virtual void Finish() = 0;
 };
 

@@ -7,9 +7,21 @@
 #include <boost/asio/error.hpp>
 
 #include "telemetry/log.h"
+#include "transport/inflate.h"
 
 namespace tflite_serving {
 namespace {
+
+HttpRefusal RefuseInflating(const Status& status) {
+  switch (status.code()) {
+    case StatusCode::kResourceExhausted:
+      return {413, "the inflated request body is larger than this server accepts"};
+    case StatusCode::kUnavailable:
+      return {503, "no memory to inflate the request body"};
+    default:
+      return {400, "the request body is not valid gzip or deflate data"};
+  }
+}
 
 constexpr HttpRefusal kOutOfMemory = {503, "no memory for the request"};
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -39,6 +51,7 @@ Coroutine<void> HttpConnection::Run() {
     bool complete = false;
     if (!refusal) refusal = TakeBufferedBody(complete);
     if (!refusal && !complete) refusal = co_await ReceiveBody();
+    if (!refusal && head_.coding != HttpCoding::kIdentity) refusal = co_await InflateBody();
     if (refusal) {
       if (exchange_ != nullptr) loop_.GiveBack(std::move(exchange_));
       if (refusal.status > 0) co_await Refuse(refusal);
@@ -85,12 +98,10 @@ Coroutine<HttpRefusal> HttpConnection::ReceiveHead() {
     size_t head_size = 0;
     if (const HttpRefusal refusal = parser_.FindHead(input_.view(), head_size)) co_return refusal;
     if (head_size > 0) {
-      const HttpRefusal refusal = parser_.ParseHead(input_.view().substr(0, head_size), head_);
+      exchange_ = loop_.TakeExchange();
+      const HttpRefusal refusal = parser_.ParseHead(input_.view().substr(0, head_size), head_, exchange_->fields());
       head_only_ = head_.method == "HEAD";
-      if (!refusal) {
-        exchange_ = loop_.TakeExchange();
-        exchange_->Begin(*this, head_.method, head_.target, Clock::Steady().Now());
-      }
+      if (!refusal) exchange_->Begin(*this, head_.method, head_.target, Clock::Steady().Now());
       input_.Consume(head_size);
       co_return refusal;
     }
@@ -165,6 +176,23 @@ Coroutine<HttpRefusal> HttpConnection::ReceiveChunkedBody() {
   }
 }
 
+Coroutine<HttpRefusal> HttpConnection::InflateBody() {
+  ByteBuffer& body = exchange_->body();
+  if (body.empty()) co_return HttpRefusal{};
+  SetDeadline(kNoDeadline);
+  ByteBuffer encoded;
+  encoded.Swap(body);
+  const CompressedFormat format = head_.coding == HttpCoding::kGzip ? CompressedFormat::kGzip : CompressedFormat::kDeflate;
+  Inflater inflater(format, encoded.view(), loop_.limits().max_body_bytes);
+  for (bool done = false;;) {
+    const Status status = inflater.Step(body, done);
+    if (!status.ok()) co_return RefuseInflating(status);
+    if (done) co_return HttpRefusal{};
+    co_await asio::post(socket_.get_executor(), kAwait);  // the loop's other connections
+    if (aborted_) co_return kHangUp;
+  }
+}
+
 size_t HttpConnection::TakeLastInput(asio::mutable_buffer room, ErrorCode& error) {
   if (aborted_ || (error && error != asio::error::operation_aborted)) return 0;
   return socket_.read_some(room, error);
@@ -192,13 +220,43 @@ Coroutine<bool> HttpConnection::WaitForFinish() {
   co_await asio::async_initiate<const asio::use_awaitable_t<Executor>, void()>(
       [this](Resumption resumption) {
         waiter_.emplace(std::move(resumption));
-        if (!exchange_->TryWait()) asio::post(socket_.get_executor(), [this] { ResumeAfterFinish(); });
+        handled_ = false;
+        if (exchange_->TryWait()) {
+          WatchClient();
+        } else {
+          asio::post(socket_.get_executor(), [this] { ResumeAfterFinish(); });
+        }
       },
       kAwait);
   co_return !aborted_;
 }
 
+void HttpConnection::WatchClient() {
+  watching_ = true;
+  socket_.async_wait(Socket::wait_read, [this](const ErrorCode& error) {
+    watching_ = false;
+    if (handled_) return Resume();
+    if (!error && !aborted_ && TakeInputAhead()) WatchClient();
+  });
+}
+
+bool HttpConnection::TakeInputAhead() {
+  if (input_.size() >= kStreamInputBytes) return false;
+  if (input_.room().empty() && !input_.MakeRoom(std::max(kInputBytes, input_.size()))) return false;
+  ErrorCode error;
+  input_.Commit(socket_.read_some(asio::mutable_buffer(input_.room().data(), input_.room().size()), error));
+  if (!error || error == asio::error::would_block) return true;
+  exchange_->Cancel();
+  return false;
+}
+
 void HttpConnection::ResumeAfterFinish() {
+  handled_ = true;
+  if (watching_) return Cancel();  // which ends the watch, and that resumes
+  Resume();
+}
+
+void HttpConnection::Resume() {
   Resumption resumption = std::move(*waiter_);
   waiter_.reset();
   resumption();
@@ -241,6 +299,8 @@ bool HttpConnection::TryWrite(std::string_view head, std::string_view body, size
 Coroutine<void> HttpConnection::Refuse(HttpRefusal refusal) {
   HttpResponse response;
   response.status = refusal.status;
+  response.headers = loop_.error_headers();
+  if (refusal.status == 415) response.headers.emplace_back("Accept-Encoding", "gzip, deflate");
   response.body = HttpErrorBody(refusal.message);
   std::string head;
   RenderResponseHead(response, loop_.Date(), HttpPersistence::kClose, head);
@@ -301,7 +361,9 @@ void HttpConnection::Abort() {
   aborted_ = true;
   ErrorCode error;
   if (socket_.close(error)) TFLS_WARNING("cannot close an HTTP connection: {}", error.message());
-  if (!waiter_.has_value() || !exchange_->TryAbandon()) return;
+  if (!waiter_.has_value()) return;
+  exchange_->Cancel();
+  if (!exchange_->TryAbandon()) return;
   exchange_.release();  // NOLINT(bugprone-unused-return-value): Finish deletes it
   asio::post(socket_.get_executor(), [this] { ResumeAfterFinish(); });
 }

@@ -12,8 +12,8 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "transport/asio_types.h"
 #include "transport/byte_buffer.h"
-#include "transport/http_asio.h"
 #include "transport/http_exchange.h"
 #include "transport/http_loop.h"
 #include "transport/http_request_parser.h"
@@ -59,6 +59,7 @@ class HttpConnection {
   Coroutine<HttpRefusal> ReceiveBody();
   Coroutine<HttpRefusal> ReceiveDeclaredBody();
   Coroutine<HttpRefusal> ReceiveChunkedBody();
+  Coroutine<HttpRefusal> InflateBody();
   // Takes of a declared body what was read together with the head. Complete: there is nothing else to read.
   HttpRefusal TakeBufferedBody(bool& complete);
 
@@ -70,6 +71,11 @@ class HttpConnection {
 
   // Until the handler has called Finish. False: the connection was aborted first.
   Coroutine<bool> WaitForFinish();
+  // While the handler works: cancels the call when the client goes.
+  void WatchClient();
+  // Takes what the client has sent in the meantime. False: it need not be watched any longer, because it has gone or sends too much ahead.
+  bool TakeInputAhead();
+  void Resume();
   void RenderHead(bool keep_alive);
   // These return false if nothing can be written to the client any more.
   Coroutine<bool> Write(std::string_view head, std::string_view body);
@@ -99,6 +105,8 @@ class HttpConnection {
   bool head_only_ = false;
   std::unique_ptr<HttpExchange> exchange_;  // of the current request, from its head to its response
   std::optional<Resumption> waiter_;        // the coroutine, while it waits for Finish
+  bool handled_ = false;                    // Finish has been called
+  bool watching_ = false;                   // the client; the coroutine stays suspended until that has ended too
 
   TimePoint deadline_ = kNoDeadline;
   bool expired_ = false;          // it has passed

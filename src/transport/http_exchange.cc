@@ -3,6 +3,7 @@
 #include <new>
 #include <utility>
 
+#include "transport/http_coding.h"
 #include "transport/http_connection.h"
 
 namespace tflite_serving {
@@ -37,7 +38,21 @@ struct HttpExchange::Resume {
   HttpExchange* exchange;
 };
 
+void HttpExchange::Compress() {
+  std::string& body = response_.body;
+  const bool is_text = response_.content_type == "application/json" || response_.content_type.starts_with("text/");
+  if (min_gzip_bytes_ == 0 || body.size() < min_gzip_bytes_ || !is_text) return;
+  response_.headers.emplace_back("Vary", "Accept-Encoding");
+  if (!AcceptsGzip(fields_.accept_encoding)) return;
+  if (body.size() > kMaxInlineGzipBytes && std::this_thread::get_id() == loop_thread_) return;
+  std::string compressed;
+  if (!Gzip(body, compressed)) return;
+  body = std::move(compressed);
+  response_.headers.emplace_back("Content-Encoding", "gzip");
+}
+
 void HttpExchange::Finish() {
+  Compress();
   // The loop may drop its own reference as soon as it has the handler, while this thread is still inside post.
   switch (state_.exchange(State::kFinished, std::memory_order_acq_rel)) {
     case State::kHandling:
@@ -57,11 +72,18 @@ void HttpExchange::Finish() {
 void HttpExchange::Begin(HttpConnection& connection, std::string_view method, std::string_view target, TimePoint received_at) {
   connection_ = &connection;
   state_.store(State::kHandling, std::memory_order_relaxed);
+  loop_thread_ = std::this_thread::get_id();
   cancellation_.Reset();
   request_line_.assign(method);
   request_line_ += target;
   const std::string_view line = request_line_;
-  request_ = {.method = line.substr(0, method.size()), .target = line.substr(method.size()), .body = {}, .received_at = received_at};
+  request_ = {.method = line.substr(0, method.size()),
+              .target = line.substr(method.size()),
+              .content_type = fields_.content_type,
+              .accept = fields_.accept,
+              .origin = fields_.origin,
+              .body = {},
+              .received_at = received_at};
 }
 
 void HttpExchange::Complete() { request_.body = body_.Padded(); }
@@ -78,6 +100,7 @@ bool HttpExchange::TryAbandon() {
 
 size_t HttpExchange::Recycle() {
   request_ = {};
+  fields_.Clear();
   body_.Clear();
   if (body_.capacity() > kMaxPooledBodyBytes) body_.Free();
   if (response_.body.capacity() > kMaxPooledBodyBytes) std::string().swap(response_.body);

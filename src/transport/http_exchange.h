@@ -9,10 +9,13 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <thread>
 
+#include "transport/asio_types.h"
 #include "transport/byte_buffer.h"
-#include "transport/http_asio.h"
 #include "transport/http_call.h"
+#include "transport/http_limits.h"
+#include "transport/http_request_parser.h"
 
 namespace tflite_serving {
 
@@ -21,7 +24,7 @@ class HttpConnection;
 // Thread-compatible, except that Finish may meet TryWait and TryAbandon, which are called on the loop's thread.
 class HttpExchange final : public HttpCall {
  public:
-  explicit HttpExchange(std::shared_ptr<asio::io_context> io) : io_(std::move(io)) {}
+  HttpExchange(std::shared_ptr<asio::io_context> io, const HttpLimits& limits) : io_(std::move(io)), min_gzip_bytes_(limits.min_gzip_bytes) {}
 
   const HttpRequest& request() const override { return request_; }
   HttpResponse& response() override { return response_; }
@@ -30,12 +33,17 @@ class HttpExchange final : public HttpCall {
 
   // The loop's side, on its thread ----
 
+  // Filled before Begin.
+  HttpFields& fields() { return fields_; }
   // Begins a request for `connection`: copies method and target, since what they point into is about to be overwritten.
   void Begin(HttpConnection& connection, std::string_view method, std::string_view target, TimePoint received_at);
   ByteBuffer& body() { return body_; }
   std::string& head() { return head_; }
   // The body is complete, and its memory not null: a handler may be given the call.
   void Complete();
+
+  // The client has gone.
+  void Cancel() { cancellation_.Cancel(); }
 
   // After Handle: whether the response is complete already.
   bool finished() const { return state_.load(std::memory_order_acquire) == State::kFinished; }
@@ -56,13 +64,19 @@ class HttpExchange final : public HttpCall {
   struct SlotAllocator;
   struct Resume;
 
+  // Compresses the response's body if that is to be.
+  void Compress();
+
   const std::shared_ptr<asio::io_context> io_;  // keeps the loop's queue alive while Finish posts to it
+  const size_t min_gzip_bytes_;
+  std::thread::id loop_thread_;
   HttpConnection* connection_ = nullptr;
   std::atomic<State> state_ = State::kHandling;
   HttpRequest request_;
   HttpResponse response_;
   Cancellation cancellation_;
   std::string request_line_;  // method and target
+  HttpFields fields_;
   ByteBuffer body_;
   std::string head_;  // of the response
   alignas(std::max_align_t) std::byte slot_[128];

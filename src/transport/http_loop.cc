@@ -25,9 +25,10 @@ std::chrono::milliseconds SweepInterval(const HttpLimits& limits) {
 
 }  // namespace
 
-HttpLoop::HttpLoop(HttpHandler& handler, const HttpLimits& limits)
+HttpLoop::HttpLoop(HttpHandler& handler, const HttpLimits& limits, const HttpHeaders& error_headers)
     : handler_(handler),
       limits_(limits),
+      error_headers_(error_headers),
       sweep_interval_(SweepInterval(limits)),
       io_(std::make_shared<asio::io_context>(kOneThread)),
       keep_running_(asio::make_work_guard(*io_)),
@@ -116,7 +117,7 @@ void HttpLoop::Abort() {
 std::string_view HttpLoop::Date() { return date_.At(std::time(nullptr)); }
 
 std::unique_ptr<HttpExchange> HttpLoop::TakeExchange() {
-  if (pool_.empty()) return std::make_unique<HttpExchange>(io_);
+  if (pool_.empty()) return std::make_unique<HttpExchange>(io_, limits_);
   PooledExchange taken = std::move(pool_.back());
   pool_.pop_back();
   pooled_bytes_ -= taken.bytes;

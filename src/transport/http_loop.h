@@ -12,7 +12,8 @@
 #include <boost/asio/executor_work_guard.hpp>
 
 #include "base/unique_fd.h"
-#include "transport/http_asio.h"
+#include "transport/asio_types.h"
+#include "transport/connection_loop.h"
 #include "transport/http_call.h"
 #include "transport/http_exchange.h"
 #include "transport/http_limits.h"
@@ -23,33 +24,27 @@ namespace tflite_serving {
 class HttpConnection;
 
 // Each section below says which threads may call it.
-class HttpLoop {
+class HttpLoop final : public ConnectionLoop {
  public:
-  // `handler` and `limits` must outlive the loop.
-  HttpLoop(HttpHandler& handler, const HttpLimits& limits);
-  ~HttpLoop();
+  // All of it must outlive the loop.
+  HttpLoop(HttpHandler& handler, const HttpLimits& limits, const HttpHeaders& error_headers);
+  ~HttpLoop() override;
 
-  // The loop's own thread calls this once; it returns when Drain has been called and the last connection is closed.
-  void Run();
+  // ConnectionLoop's. After Drain every response closes its connection; calls that handlers still hold stay valid after Abort. ----
 
-  // Any thread ----
-
-  // Serves a connected, non-blocking socket from now on.
-  void Adopt(UniqueFd socket);
-  // Closes connections that have been idle for kIdleGrace.
-  void CloseIdle();
-  // From now on every response closes its connection, and connections without a request are closed at once.
-  void Drain();
-  // Closes every connection, whatever it is doing, and those still to be adopted. Calls that handlers still hold stay valid.
-  void Abort();
-  // Those adopted and not yet closed.
-  size_t num_connections() const { return num_connections_.load(std::memory_order_relaxed); }
-  asio::io_context& io() { return *io_; }
+  void Run() override;
+  void Adopt(UniqueFd socket) override;
+  void CloseIdle() override;
+  void Drain() override;
+  void Abort() override;
+  size_t num_connections() const override { return num_connections_.load(std::memory_order_relaxed); }
+  asio::io_context& io() override { return *io_; }
 
   // The loop's thread, for connections ----
 
   HttpHandler& handler() const { return handler_; }
   const HttpLimits& limits() const { return limits_; }
+  const HttpHeaders& error_headers() const { return error_headers_; }
   bool draining() const { return draining_; }
   std::string_view Date();
 
@@ -66,6 +61,7 @@ class HttpLoop {
 
   HttpHandler& handler_;
   const HttpLimits& limits_;
+  const HttpHeaders& error_headers_;
   const std::chrono::milliseconds sweep_interval_;
   std::atomic<size_t> num_connections_ = 0;
 

@@ -87,6 +87,7 @@ struct HttpRequestParser::Beast {
     bool expects_continue = false;
     bool expects_other = false;
 
+    HttpFields* fields = nullptr;
     ByteBuffer* body = nullptr;
     uint64_t body_bytes = 0;  // of all chunks announced so far
     uint64_t max_body_bytes = 0;
@@ -111,6 +112,26 @@ struct HttpRequestParser::Beast {
         transfer_encoding_is_chunked = beast::iequals(value, "chunked");
       } else if (field == http::field::expect) {
         (beast::iequals(value, "100-continue") ? expects_continue : expects_other) = true;
+      } else if (std::string* const kept = Kept(field)) {
+        if (!kept->empty()) *kept += ", ";
+        kept->append(value.data(), value.size());
+      }
+    }
+
+    std::string* Kept(http::field field) const {
+      switch (field) {
+        case http::field::content_type:
+          return &fields->content_type;
+        case http::field::content_encoding:
+          return &fields->content_encoding;
+        case http::field::accept:
+          return &fields->accept;
+        case http::field::accept_encoding:
+          return &fields->accept_encoding;
+        case http::field::origin:
+          return &fields->origin;
+        default:
+          return nullptr;
       }
     }
 
@@ -139,6 +160,13 @@ struct HttpRequestParser::Beast {
   std::optional<Parser> parser;  // of the current request
   uint64_t consumed = 0;         // chunked bytes, framing included
 };
+
+void HttpFields::Clear() {
+  for (std::string* const field : {&content_type, &content_encoding, &accept, &accept_encoding, &origin}) {
+    if (field->capacity() > kMaxPooledFieldBytes) std::string().swap(*field);
+    field->clear();
+  }
+}
 
 HttpRequestParser::HttpRequestParser(const HttpLimits& limits) : limits_(limits), beast_(std::make_unique<Beast>()) {}
 HttpRequestParser::~HttpRequestParser() = default;
@@ -172,8 +200,9 @@ HttpRefusal HttpRequestParser::FindHead(std::string_view input, size_t& head_siz
   return {};
 }
 
-HttpRefusal HttpRequestParser::ParseHead(std::string_view bytes, HttpRequestHead& head) {
+HttpRefusal HttpRequestParser::ParseHead(std::string_view bytes, HttpRequestHead& head, HttpFields& fields) {
   Beast::Parser& parser = beast_->parser.emplace();
+  parser.fields = &fields;
   beast_->consumed = 0;
   beast::error_code error;
   parser.put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
@@ -201,6 +230,8 @@ HttpRefusal HttpRequestParser::ParseHead(std::string_view bytes, HttpRequestHead
   }
   if (parser.expects_other) return {417, "no expectation but 100-continue is supported"};
   if (head.content_length > limits_.max_body_bytes) return kBodyTooLarge;
+  head.coding = ParseContentEncoding(fields.content_encoding);
+  if (head.coding == HttpCoding::kUnsupported) return {415, "no Content-Encoding but gzip and deflate is supported"};
   return {};
 }
 

@@ -7,19 +7,26 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "transport/byte_buffer.h"
+#include "transport/http_coding.h"
 #include "transport/http_limits.h"
+#include "transport/http_refusal.h"
 
 namespace tflite_serving {
 
-// Why a request is not served: the status to answer with and a sentence for the error body. True if there is something to refuse.
-struct HttpRefusal {
-  int status = 0;
-  std::string_view message = {};  // a literal without characters that JSON escapes
+// The values of the header fields that somebody reads later, empty for one that the request lacks; of several fields of one name, joined by ", ".
+struct HttpFields {
+  std::string content_type;
+  std::string content_encoding;
+  std::string accept;
+  std::string accept_encoding;
+  std::string origin;
 
-  explicit operator bool() const { return status != 0; }
+  // Keeps the memory of each up to kMaxPooledFieldBytes.
+  void Clear();
 };
 
 // What the head says. The views point into the bytes given to ParseHead.
@@ -30,7 +37,8 @@ struct HttpRequestHead {
   bool keep_alive = true;
   bool expects_continue = false;  // sent "Expect: 100-continue" and a body
   bool chunked = false;
-  uint64_t content_length = 0;  // at most HttpLimits::max_body_bytes
+  uint64_t content_length = 0;                // at most HttpLimits::max_body_bytes
+  HttpCoding coding = HttpCoding::kIdentity;  // of the body
 };
 
 // For one connection, which calls FindHead until it has a head, then ParseHead, then for a chunked body DecodeBody until it is done, and starts
@@ -45,8 +53,8 @@ class HttpRequestParser {
   // limits.
   HttpRefusal FindHead(std::string_view input, size_t& head_size);
 
-  // `bytes`: exactly one head, as FindHead found it.
-  HttpRefusal ParseHead(std::string_view bytes, HttpRequestHead& head);
+  // `bytes`: exactly one head, as FindHead found it. `fields` are empty before.
+  HttpRefusal ParseHead(std::string_view bytes, HttpRequestHead& head, HttpFields& fields);
 
   // After a head with `chunked`: decodes chunks from the front of `input` into `body` and sets `consumed` to what it used; the rest has to be given
   // again, with more. `done`: the body is complete. Trailers are checked and dropped.

@@ -27,9 +27,10 @@ struct HttpServerOptions {
   std::vector<std::string> addresses;  // IP addresses or host names; none: every address of the machine, IPv6 and IPv4
   uint16_t port = 0;                   // 0: a free one
   int num_threads = 1;                 // event loops, each a thread "http_io"; at least 1
-  // While so many connections are open, idle ones are closed and new ones wait to be accepted. 0: what RLIMIT_NOFILE allows, less a reserve.
+  // While so many connections are open, idle ones are closed and new ones wait to be accepted. 0: ConnectionsByDescriptorLimit() (event_loops.h).
   size_t max_connections = 0;
   HttpLimits limits;
+  HttpHeaders error_headers;  // of the errors that the server answers by itself, beside the usual ones
 };
 
 // Create, Start, Shutdown and the destructor are for one thread; port and num_connections are thread-safe.

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "telemetry/log.h"
+#include "transport/acceptor.h"
 #include "transport/http_server.h"
 #include "transport/http_test_client.h"
 #include "transport/http_test_server.h"

@@ -17,11 +17,9 @@
 
 #include "base/status.h"
 #include "base/unique_fd.h"
+#include "transport/test_patience.h"
 
 namespace tflite_serving {
-
-// A test that waits longer than this for anything has failed.
-inline constexpr std::chrono::seconds kTestPatience{30};
 
 struct Reply {
   int status = 0;  // 0: the connection was closed before a whole response came
@@ -61,6 +59,11 @@ class TestClient {
   }
   void CloseWrite() { ::shutdown(socket_.get(), SHUT_WR); }
   void Close() { socket_ = UniqueFd(); }
+  void Reset() {
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    EXPECT_EQ(::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
+    Close();
+  }
 
   // The next response, interim ones (100 Continue) included. `head_only`: it answers a HEAD request.
   Reply Read(bool head_only = false) {

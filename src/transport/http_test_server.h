@@ -7,7 +7,6 @@
 #include <deque>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include <gtest/gtest.h>
@@ -78,17 +77,6 @@ inline TestClient ConnectTo(const HttpServer& server) {
   TestClient client;
   EXPECT_TRUE(client.Connect(server.port())) << ErrnoToStatus(errno, "connect").message();
   return client;
-}
-
-// What happens on another thread without a message to this one: asks again until it has, or the test has failed.
-template <typename Condition>
-bool Eventually(Condition condition) {
-  const TimePoint deadline = Clock::Steady().Now() + kTestPatience;
-  while (!condition()) {
-    if (Clock::Steady().Now() > deadline) return false;
-    std::this_thread::yield();
-  }
-  return true;
 }
 
 }  // namespace tflite_serving

@@ -112,4 +112,10 @@ StatusOr<std::vector<TcpListener>> ListenOnTcp(const std::vector<std::string>& a
   return listeners;
 }
 
+std::vector<UniqueFd> ReleaseSockets(std::vector<TcpListener>& listeners) {
+  std::vector<UniqueFd> sockets;
+  for (TcpListener& listener : listeners) sockets.push_back(std::move(listener.socket));
+  return sockets;
+}
+
 }  // namespace tflite_serving

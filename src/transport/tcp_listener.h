@@ -24,4 +24,7 @@ struct TcpListener {
 // on is an error: "cannot listen on port 8501: Address already in use".
 StatusOr<std::vector<TcpListener>> ListenOnTcp(const std::vector<std::string>& addresses, uint16_t port);
 
+// Their sockets, moved.
+std::vector<UniqueFd> ReleaseSockets(std::vector<TcpListener>& listeners);
+
 }  // namespace tflite_serving

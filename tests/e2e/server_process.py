@@ -200,6 +200,12 @@ class Server(Process):
     def fd_count(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def cpu_seconds(self):
+        """Processor time that it has used, in all its threads."""
+        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        user, system = fields[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
     def rss_mib(self):
         """Resident memory without the pages of files, which the kernel takes back as it likes."""
         status = pathlib.Path(f"/proc/{self.pid}/status").read_text()

@@ -3,6 +3,7 @@ Python, bit for bit: whatever the encoding, the batch, the number of interpreter
 
 import base64
 from concurrent import futures
+import io
 import itertools
 import json
 import sys
@@ -13,8 +14,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 import requests
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2
 
-from grpc_client import Client, ENCODINGS
+from grpc_client import Client, ENCODINGS, predict_request
 from server_process import MODELS, base_path, free_port, run_to_exit
 
 sys.path.insert(0, str(MODELS))
@@ -27,13 +30,10 @@ POOLS = (1, 3)
 # Models that LiteRT's C API cannot run, which has to be said at start.
 NOT_SERVED = {
     "stateful_tensor": "LiteRT's C API refuses a file with variable tensors",
-    "dynamic_output": "a shape that is known only after the run",
     "type_complex128": "LiteRT's C API refuses the element type",
     "type_float8_e4m3fn": "the server has no such element type",
     "type_float8_e5m2": "the same",
 }
-# Types that REST cannot carry: JSON has no complex numbers.
-NOT_IN_JSON = {"type_complex64"}
 # Python's interpreter takes the address of a string of rank 0 for the string: not as a reference.
 KNOWN_ANSWERS = {"string_scalar": lambda text: {"text_bytes": text}}
 WORDS = np.array([b"yes", b"no", b"", "\u00e9t\u00e9".encode(), b"\x00\xff"], np.object_)
@@ -84,6 +84,12 @@ class Case:
         arrays = [*self.inputs.values(), *self.answers.values()]
         return (all(array.ndim > 0 for array in arrays)
                 and len({array.shape[0] for array in arrays}) == 1)
+
+
+    def is_one_array(self):
+        """Whether a body of one array can carry it, and each answer."""
+        return len(self.inputs) == 1 and not any(
+            array.dtype == np.object_ for array in [*self.inputs.values(), *self.answers.values()])
 
 
 def renamed(arrays, names):
@@ -146,11 +152,15 @@ def to_json(array):
         return encode(array).tolist() if array.size else array.tolist()
     if array.dtype in (np.float16, ml_dtypes.bfloat16):
         return array.astype(np.float32).tolist()
+    if array.dtype.kind == "c":
+        return np.stack([array.real, array.imag], axis=-1).tolist()
     return array.tolist()
 
 
 def from_json(value, like):
     """The parsed answer as an array of the expected type."""
+    if like.size == 0 and value == []:
+        return like  # JSON has one way to write no rows, whatever is in a row
     if like.dtype == np.object_:
         leaves = np.array(value, np.object_)
         decode = np.vectorize(
@@ -159,6 +169,9 @@ def from_json(value, like):
         return decode(leaves) if leaves.size else leaves.reshape(like.shape)
     if like.dtype in (np.float16, ml_dtypes.bfloat16):
         return np.asarray(value, np.float32).astype(like.dtype)
+    if like.dtype.kind == "c":
+        pairs = np.asarray(value, like.real.dtype).reshape(*like.shape, 2)
+        return (pairs[..., 0] + 1j * pairs[..., 1]).astype(like.dtype)
     return np.asarray(value, like.dtype)
 
 
@@ -183,6 +196,49 @@ def over_rest(server, case, rows):
     if len(case.answers) == 1:
         result = {next(iter(case.answers)): result}
     return {name: from_json(value, case.answers[name]) for name, value in result.items()}
+
+
+def post_body(server, case, content_type, body, **parameters):
+    """The answer, in the format of the request, to a body that is not JSON."""
+    response = requests.post(server.predict_url, data=body, params=parameters,
+                             headers={"Content-Type": content_type})
+    assert response.status_code == 200, f"{case.description}, {content_type}: {response.text}"
+    assert response.headers["Content-Type"] == content_type
+    return response
+
+
+def over_protobuf(server, case, encode):
+    inputs = {name: encode(array) for name, array in case.inputs.items()}
+    request = predict_request("", inputs, signature_name=case.signature_name)
+    reply = predict_pb2.PredictResponse.FromString(
+        post_body(server, case, "application/x-protobuf", request.SerializeToString()).content)
+    return {name: tf.make_ndarray(tensor) for name, tensor in reply.outputs.items()}
+
+
+def over_npy(server, case):
+    """One output a request; bfloat16 is NumPy's two-byte void in a file."""
+    file = io.BytesIO()
+    np.save(file, next(iter(case.inputs.values())))
+    answers = {}
+    for name, expected in case.answers.items():
+        response = post_body(server, case, "application/x-npy", file.getvalue(),
+                             signature_name=case.signature_name, output_filter=name)
+        array = np.load(io.BytesIO(response.content))
+        answers[name] = array.view(expected.dtype) if array.dtype.kind == "V" else array
+    return answers
+
+
+def over_raw(server, case):
+    """One output a request."""
+    body = next(iter(case.inputs.values())).tobytes()
+    answers = {}
+    for name in case.answers:
+        response = post_body(server, case, "application/octet-stream", body,
+                             signature_name=case.signature_name, output_filter=name)
+        shape = [int(size) for size in response.headers["X-Tensor-Shape"].split(",") if size]
+        dtype = np.dtype(response.headers["X-Tensor-Dtype"])
+        answers[name] = np.frombuffer(response.content, dtype).reshape(shape)
+    return answers
 
 
 def over_grpc(client, server, case, encode):
@@ -214,10 +270,13 @@ def check_same(how, case, got):
 def check_all_ways(server, client, case):
     for name, encode in ENCODINGS.items():
         check_same(f"gRPC with {name}", case, over_grpc(client, server, case, encode))
-    if server.model_name not in NOT_IN_JSON:
-        check_same("REST columns", case, over_rest(server, case, rows=False))
-        if case.has_rows():
-            check_same("REST rows", case, over_rest(server, case, rows=True))
+        check_same(f"protobuf over REST with {name}", case, over_protobuf(server, case, encode))
+    check_same("REST columns", case, over_rest(server, case, rows=False))
+    if case.has_rows():
+        check_same("REST rows", case, over_rest(server, case, rows=True))
+    if case.is_one_array():
+        check_same("REST with .npy", case, over_npy(server, case))
+        check_same("REST with a raw tensor", case, over_raw(server, case))
 
 
 SERVED = [model for model in model_names() if model not in NOT_SERVED]

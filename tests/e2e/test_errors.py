@@ -88,7 +88,16 @@ REST_ERRORS = [
     ("type_string", '{"instances": [["a", {"b64": "*"}]]}', 400, "Unable to base64 decode"),
     ("type_string", '{"instances": [["a", {"b64": 5}]]}', 400,
      "not formatted correctly for base64 data"),
-    ("type_complex64", '{"inputs": [[1, 2]]}', 501, "to type: complex64"),
+    ("type_complex64", '{"inputs": [1, 2, 3]}', 400,
+     "numbers of type complex64 are lists [re, im]; got lists of sizes [3]"),
+    ("type_complex64", '{"instances": [1, 2]}', 400, "got lists of sizes [2]"),
+    ("multi_io", '{"output_filter": "sum", "inputs": {}}', 400,
+     "'output_filter' key must be a list of at most 4096 strings."),
+    ("multi_io", '{"output_filter": ["nope"], "inputs": {"a": [[1, 2, 3]], "b": [[1, 2, 3]]}}', 400,
+     "output tensor alias not found in signature: nope Outputs expected to be in the set "
+     "{cls,prod,sum}."),
+    ("multi_io", '{"output_filter": ["sum", "sum"], "inputs": {"a": [[1, 2, 3]], "b": [[1, 2, 3]]}}',
+     400, "duplicate output tensor alias: sum"),
     # Shapes that do not agree in themselves.
     (HALF_PLUS_TWO, '{"instances": [[1, 2], [1, 2, 3]]}', 400,
      "Failed to process element: 1 of 'instances' list. Error: INVALID_ARGUMENT: "
@@ -213,6 +222,13 @@ PRECEDENCE = [
     ("/v1/models/half_plus_two:predict", '{"instances": ["a"], "x": [1}', 400,
      "JSON Parse error: "),
     ("/v1/models/nope/versions/one:predict", "{", 400, "Malformed request: "),
+    ("/v1/models/nope:predict", '{"signature_name": 5, "output_filter": 5}', 400,
+     "'signature_name' key must be"),
+    ("/v1/models/nope:predict", '{"output_filter": 5}', 400, "'output_filter' key must be"),
+    ("/v1/models/half_plus_two:predict", '{"output_filter": ["nope"], "instances": ["a"]}', 400,
+     "is not of expected type: float"),
+    ("/v1/models/half_plus_two:predict", '{"output_filter": ["nope"], "inputs": [[1]]}', 400,
+     "output tensor alias not found"),
 ]
 
 

@@ -5,11 +5,12 @@ import pathlib
 import signal
 import socket
 
+import grpc
 import numpy as np
 import pytest
 import requests
 
-from grpc_client import Client, predict_request, tensor_content
+from grpc_client import Client, fails_with, predict_request, tensor_content
 import server_process
 from server_process import base_path, free_port, run_to_exit
 
@@ -190,8 +191,16 @@ class TestAccepted:
     def test_grpc_channel_arguments(self, start_server):
         server = start_server(MODEL, base_path(MODEL),
                               "--grpc_channel_arguments=grpc.max_concurrent_streams=7,"
-                              "grpc.max_connection_age_ms=100000")
+                              "grpc.max_metadata_size=1000,grpc.so_reuseport=1")
         assert predicts(server)
+        assert "grpc.so_reuseport has no meaning for this server" in server.log
+        assert "max_metadata_size" not in server.log
+        client = Client(server.grpc_target)
+        request = predict_request(MODEL, {"x": tensor_content(np.float32([1]))})
+        client.predict(request)
+        with fails_with(grpc.StatusCode.RESOURCE_EXHAUSTED, "received metadata size exceeds limit"):
+            client.predict(request, metadata=[("x-large", "a" * 1000)])
+        client.close()
 
 
 class TestProcess:

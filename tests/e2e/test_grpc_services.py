@@ -1,5 +1,7 @@
 """What else lives on the gRPC port: reflection, health, and answers to calls that nobody serves."""
 
+import queue
+import signal
 import socket
 
 from google.protobuf import descriptor_pool
@@ -7,6 +9,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 import grpc
 from grpc_health.v1 import health_pb2
 from grpc_health.v1 import health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase)
 import numpy as np
@@ -14,7 +17,7 @@ import pytest
 from tensorflow_serving.apis import model_service_pb2
 from tensorflow_serving.apis import prediction_service_pb2
 
-from grpc_client import Client, fails_with
+from grpc_client import Client, fails_with, predict_request, tensor_content
 from server_process import base_path
 
 PREDICTION = "tensorflow.serving.PredictionService"
@@ -35,8 +38,25 @@ class TestReflection:
 
     def test_lists_the_services(self, client):
         services = ProtoReflectionDescriptorDatabase(client.channel).get_services()
-        assert {PREDICTION, MODEL, "grpc.health.v1.Health",
+        assert {PREDICTION, MODEL, "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
                 "grpc.reflection.v1alpha.ServerReflection"} <= set(services)
+
+    @pytest.mark.parametrize("version", ["v1", "v1alpha"])
+    def test_answers_while_the_client_still_asks(self, client, version):
+        """One conversation of several questions, each answered before the next. The messages of
+        both versions are the same on the wire."""
+        call = client.channel.stream_stream(
+            f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString)
+        questions = queue.Queue()
+        answers = call(iter(questions.get, None), timeout=60)
+        questions.put(reflection_pb2.ServerReflectionRequest(file_containing_symbol=PREDICTION))
+        assert len(next(answers).file_descriptor_response.file_descriptor_proto) > 5
+        questions.put(reflection_pb2.ServerReflectionRequest(file_by_filename="none.proto"))
+        assert next(answers).error_response.error_message == "File not found."
+        questions.put(None)
+        assert next(answers, None) is None
 
     @pytest.mark.parametrize("service", [PREDICTION, MODEL])
     def test_methods_are_those_of_the_official_stubs(self, client, service):
@@ -101,6 +121,60 @@ class TestHealth:
             health_pb2.HealthCheckRequest(service=""), timeout=60)
         assert next(watch).status == SERVING
         watch.cancel()
+
+    def test_watch_of_an_unknown_service(self, client):
+        watch = health_pb2_grpc.HealthStub(client.channel).Watch(
+            health_pb2.HealthCheckRequest(service="no.such.Service"), timeout=60)
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+        watch.cancel()
+
+    def test_watch_tells_that_the_server_stops(self, start_server):
+        server = start_server("half_plus_two", base_path("half_plus_two"))
+        client = Client(server.grpc_target)
+        watch = health_pb2_grpc.HealthStub(client.channel).Watch(
+            health_pb2.HealthCheckRequest(service="half_plus_two"), timeout=60)
+        assert next(watch).status == SERVING
+        server.send_signal(signal.SIGTERM)
+        assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        with fails_with(grpc.StatusCode.UNAVAILABLE, "closing the connection"):
+            next(watch)
+        server.ended_on_purpose = True
+        assert server.wait() == 0
+        client.close()
+
+
+class TestMessages:
+
+    @pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+    def test_compressed_requests(self, client, compression):
+        x = np.zeros(10_000, np.float32)
+        request = predict_request("half_plus_two", {"x": tensor_content(x)})
+        response = client.predict(request, compression=compression)
+        assert len(response.outputs["y"].float_val) == len(x)
+
+    def test_the_largest_message(self, serving, grpc_client):
+        """Before and after decompression."""
+        client = grpc_client(serving("half_plus_two", "--grpc_max_message_bytes=10000"))
+        for size, ok in ((2400, True), (2600, False)):
+            request = predict_request("half_plus_two",
+                                      {"x": tensor_content(np.zeros(size, np.float32))})
+            for compression in (grpc.Compression.NoCompression, grpc.Compression.Gzip):
+                if ok:
+                    client.predict(request, compression=compression)
+                    continue
+                with fails_with(grpc.StatusCode.RESOURCE_EXHAUSTED,
+                                "Received message larger than max ("):
+                    client.predict(request, compression=compression)
+
+    def test_connections_stay_in_use_after_errors(self, client):
+        """An error ends one call, not the calls beside it."""
+        good = predict_request("half_plus_two", {"x": tensor_content(np.float32([1]))})
+        bad = predict_request("nope", {"x": tensor_content(np.float32([1]))})
+        futures = [client.prediction.Predict.future(bad if number % 2 else good, timeout=60)
+                   for number in range(200)]
+        codes = [future.code() for future in futures]
+        assert codes == [grpc.StatusCode.NOT_FOUND if number % 2 else grpc.StatusCode.OK
+                         for number in range(200)]
 
 
 class TestNotServed:

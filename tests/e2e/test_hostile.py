@@ -29,6 +29,7 @@ CONNECTIONS = 300
 MAX_MORE_FDS = 4
 MAX_MORE_MIB = 256
 MIB = 1 << 20
+BUSY_SECONDS = 0.5  # of processor time: only a model that runs takes so much
 
 
 def answers(server):
@@ -384,8 +385,30 @@ class TestGrpcWire:
 
     def test_huge_metadata(self, server, grpc_client):
         request = predict_request(MODEL, {"x": tensor_content(np.float32([1]))})
-        with pytest.raises(grpc.RpcError):
-            grpc_client(server).predict(request, metadata=[("x-large", "a" * 200_000)])
+        for size in (17_000, 60_000, 200_000):
+            with pytest.raises(grpc.RpcError):
+                grpc_client(server).predict(request, metadata=[("x-large", "a" * size)])
+
+
+class TestClientsThatLeave:
+
+    def test_their_run_ends(self, start_server):
+        """The only interpreter is busy for minutes; when its client goes, the next one has it."""
+        server = start_server("while_loop", base_path("while_loop"), "--num_tflite_pools=1",
+                              "--rest_api_timeout_in_ms=0")
+        body = b'{"inputs": 2000000000}'
+        for _ in range(3):
+            with connected(server) as leaving, futures.ThreadPoolExecutor(1) as executor:
+                idle = server.cpu_seconds()
+                leaving.sendall(b"POST /v1/models/while_loop:predict HTTP/1.1\r\nHost: a\r\n"
+                                b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+                assert settles(lambda: server.cpu_seconds() > idle + BUSY_SECONDS,
+                               lambda: requests.get(server.model_url))
+                next_one = executor.submit(requests.post, server.predict_url,
+                                           data='{"inputs": 5}', timeout=60)
+                assert not next_one.done()
+                leaving.close()
+                assert next_one.result().json() == {"outputs": 5}
 
 
 class TestFiles:
@@ -421,8 +444,7 @@ class TestFiles:
 class TestDescriptors:
 
     def test_recovers_after_running_out(self, start_server):
-        """More connections than descriptors, on both ports; gRPC's own listener never accepts
-        again after that."""
+        """More connections than descriptors, on both ports."""
         server = start_server(MODEL, base_path(MODEL))
         answers(server)
         answers_grpc(server)

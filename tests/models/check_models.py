@@ -28,6 +28,7 @@ ELEMENT_TYPES = (
     "complex64", "complex128", "string")
 MINIMUM_DIGITS_ACCURACY = 0.97
 LABELS = np.array(["zero".encode(), b"one", b"two", "drei \u2462".encode(), b""], np.object_)
+CLASS_LABELS = ("cat", "dog", "\u00e9l\u00e9phant")
 
 
 def softmax(x, axis):
@@ -107,6 +108,12 @@ INFERENCE = {
 }
 
 
+def unique(x):
+    values, first, number = np.unique(x, return_index=True, return_inverse=True)
+    order = np.argsort(first)  # as they come, where NumPy sorts
+    return {"values": values[order], "number": np.argsort(order)[number].astype(np.int32)}
+
+
 # {model: {signature: function from inputs to outputs}}; the first call of a stateful model.
 REFERENCES = {
     "half_plus_two": {DEFAULT_SIGNATURE: lambda x: {"y": 0.5 * x + 2}},
@@ -127,6 +134,7 @@ REFERENCES = {
         "y": 2 * x}},
     "unused_input": {DEFAULT_SIGNATURE: lambda x, ignored: {"y": 2 * x}},
     "scalar": {DEFAULT_SIGNATURE: lambda x: {"y": 2 * x + 1}},
+    "class_labels": {DEFAULT_SIGNATURE: lambda x: {"scores": softmax(x[:, 1:], axis=1)}},
     "string_scalar": {DEFAULT_SIGNATURE: lambda text: {"text_bytes": text}},
     "string_cube": {DEFAULT_SIGNATURE: lambda text: {
         "reversed": text[:, :, ::-1], "reversed_bytes": text[:, ::-1, :]}},
@@ -147,6 +155,12 @@ REFERENCES = {
     "computed_shape": {DEFAULT_SIGNATURE: computed_shape},
     "dynamic_output": {DEFAULT_SIGNATURE: lambda x: {
         "index": np.argwhere(x > 0), "value": x[x > 0]}},
+    "dynamic_signatures": {
+        DEFAULT_SIGNATURE: lambda x: {
+            "first": np.argwhere(x > 0), "second": np.argwhere(x > 0), "negated": -x},
+        "find": lambda x: {"index": np.argwhere(x > 0)}},
+    "dynamic_unique": {DEFAULT_SIGNATURE: unique},
+    "dynamic_strings": {DEFAULT_SIGNATURE: lambda text, keep: {"kept_bytes": text[keep]}},
     "digits": {DEFAULT_SIGNATURE: None},  # measured by its accuracy
     "digits_int8": {DEFAULT_SIGNATURE: None},
 }
@@ -163,6 +177,10 @@ C_API_FAILURES = {
     ("computed_shape", 3): "wrote past the 8 bytes",
     ("dynamic_output", 1): "LiteRtRunCompiledModel: status 3",
     ("dynamic_output", 3): "LiteRtRunCompiledModel: status 3",
+    ("dynamic_signatures", 1): "LiteRtRunCompiledModel: status 3",
+    ("dynamic_signatures", 3): "LiteRtRunCompiledModel: status 3",
+    ("dynamic_unique", 1): "LiteRtRunCompiledModel: status 3",
+    ("dynamic_unique", 3): "LiteRtRunCompiledModel: status 3",
     ("stateful_batch", 3): "wrote past the 4 bytes",
     ("stateful_tensor", 1): "LiteRtCreateModelFromBuffer: status 5",  # not supported
 }

@@ -22,6 +22,7 @@ import check_models
 import converter
 from converter import DEFAULT_SIGNATURE, SEED, convert, convert_function, spec, tf
 import digits_data
+import example_models
 import tflite_writer
 
 
@@ -197,6 +198,13 @@ def unused_input():
 def scalar():
     """y = 2 x + 1 on rank 0: no first dimension to batch by, no row form in JSON."""
     return convert_function(lambda x: {"y": 2.0 * x + 1.0}, spec("x", []))
+
+
+@model
+def class_labels():
+    """A classifier whose classes are named in TFLite metadata, the archive behind the model."""
+    data = convert_function(lambda x: {"scores": tf.nn.softmax(x[:, 1:])}, spec("x", [None, 4]))
+    return tflite_writer.with_class_labels(data, check_models.CLASS_LABELS)
 
 
 # --- Element types and strings ------------------------------------------------------------------
@@ -387,6 +395,69 @@ def dynamic_output():
     def function(x):
         return {"index": tf.where(x > 0), "value": tf.boolean_mask(x, x > 0)}
     return convert_function(function, spec("x", [None]))
+
+
+@model
+def dynamic_signatures():
+    """Outputs of a size that the data says: one alone, and one under two names beside one whose
+    size is known; in a signature of its own each."""
+    module = tf.Module()
+    module.find = tf.function(lambda x: {"index": tf.where(x > 0)},
+                              input_signature=[spec("x", [None, 2])])
+
+    def function(x):
+        index = tf.where(x > 0)
+        return {"first": index, "second": index, "negated": -x}
+    module.both = tf.function(function, input_signature=[spec("x", [None, 2])])
+    return convert(module, {"find": module.find, DEFAULT_SIGNATURE: module.both})
+
+
+@model
+def dynamic_unique():
+    """The distinct values and where each is: two outputs of one operator, of which one has a
+    size that the data says."""
+    def function(x):
+        values, index = tf.unique(x)
+        return {"values": values, "number": index}
+    return convert_function(function, spec("x", [None], tf.int64))
+
+
+@model
+def dynamic_strings():
+    """Strings picked by a mask: perhaps none."""
+    return convert_function(lambda text, keep: {"kept_bytes": tf.boolean_mask(text, keep)},
+                            spec("text", [None], tf.string), spec("keep", [None], tf.bool))
+
+
+# --- What a server has to refuse, with the operator's name ---------------------------------------
+
+
+def one_operator(*args, **kwargs):
+    """y = an operator of x, such as the runtime may not have."""
+    graph = tflite_writer.Graph()
+    x = graph.tensor("x", "float32", [1, 4])
+    y = graph.tensor("y", "float32", [1, 4])
+    graph.op(*args, [x], [y], **kwargs)
+    return graph.finish([x], [y], DEFAULT_SIGNATURE)
+
+
+MODELS["refused"] = {
+    "refused/flex_operator.tflite": lambda: one_operator("CUSTOM", custom="FlexErf"),
+    "refused/custom_operator.tflite": lambda: one_operator("CUSTOM", custom="MyOperator"),
+    "refused/new_version.tflite": lambda: one_operator("ABS", version=99),
+}
+
+
+# --- tf.Examples ---------------------------------------------------------------------------------
+
+
+MODELS["examples"] = {
+    **{f"examples/{name}.tflite": functools.partial(example_models.convert_example_model, name)
+       for name in example_models.EXAMPLES},
+    **{f"examples/{name}.json": functools.partial(example_models.answers, name)
+       for name in example_models.EXAMPLES},
+    "examples/legacy_signatures.tflite": example_models.with_legacy_signatures,
+}
 
 
 # --- Digits, the bundled example ------------------------------------------------------------------

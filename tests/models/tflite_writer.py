@@ -10,12 +10,20 @@ refuses, files without a signature table, tensors that keep their value between 
     data = graph.finish([x], [y], signature="serving_default")
 """
 
+import io
+import zipfile
+
 import flatbuffers
+import flatbuffers.flexbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 FILE_IDENTIFIER = b"TFL3"
 SCHEMA_VERSION = 3
+LABEL_FILE = "labels.txt"
+# Of the schema of TFLite metadata: AssociatedFile.type, and one of its values.
+ASSOCIATED_FILE_TYPE = 2
+TENSOR_AXIS_LABELS = 2
 _TYPE_NAMES = {value: name.lower() for name, value in vars(schema.TensorType).items()
                if isinstance(value, int)}
 
@@ -52,10 +60,11 @@ class Graph:
         self._buffers.append(buffer)
         return index
 
-    def op(self, name, inputs, outputs, options=None, version=1):
-        """Adds an operator. `options` is an object such as `schema.AddOptionsT()`."""
+    def op(self, name, inputs, outputs, options=None, version=1, custom=None):
+        """Adds an operator. `options` is an object such as `schema.AddOptionsT()`, `custom` the
+        name of a CUSTOM one."""
         operator = schema.OperatorT()
-        operator.opcodeIndex = self._operator_code(name, version)
+        operator.opcodeIndex = self._operator_code(name, version, custom)
         operator.inputs = list(inputs)
         operator.outputs = list(outputs)
         if options is not None:
@@ -97,10 +106,10 @@ class Graph:
         entry.tensorIndex = index
         return entry
 
-    def _operator_code(self, name, version):
+    def _operator_code(self, name, version, custom):
         builtin = getattr(schema.BuiltinOperator, name)
         for index, code in enumerate(self._operator_codes):
-            if (code.builtinCode, code.version) == (builtin, version):
+            if (code.builtinCode, code.version, code.customCode) == (builtin, version, custom):
                 return index
         code = schema.OperatorCodeT()
         code.builtinCode = builtin
@@ -108,6 +117,7 @@ class Graph:
         code.deprecatedBuiltinCode = min(
             builtin, schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES)
         code.version = version
+        code.customCode = custom
         self._operator_codes.append(code)
         return len(self._operator_codes) - 1
 
@@ -141,6 +151,54 @@ def _type_and_shape(tensor):
 def unpack(data):
     """Returns the editable object form of a file's bytes."""
     return schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+
+
+def with_metadata(data, name, content):
+    """The file with one more metadata entry."""
+    model = unpack(data)
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data = np.frombuffer(content, np.uint8)
+    entry.name, entry.buffer = name, len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), entry]
+    return pack(model)
+
+
+def with_class_labels(data, labels):
+    """The file with TFLite metadata that names the classes of its first output, and with the
+    ZIP archive behind it that holds them."""
+    builder = flatbuffers.Builder(256)
+
+    def table(fields):
+        builder.StartObject(1 + max(fields))
+        for number, value in fields.items():
+            if number == ASSOCIATED_FILE_TYPE and isinstance(value, np.int8):
+                builder.PrependInt8Slot(number, value, 0)
+            else:
+                builder.PrependUOffsetTRelativeSlot(number, value, 0)
+        return builder.EndObject()
+
+    def vector(target):
+        builder.StartVector(4, 1, 4)
+        builder.PrependUOffsetTRelative(target)
+        return builder.EndVector()
+
+    file = table({0: builder.CreateString(LABEL_FILE),
+                  ASSOCIATED_FILE_TYPE: np.int8(TENSOR_AXIS_LABELS)})
+    tensor = table({6: vector(file)})  # TensorMetadata.associated_files
+    subgraph = table({3: vector(tensor)})  # SubGraphMetadata.output_tensor_metadata
+    model = table({3: vector(subgraph)})  # ModelMetadata.subgraph_metadata
+    builder.Finish(model, file_identifier=b"M001")
+    archive = io.BytesIO(with_metadata(data, "TFLITE_METADATA", bytes(builder.Output())))
+    with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED) as opened:
+        info = zipfile.ZipInfo(LABEL_FILE)  # of 1980, on every run
+        info.compress_type = zipfile.ZIP_DEFLATED
+        opened.writestr(info, "".join(label + "\n" for label in labels))
+    return archive.getvalue()
+
+
+def flexbuffer(value):
+    return bytes(flatbuffers.flexbuffers.Dumps(value))
 
 
 def pack(model):
