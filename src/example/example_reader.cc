@@ -1,6 +1,7 @@
 #include "example/example_reader.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
@@ -106,14 +107,14 @@ Status ExampleReader::ParseFeatures(const WireRange& features) {
   for (WireField field; reader.Next(field);) {
     if (!field.Is(kEntryField, WireType::kLengthDelimited)) continue;
     if (features_.size() == kMaxFeatures) return InvalidArgumentError(fmt::format("an Example has more than {} features", kMaxFeatures));
-    features_.push_back({});
+    features_.push_back({.name = {}, .number = features_.size(), .feature = ExampleFeature()});
     TFLS_RETURN_IF_ERROR(features_.back().feature.ReadEntry(field.range, features_.back().name));
   }
   return Malformed(reader);
 }
 
 void ExampleReader::KeepLastOfEachName() {
-  std::ranges::stable_sort(features_, {}, &Named::name);
+  std::ranges::sort(features_, [](const Named& a, const Named& b) { return std::tie(a.name, a.number) < std::tie(b.name, b.number); });
   // Backwards, so that of equal names the last comes first and is the one that stays.
   const auto kept = std::unique(features_.rbegin(), features_.rend(), [](const Named& a, const Named& b) { return a.name == b.name; });
   features_.erase(features_.begin(), kept.base());

@@ -79,6 +79,7 @@ class ExampleReader {
  private:
   struct Named {
     std::string_view name;
+    size_t number = 0;  // of its entry in the message
     ExampleFeature feature;
   };
   Status ParseFeatures(const WireRange& features);
