@@ -85,7 +85,7 @@ TEST_F(HttpServerDisconnectTest, PipelinedRequestsAreNoGoodbye) {
   EXPECT_EQ(probe.Read().status, 200);
 }
 
-TEST_F(HttpServerDisconnectTest, ReadsAheadWithinABound) {
+TEST_F(HttpServerDisconnectTest, RequestsFarAheadAreKeptInOrder) {
   TestClient client = ConnectTo(*server_);
   client.Send(Get("/first"));
   HttpCall* const first = TakeCall();
