@@ -40,7 +40,7 @@ bool GrpcConnection::ReadMore() {
   const std::span<char> room = loop_.bulk_input();
   size_t total = 0;
   size_t size = room.size();
-  while (size == room.size() && total < kMaxInputBytesPerTurn) {
+  while (size == room.size() && total < kMaxBytesPerTurn) {
     ErrorCode error;
     size = socket_.read_some(asio::buffer(room.data(), room.size()), error);
     if (error) break;  // what is not just would_block, the next Read sees again
@@ -52,25 +52,33 @@ bool GrpcConnection::ReadMore() {
 
 void GrpcConnection::Flush() {
   if (closed_ || blocked_ || lingering_) return;
-  while (true) {
+  for (size_t total = 0;;) {
     if (!session_.FillOutput()) return Close();
     GrpcOutput& output = session_.output();
     if (output.size() == 0) break;
     ErrorCode error;
     const size_t written = socket_.write_some(output.Pieces(), error);
+    const auto go_on = [self = shared_from_this()](const ErrorCode& wait_error = {}) {
+      self->blocked_ = false;
+      if (!wait_error) self->Flush();
+    };
     if (error == asio::error::would_block) {
-      blocked_ = true;
-      blocked_since_ = Clock::Steady().Now();
-      socket_.async_wait(Socket::wait_write, [self = shared_from_this()](const ErrorCode& wait_error) {
-        self->blocked_ = false;
-        if (!wait_error) self->Flush();
-      });
-      return;
+      Block();
+      return socket_.async_wait(Socket::wait_write, go_on);
     }
     if (error) return Close();
     session_.ConsumeOutput(written);
+    total += written;
+    if (total < kMaxBytesPerTurn) continue;
+    Block();
+    return asio::post(socket_.get_executor(), [go_on] { go_on(); });
   }
   if (session_.done()) Linger();
+}
+
+void GrpcConnection::Block() {
+  blocked_ = true;
+  blocked_since_ = Clock::Steady().Now();
 }
 
 void GrpcConnection::Linger() {

@@ -35,10 +35,11 @@ class GrpcConnection : public std::enable_shared_from_this<GrpcConnection> {
  private:
   void Read();
   void OnRead(const ErrorCode& error, size_t size);
-  // Receives what else has arrived already, up to kMaxInputBytesPerTurn. False: the connection cannot go on.
+  // Receives what else has arrived already, up to kMaxBytesPerTurn. False: the connection cannot go on.
   bool ReadMore();
-  // Sends what there is to send, until the socket takes no more; then goes on when it does.
+  // Sends what there is to send, until the socket takes no more; then goes on when it does. Lets others have a turn after kMaxBytesPerTurn.
   void Flush();
+  void Block();
   // After the last frame: tells the client that nothing else will come, and drops what it still sends.
   void Linger();
 
@@ -48,7 +49,7 @@ class GrpcConnection : public std::enable_shared_from_this<GrpcConnection> {
   GrpcSession session_;
   std::array<char, kGrpcInputBytes> input_;
   bool closed_ = false;
-  bool blocked_ = false;  // waiting until the socket takes more
+  bool blocked_ = false;  // waiting until the socket takes more, or for the next turn
   TimePoint blocked_since_{};
   bool lingering_ = false;
   TimePoint linger_until_{};

@@ -60,10 +60,11 @@ inline constexpr size_t kMaxCopiedReplyBytes = 1 << 10;
 // Messages of a streaming call that wait for the client; one more ends the call with RESOURCE_EXHAUSTED.
 inline constexpr size_t kMaxQueuedStreamBytes = size_t{8} << 20;
 
-// Read for each connection, and by all connections of a loop in turn when more is there; no connection reads more than the last in one turn.
+// Read for each connection, and by all connections of a loop in turn when more is there. No connection reads more than the last in one turn, or
+// writes.
 inline constexpr size_t kGrpcInputBytes = size_t{4} << 10;
 inline constexpr size_t kGrpcBulkInputBytes = size_t{128} << 10;
-inline constexpr size_t kMaxInputBytesPerTurn = size_t{2} << 20;
+inline constexpr size_t kMaxBytesPerTurn = size_t{2} << 20;
 // Taken from HTTP/2 ahead of the socket.
 inline constexpr size_t kMaxQueuedOutputBytes = size_t{256} << 10;
 // After a connection's last frame what the client still sends is dropped, up to these, so that it sees that frame rather than a reset.

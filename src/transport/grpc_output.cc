@@ -10,22 +10,30 @@ bool GrpcOutput::Append(std::string_view bytes) {
   if (!runs_.empty() && runs_.back().reply == nullptr) {
     runs_.back().size += bytes.size();
   } else {
-    runs_.push_back({.size = bytes.size(), .reply = nullptr, .owner = nullptr});
+    AddRun({.size = bytes.size(), .reply = nullptr, .owner = nullptr});
   }
   return true;
 }
 
 void GrpcOutput::AppendReply(std::string_view bytes, GrpcExchange& owner) {
   size_ += bytes.size();
-  runs_.push_back({.size = bytes.size(), .reply = bytes.data(), .owner = &owner});
+  AddRun({.size = bytes.size(), .reply = bytes.data(), .owner = &owner});
   ++owner.output_runs;
+}
+
+void GrpcOutput::AddRun(const Run& run) {
+  if (first_ >= kMaxPieces) {
+    runs_.erase(runs_.begin(), runs_.begin() + static_cast<std::ptrdiff_t>(first_));
+    first_ = 0;
+  }
+  runs_.push_back(run);
 }
 
 std::span<const asio::const_buffer> GrpcOutput::Pieces() {
   size_t count = 0;
   const char* frame = frames_.view().data();
-  for (const Run& run : runs_) {
-    if (count == kMaxPieces) break;
+  for (size_t i = first_; i < runs_.size() && count < kMaxPieces; ++i) {
+    const Run& run = runs_[i];
     pieces_[count++] = asio::const_buffer(run.reply != nullptr ? run.reply : frame, run.size);
     if (run.reply == nullptr) frame += run.size;
   }
@@ -33,7 +41,7 @@ std::span<const asio::const_buffer> GrpcOutput::Pieces() {
 }
 
 GrpcExchange* GrpcOutput::ConsumeFirst(size_t size) {
-  Run& run = runs_.front();
+  Run& run = runs_[first_];
   size_ -= size;
   run.size -= size;
   if (run.reply == nullptr) {
@@ -43,15 +51,19 @@ GrpcExchange* GrpcOutput::ConsumeFirst(size_t size) {
   }
   if (run.size > 0) return nullptr;
   GrpcExchange* const owner = run.owner;
-  runs_.pop_front();
+  if (++first_ == runs_.size()) {
+    runs_.clear();
+    first_ = 0;
+  }
   return owner != nullptr && --owner->output_runs == 0 ? owner : nullptr;
 }
 
 void GrpcOutput::Clear() {
-  for (const Run& run : runs_) {
-    if (run.owner != nullptr) --run.owner->output_runs;
+  for (size_t i = first_; i < runs_.size(); ++i) {
+    if (runs_[i].owner != nullptr) --runs_[i].owner->output_runs;
   }
   runs_.clear();
+  first_ = 0;
   frames_.Free();
   size_ = 0;
 }

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <deque>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "transport/asio_types.h"
 #include "transport/byte_buffer.h"
@@ -42,11 +42,13 @@ class GrpcOutput {
     GrpcExchange* owner;  // of the reply
   };
 
+  void AddRun(const Run& run);
   // Drops the first bytes of the first run; the owner if that was its last run, otherwise null.
   GrpcExchange* ConsumeFirst(size_t size);
 
   ByteBuffer frames_;
-  std::deque<Run> runs_;
+  std::vector<Run> runs_;
+  size_t first_ = 0;  // of runs_ that is not consumed
   size_t size_ = 0;
   std::array<asio::const_buffer, kMaxPieces> pieces_;
 };
@@ -54,7 +56,7 @@ class GrpcOutput {
 template <typename Released>
 void GrpcOutput::Consume(size_t size, Released released) {
   while (size > 0) {
-    const size_t step = std::min(size, runs_.front().size);
+    const size_t step = std::min(size, runs_[first_].size);
     size -= step;
     if (GrpcExchange* const owner = ConsumeFirst(step)) released(*owner);
   }

@@ -1,8 +1,5 @@
-// Small requests on a kept-alive connection allocate nothing. A program of its own, linked so that it counts every call of an allocation function.
-#include <atomic>
+// Small requests on a kept-alive connection allocate nothing. A program of its own (allocation_counter.h).
 #include <cstddef>
-#include <cstdlib>
-#include <new>
 #include <thread>
 #include <utility>
 
@@ -10,41 +7,10 @@
 
 #include "base/mutex.h"
 #include "base/unique_fd.h"
+#include "transport/allocation_counter.h"
 #include "transport/http_server.h"
 #include "transport/http_test_client.h"
 #include "transport/http_test_server.h"
-
-namespace {
-std::atomic<int> g_allocations = 0;
-}
-
-// The linker's --wrap sends calls of malloc and the like here; operator new of the standard library is replaced.
-extern "C" {
-// NOLINTBEGIN(bugprone-reserved-identifier): the names that --wrap prescribes
-void* __real_malloc(size_t size);
-void* __real_realloc(void* memory, size_t size);
-void* __real_aligned_alloc(size_t alignment, size_t size);
-void* __wrap_malloc(size_t size) {
-  ++g_allocations;
-  return __real_malloc(size);
-}
-void* __wrap_realloc(void* memory, size_t size) {
-  ++g_allocations;
-  return __real_realloc(memory, size);
-}
-void* __wrap_aligned_alloc(size_t alignment, size_t size) {
-  ++g_allocations;
-  return __real_aligned_alloc(alignment, size);
-}
-// NOLINTEND(bugprone-reserved-identifier)
-}
-
-void* operator new(size_t size) {
-  if (void* const memory = std::malloc(size)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 namespace tflite_serving {
 namespace {
@@ -68,9 +34,9 @@ int AllocationsOfAThousandRequests(HttpHandler& handler, const std::string& requ
   EXPECT_EQ(::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
   const size_t response_size = ConnectTo(*server).Ask(request).head.size() + 2;
   Exchange(socket.get(), request, response_size, 100);
-  const int before = g_allocations;
+  const int before = NumAllocations();
   Exchange(socket.get(), request, response_size, 1000);
-  return g_allocations - before;
+  return NumAllocations() - before;
 }
 
 class Inline : public HttpHandler {
@@ -117,9 +83,9 @@ class OnAnotherThread : public HttpHandler {
 };
 
 TEST(HttpServerAllocationTest, TheCounterCounts) {
-  const int before = g_allocations;
+  const int before = NumAllocations();
   delete new std::string(1000, 'x');
-  EXPECT_GE(g_allocations - before, 1);
+  EXPECT_GE(NumAllocations() - before, 1);
 }
 
 TEST(HttpServerAllocationTest, AnsweredInline) {
