@@ -6,7 +6,6 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "codec/npy.h"
 #include "codec/raw_tensor.h"
@@ -166,7 +165,7 @@ Status RestPredictBody::EncodeRaw(std::span<const TensorView> outputs, HttpRespo
   TFLS_ASSIGN_OR_RETURN(const std::span<const std::byte> bytes, RawBytes(signature().outputs[i], outputs[i]));
   const std::string_view name = NumpyName(outputs[i].dtype);
   response.headers.emplace_back("X-Tensor-Dtype", name.empty() ? DTypeName(outputs[i].dtype) : name);
-  response.headers.emplace_back("X-Tensor-Shape", fmt::format("{}", fmt::join(outputs[i].shape.dims(), ",")));
+  response.headers.emplace_back("X-Tensor-Shape", outputs[i].shape.ToString());
   response.body.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   return OkStatus();
 }

@@ -7,7 +7,7 @@
 //   application/x-npy                                       one array of NumPy, for a signature with one input (codec/npy.h)
 //
 // The reply has the first of these formats that Accept names, or else the request's; a raw one tells its tensor's type and shape in the headers
-// X-Tensor-Dtype ("float32", as NumPy names it; "string") and X-Tensor-Shape ("2,3"). A JSON reply to another format is columnar. Errors are always
+// X-Tensor-Dtype ("float32", as NumPy names it; "string") and X-Tensor-Shape ("[2,3]"). A JSON reply to another format is columnar. Errors are always
 // JSON.
 //
 // For the formats that have no place for them, the query may hold signature_name=S and output_filter=a,b.

@@ -156,11 +156,11 @@ TEST_F(RestBodyTest, ARawTensor) {
   EXPECT_EQ(answer.status, 200) << answer.body;
   EXPECT_EQ(answer.content_type, kRaw);
   EXPECT_EQ(answer.body, BytesOf<float>({1, 2, 3, 4}));
-  EXPECT_THAT(answer.headers, ElementsAre(Pair("X-Tensor-Dtype", "float32"), Pair("X-Tensor-Shape", "2,2")));
+  EXPECT_THAT(answer.headers, ElementsAre(Pair("X-Tensor-Dtype", "float32"), Pair("X-Tensor-Shape", "[2,2]")));
   EXPECT_THAT(Error(400, AskM(kRaw, "123")), HasSubstr(R"(input \"x\": a body for float[?,2] has a multiple of 8 bytes, got 3)"));
   const Answer text = Ask("/v1/models/text:predict", kRaw, "bytes\xff");
   EXPECT_EQ(text.body, "bytes\xff");
-  EXPECT_THAT(text.headers, ElementsAre(Pair("X-Tensor-Dtype", "string"), Pair("X-Tensor-Shape", "1")));
+  EXPECT_THAT(text.headers, ElementsAre(Pair("X-Tensor-Dtype", "string"), Pair("X-Tensor-Shape", "[1]")));
 }
 
 TEST_F(RestBodyTest, AnArrayOfNumPy) {

@@ -109,7 +109,7 @@ TEST(JsonPredictEncodeTest, EveryType) {
 }
 
 TEST(JsonPredictEncodeTest, ComplexNumbersArePairs) {
-  const auto numbers = [](const Shape& shape) { return Numbers<float>("y", DType::kComplex64, shape, {1, -2, 0.5, 3e20}); };
+  const auto numbers = [](const Shape& shape) { return Numbers<float>("y", DType::kComplex64, shape, {1, -2, 0.5F, 3e20F}); };
   EXPECT_EQ(Encode(kRow, numbers({2})), R"({"predictions":[[1.0,-2.0],[0.5,3e+20]]})");
   EXPECT_EQ(Encode(kRow, numbers({1, 2})), R"({"predictions":[[[1.0,-2.0],[0.5,3e+20]]]})");
   EXPECT_EQ(Encode(kColumnar, Numbers<double>("y", DType::kComplex128, {}, {0.1, -1e300})), R"({"outputs":[0.1,-1e+300]})");

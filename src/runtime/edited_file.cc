@@ -121,11 +121,12 @@ class EditedFileWriter {
       : model_(model), file_(file), buffers_(model.Tables(model_field::kBuffers)), codes_(model.Tables(model_field::kOperatorCodes)) {}
 
   StatusOr<AlignedBuffer> Write(std::span<const std::byte> bytes) {
-    using namespace model_field;
-    std::vector<Field> fields = {{kVersion, model_.Scalar<uint32_t>(kVersion)}, {kOperatorCodes}, {kSubgraphs}, {kBuffers}};
-    if (!file_.signatures.empty()) fields.push_back({kSignatureDefs});
+    namespace field = model_field;
+    std::vector<Field> fields = {
+        {field::kVersion, model_.Scalar<uint32_t>(field::kVersion)}, {field::kOperatorCodes}, {field::kSubgraphs}, {field::kBuffers}};
+    if (!file_.signatures.empty()) fields.push_back({field::kSignatureDefs});
     const size_t own_fields = fields.size();
-    for (const int kept : {kDescription, kMetadataBuffer, kMetadata}) {
+    for (const int kept : {field::kDescription, field::kMetadataBuffer, field::kMetadata}) {
       if (model_.Target(kept) != 0) fields.push_back({kept});
     }
     const Written root = out_.Table(fields);
@@ -147,11 +148,12 @@ class EditedFileWriter {
   }
 
   void WriteOperatorCodes(size_t slot) {
-    using namespace operator_code_field;
+    namespace field = operator_code_field;
     const std::vector<size_t> slots = WriteList(slot, codes_, 1);
-    out_.Point(slots.back(),
-               out_.Table({{kDeprecatedBuiltinCode, kStridedSliceOperator}, {kVersion, kStridedSliceVersion}, {kBuiltinCode, kStridedSliceOperator}})
-                   .position);
+    out_.Point(slots.back(), out_.Table({{field::kDeprecatedBuiltinCode, kStridedSliceOperator},
+                                         {field::kVersion, kStridedSliceVersion},
+                                         {field::kBuiltinCode, kStridedSliceOperator}})
+                                 .position);
   }
 
   void WriteSubgraphs(size_t slot) {
@@ -168,21 +170,21 @@ class EditedFileWriter {
   }
 
   void WriteSubgraph(size_t slot, const FlatTable& old, const FileSubgraph& subgraph) {
-    using namespace subgraph_field;
-    const bool is_named = old.Target(kName) != 0;
-    std::vector<Field> fields = {{kTensors}, {kInputs}, {kOutputs}, {kOperators}};
-    if (is_named) fields.push_back({kName});
+    namespace field = subgraph_field;
+    const bool is_named = old.Target(field::kName) != 0;
+    std::vector<Field> fields = {{field::kTensors}, {field::kInputs}, {field::kOutputs}, {field::kOperators}};
+    if (is_named) fields.push_back({field::kName});
     const Written table = out_.Table(fields);
     out_.Point(slot, table.position);
-    if (is_named) out_.PointIntoFile(table.slots[4], old.Target(kName));
+    if (is_named) out_.PointIntoFile(table.slots[4], old.Target(field::kName));
     out_.Point(table.slots[1], out_.Int32s(subgraph.inputs));
     out_.Point(table.slots[2], out_.Int32s(subgraph.outputs));
 
-    const std::vector<FlatTable> tensors = old.Tables(kTensors);
+    const std::vector<FlatTable> tensors = old.Tables(field::kTensors);
     const std::vector<size_t> slots = WriteList(table.slots[0], tensors, subgraph.tensors.size() - tensors.size());
     for (size_t i = tensors.size(); i < subgraph.tensors.size(); ++i) WriteTensor(slots[i], tensors, subgraph.tensors[i]);
 
-    const std::vector<FlatTable> operators = old.Tables(kOperators);
+    const std::vector<FlatTable> operators = old.Tables(field::kOperators);
     const Written list = out_.References(subgraph.operators.size());
     out_.Point(table.slots[3], list.position);
     for (size_t i = 0; i < subgraph.operators.size(); ++i) {
@@ -196,14 +198,18 @@ class EditedFileWriter {
   }
 
   void WriteTensor(size_t slot, const std::vector<FlatTable>& old, const FileTensor& tensor) {
-    using namespace tensor_field;
+    namespace field = tensor_field;
     // Where a dimension is open the shape says 1, and the signature of the shape -1.
     std::vector<int32_t> shape = tensor.dims;
     std::ranges::replace_if(shape, [](int32_t dim) { return dim < 0; }, 1);
-    const size_t quantization = tensor.like < 0 ? 0 : old[static_cast<size_t>(tensor.like)].Target(kQuantization);
-    std::vector<Field> fields = {
-        {kShape}, {kShapeSignature}, {kName}, {kType, static_cast<uint32_t>(tensor.type)}, {kBuffer, AddBuffer(tensor.constant)}, {kHasRank, 1}};
-    if (quantization != 0) fields.push_back({kQuantization});
+    const size_t quantization = tensor.like < 0 ? 0 : old[static_cast<size_t>(tensor.like)].Target(field::kQuantization);
+    std::vector<Field> fields = {{field::kShape},
+                                 {field::kShapeSignature},
+                                 {field::kName},
+                                 {field::kType, static_cast<uint32_t>(tensor.type)},
+                                 {field::kBuffer, AddBuffer(tensor.constant)},
+                                 {field::kHasRank, 1}};
+    if (quantization != 0) fields.push_back({field::kQuantization});
     const Written table = out_.Table(fields);
     out_.Point(slot, table.position);
     out_.Point(table.slots[0], out_.Int32s(shape));
@@ -220,12 +226,12 @@ class EditedFileWriter {
   }
 
   void WriteSlice(size_t slot, const FileOperator& op) {
-    using namespace operator_field;
-    const Written table = out_.Table({{kOpcodeIndex, static_cast<uint32_t>(codes_.size())},
-                                      {kInputs},
-                                      {kOutputs},
-                                      {kBuiltinOptionsType, kStridedSliceOptions},
-                                      {kBuiltinOptions}});
+    namespace field = operator_field;
+    const Written table = out_.Table({{field::kOpcodeIndex, static_cast<uint32_t>(codes_.size())},
+                                      {field::kInputs},
+                                      {field::kOutputs},
+                                      {field::kBuiltinOptionsType, kStridedSliceOptions},
+                                      {field::kBuiltinOptions}});
     out_.Point(slot, table.position);
     out_.Point(table.slots[1], out_.Int32s(op.inputs));
     out_.Point(table.slots[2], out_.Int32s(op.outputs));
@@ -259,8 +265,9 @@ class EditedFileWriter {
   }
 
   void WriteSignature(size_t slot, const FlatTable& old, const FileSignature& signature, const FileSubgraph& subgraph) {
-    using namespace signature_field;
-    const Written table = out_.Table({{kInputs}, {kOutputs}, {kKey}, {kSubgraphIndex, static_cast<uint32_t>(signature.subgraph)}});
+    namespace field = signature_field;
+    const Written table =
+        out_.Table({{field::kInputs}, {field::kOutputs}, {field::kKey}, {field::kSubgraphIndex, static_cast<uint32_t>(signature.subgraph)}});
     out_.Point(slot, table.position);
     std::vector<FileSignature::Entry> inputs = signature.inputs;
     for (const int32_t tensor : subgraph.inputs) {
@@ -269,7 +276,7 @@ class EditedFileWriter {
     }
     WriteEntries(table.slots[0], inputs);
     WriteEntries(table.slots[1], signature.outputs);
-    out_.PointIntoFile(table.slots[2], old.Target(kKey));
+    out_.PointIntoFile(table.slots[2], old.Target(field::kKey));
   }
 
   void WriteEntries(size_t slot, const std::vector<FileSignature::Entry>& entries) {

@@ -163,7 +163,12 @@ class ExampleOperator::Reader {
     result_.row_too_many_[feature.values] = true;
     if (feature.form == Form::kSparse) result_.row_too_many_[feature.indices] = true;
     const FileTensor* partition = TensorOf(op_.outputs[feature.partition]);
+    const FileTensor* indices = feature.form == Form::kSparse ? TensorOf(op_.outputs[feature.indices]) : nullptr;
     if (partition != nullptr && partition->type == kInt32Type) feature.partition_dtype = DType::kInt32;
+    for (const FileTensor* tensor : {partition, indices}) {
+      if (tensor == nullptr || tensor->type == kInt64Type || (tensor == partition && tensor->type == kInt32Type)) continue;
+      return Refuse(fmt::format("its output \"{}\" has an element type (number {}) that no index has", tensor->name, tensor->type));
+    }
     result_.features_.push_back(std::move(feature));
     return OkStatus();
   }

@@ -206,6 +206,14 @@ TEST_F(ReadTest, RefusesATypeThatExamplesHaveNot) {
   EXPECT_THAT(Refusal(), HasSubstr("feature \"x\" has an element type (number 2)"));
 }
 
+TEST_F(ReadTest, RefusesIndicesThatAreNone) {
+  SetKeys(2, {"v"});
+  op_.outputs = {Add("indices", 4, {-1, 2}), Add("values", 0, {-1}), Add("shape", 0, {2})};
+  EXPECT_EQ(Refusal(), "op: its output \"shape\" has an element type (number 0) that no index has");
+  graph_.tensors[static_cast<size_t>(op_.outputs[2])].type = 4;
+  EXPECT_TRUE(ExampleOperator::Read("op", graph_, op_).ok());
+}
+
 TEST_F(ReadTest, RefusesADefaultThatDoesNotFit) {
   AddDense(0, {-1, 2});
   graph_.tensors[static_cast<size_t>(op_.inputs.back())].dims = {1};

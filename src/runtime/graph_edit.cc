@@ -62,7 +62,8 @@ class SubgraphEditor {
 
   bool IsRead(int32_t tensor, const std::vector<FileOperator>& operators) const {
     const auto contains = [&](const std::vector<int32_t>& tensors) { return std::ranges::find(tensors, tensor) != tensors.end(); };
-    return contains(subgraph_.outputs) || std::ranges::any_of(operators, [&](const FileOperator& op) { return contains(op.inputs); });
+    return tensor >= 0 &&
+           (contains(subgraph_.outputs) || std::ranges::any_of(operators, [&](const FileOperator& op) { return contains(op.inputs); }));
   }
 
   // A new tensor with a row more, of which `tensor` becomes a slice.

@@ -101,7 +101,8 @@ TEST(LiteRtServableTest, EveryModelLoadsAndAnswers) {
                                  "examples/first_version",
                                  "examples/classifier",
                                  "examples/regressor",
-                                 "examples/legacy_signatures"}) {
+                                 "examples/legacy_signatures",
+                                 "examples/legacy_signatures_only"}) {
     const auto servable = Load(TestModelPath(name));
     ASSERT_NE(servable, nullptr) << name;
     for (size_t i = 0; i < servable->signatures().size(); ++i) {

@@ -146,8 +146,10 @@ class SignatureReader {
     for (const ExampleStep& step : edit_.steps) {
       ExampleInput input{.op = step.op, .serialized_slot = SlotOf(step.serialized), .produced_slots = {}};
       for (const int32_t tensor : step.produced) {
-        input.produced_slots.push_back(tensor < 0 ? std::nullopt : std::optional(SlotOf(tensor)));
+        // As many values as the Examples have, and so an output may have as many rows.
+        if (tensor >= 0 && step.op.HasRowTooMany(input.produced_slots.size())) result_.signature.runs_alone = true;
         if (tensor >= 0) num_produced_ += 1;
+        input.produced_slots.push_back(tensor < 0 ? std::nullopt : std::optional(SlotOf(tensor)));
       }
       result_.example_inputs.push_back(std::move(input));
     }
@@ -189,7 +191,7 @@ class SignatureReader {
   Status FindLateShapes() {
     const ShapeAnalysis analysis = AnalyseShapes(*subgraph_);
     result_.shapes_known_late = !analysis.late.empty();
-    result_.signature.runs_alone = analysis.depends_on_data;
+    if (analysis.depends_on_data) result_.signature.runs_alone = true;
     for (size_t i = 0; i < result_.output_slots.size(); ++i) {
       const TensorSpec& spec = result_.signature.outputs[i];
       const int32_t tensor = subgraph_->outputs[result_.output_slots[i]];
@@ -286,6 +288,8 @@ class ModelGraphReader {
     const auto fail = [&](const Status& status) {
       return Status(status.code(), fmt::format("{}: metadata entry \"{}\": {}", path_, kLegacySignaturesEntry, status.message()));
     };
+    const bool can_run = file_.signatures.empty() || std::ranges::find(file_.signatures, 0, &FileSignature::subgraph) != file_.signatures.end();
+    if (!can_run) return fail(UnimplementedError("it is about subgraph 0, which no signature of the file's own table lets the runtime run"));
     const StatusOr<std::vector<LegacySignature>> legacy = ReadLegacySignatures(entry->content);
     if (!legacy.ok()) return fail(legacy.status());
     for (const LegacySignature& each : *legacy) {

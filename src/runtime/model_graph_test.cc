@@ -143,6 +143,8 @@ TEST(ModelGraphTest, TakesExampleOperatorsOut) {
   ASSERT_EQ(signature.example_inputs.size(), 1);
   EXPECT_EQ(signature.example_inputs[0].serialized_slot, signature.input_slots[0]);
   EXPECT_GT(signature.input_types.size(), 5);
+  EXPECT_TRUE(signature.signature.runs_alone);
+  EXPECT_FALSE(Read("examples/dense").signatures[0].signature.runs_alone);
   EXPECT_EQ(graph.runtime_signatures[0].num_inputs, signature.input_types.size());
 }
 

@@ -1,6 +1,7 @@
 // The bytes that a connection is to send, in order: frames, held here, and replies, which stay where their handler wrote them.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <deque>
@@ -18,6 +19,8 @@ class GrpcExchange;
 class GrpcOutput {
  public:
   static constexpr size_t kMaxPieces = 64;
+  // What an empty output keeps for the next frames.
+  static constexpr size_t kMaxIdleFrameBytes = size_t{16} << 10;
 
   // Copies `bytes`. False: there is no memory.
   [[nodiscard]] bool Append(std::string_view bytes);
@@ -55,6 +58,7 @@ void GrpcOutput::Consume(size_t size, Released released) {
     size -= step;
     if (GrpcExchange* const owner = ConsumeFirst(step)) released(*owner);
   }
+  if (size_ == 0 && frames_.capacity() > kMaxIdleFrameBytes) frames_.Free();
 }
 
 }  // namespace tflite_serving

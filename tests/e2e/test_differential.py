@@ -213,7 +213,7 @@ def over_raw(server, client, request):
     response = post(server, request, array.tobytes(), "application/octet-stream", signature_query(request))
     name = response.headers["X-Tensor-Dtype"]
     dtype = np.dtype(getattr(ml_dtypes, name, None) or tf.as_dtype(name).as_numpy_dtype)
-    shape = [int(dim) for dim in response.headers["X-Tensor-Shape"].split(",") if dim]
+    shape = json.loads(response.headers["X-Tensor-Shape"])
     return {None: np.frombuffer(response.content, dtype).reshape(shape)}
 
 

@@ -235,7 +235,7 @@ def over_raw(server, case):
     for name in case.answers:
         response = post_body(server, case, "application/octet-stream", body,
                              signature_name=case.signature_name, output_filter=name)
-        shape = [int(size) for size in response.headers["X-Tensor-Shape"].split(",") if size]
+        shape = json.loads(response.headers["X-Tensor-Shape"])
         dtype = np.dtype(response.headers["X-Tensor-Dtype"])
         answers[name] = np.frombuffer(response.content, dtype).reshape(shape)
     return answers

@@ -66,9 +66,10 @@ def test_what_is_wrong_with_an_example(example_server, grpc_client):
                 "dense", {"inputs": np.array([example], np.object_)})
 
 
-def test_signatures_of_the_metadata_win(example_server, grpc_client):
+@pytest.mark.parametrize("name", ["legacy_signatures", "legacy_signatures_only"])
+def test_signatures_of_the_metadata_win(example_server, grpc_client, name):
     """As a model was prepared for TensorFlow Serving: names and methods of its own."""
-    server = example_server("legacy_signatures")
+    server = example_server(name)
     signatures = requests.get(f"{server.model_url}/metadata").json()[
         "metadata"]["signature_def"]["signature_def"]
     assert sorted(signatures) == ["raw", "serving_default"]

@@ -141,7 +141,7 @@ class TestBinaryBodies:
         response = post(server, X.tobytes(), "application/octet-stream")
         assert response.headers["Content-Type"] == "application/octet-stream"
         assert response.headers["X-Tensor-Dtype"] == "float32"
-        assert response.headers["X-Tensor-Shape"] == "3"
+        assert response.headers["X-Tensor-Shape"] == "[3]"
         assert np.frombuffer(response.content, np.float32).tolist() == Y
 
     def test_npy(self, server):

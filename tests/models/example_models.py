@@ -28,7 +28,8 @@ def feature(*values):
 
 
 def example(**features):
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(
+        deterministic=True)
 
 
 def dense(inputs):
@@ -121,15 +122,18 @@ def plain(array):
     return [base64.b64encode(v).decode() if isinstance(v, bytes) else v for v in values]
 
 
-def with_legacy_signatures():
+def with_legacy_signatures(keep_table):
     """The classifier with the signatures that TensorFlow Serving reads: names, and methods, of
-    their own; tensors with and without ":0"."""
+    their own; tensors with and without ":0". With the schema's own signatures or without."""
     data = convert_example_model("classifier")
     model = tflite_writer.unpack(data)
     graph = model.subgraphs[0]
     names = {key: graph.tensors[index].name.decode() for key, index in (
         [("inputs", graph.inputs[0])] +
         [(entry.name.decode(), entry.tensorIndex) for entry in model.signatureDefs[0].outputs])}
+    if not keep_table:
+        model.signatureDefs = None
+        data = tflite_writer.pack(model)
     cut = {key: name.removesuffix(":0") for key, name in names.items()}
     return tflite_writer.with_metadata(data, "signature_defs_metadata", tflite_writer.flexbuffer({
         "serving_default": signature_def("classify", {"inputs": cut["inputs"]},

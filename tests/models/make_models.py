@@ -456,7 +456,8 @@ MODELS["examples"] = {
        for name in example_models.EXAMPLES},
     **{f"examples/{name}.json": functools.partial(example_models.answers, name)
        for name in example_models.EXAMPLES},
-    "examples/legacy_signatures.tflite": example_models.with_legacy_signatures,
+    "examples/legacy_signatures.tflite": lambda: example_models.with_legacy_signatures(True),
+    "examples/legacy_signatures_only.tflite": lambda: example_models.with_legacy_signatures(False),
 }
 
 
