@@ -41,6 +41,7 @@ int HttpStatusOf(StatusCode code) {
 
 void FinishWithError(HttpCall& call, const Status& status) {
   call.response().status = HttpStatusOf(status.code());
+  call.response().content_type = "application/json";
   call.response().body = ErrorJson(status.message());
   call.Finish();
 }

@@ -64,7 +64,7 @@ StatusOr<Classifications> ToClassifications(const Signature& signature, std::spa
     return InvalidArgumentError(
         fmt::format("Tensors class and score should match in dim_size(1). Got {} vs. {}", classes->shape[1], scores->shape[1]));
   }
-  const auto num_classes = static_cast<size_t>((classes != nullptr ? classes : scores)->shape[1]);
+  const auto num_classes = static_cast<size_t>(outputs[found.classes >= 0 ? found.classes : found.scores].shape[1]);
   Classifications result{.num_examples = num_examples, .classes_per_example = num_classes};
   if (num_classes * num_examples > kMaxClassScores) {
     return ResourceExhaustedError(fmt::format("{} classes for each of {} examples are more than {}", num_classes, num_examples, kMaxClassScores));

@@ -12,11 +12,13 @@ from tensorflow_serving.apis import classification_pb2
 from tensorflow_serving.apis import inference_pb2
 from tensorflow_serving.apis import regression_pb2
 
-from grpc_client import TIMEOUT_SECONDS, fails_with
+from grpc_client import TIMEOUT_SECONDS, fails_with, predict_request, tensor_content
+from server_process import MODELS
 
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"
 INFERENCE = "inference"
+LABELS = ["cat", "dog", "\u00e9l\u00e9phant"]  # of class_labels
 PERSON = {"age": 1.5, "size": [2.0, 3.0]}
 HALF_PLUS_TWO = "half_plus_two"
 
@@ -184,6 +186,68 @@ class TestMultiInference:
             asker.classify([PERSON], signature="named")
         assert numbers(response.results[1].regression_result) == \
             asker.regress([PERSON], signature="sum")
+
+
+class TestSerializedExamples:
+    """Models that parse the Examples themselves, as an estimator exports them: the answers are
+    those that TensorFlow gave (tests/models/example_models.py)."""
+
+    FIRST, SECOND = {"x": [1.0, 2.0, 3.0]}, {"x": [0.0, 0.0, 1.0]}
+
+    @pytest.fixture
+    def ask_file(self, start_server, grpc_client):
+        def of_file(name, *flags):
+            server = start_server(name, MODELS / "examples" / f"{name}.tflite", *flags)
+            return Asker(server, grpc_client(server), name)
+        return of_file
+
+    def check(self, got):
+        expected = json.loads((MODELS / "examples" / "classifier.json").read_text())[0]
+        scores = np.reshape(expected["outputs"]["scores"]["values"], (2, 2))
+        assert [[label for label, _ in row] for row in got] == [["no", "yes"], ["no", "yes"]]
+        assert np.allclose([[score for _, score in row] for row in got], scores, rtol=1e-6)
+
+    def test_classify(self, ask_file):
+        asker = ask_file("classifier")
+        self.check(asker.classify([self.FIRST, self.SECOND]))
+        self.check(asker.classify([{}, self.SECOND], context=self.FIRST))
+
+    def test_regress(self, ask_file):
+        assert ask_file("regressor").regress([{"x": [2.0]}, {}]) == [3.0, 7.0]
+
+    def test_what_the_model_misses(self, ask_file):
+        with fails_with(grpc.StatusCode.INVALID_ARGUMENT,
+                        "Feature: x (data type: float) is required but could not be found"):
+            ask_file("classifier").classify([self.FIRST, {}])
+
+    def test_a_signature_made_for_it_passes_the_check_of_method_names(self, ask_file):
+        asker = ask_file("legacy_signatures", TestMethodNames.FLAG)
+        self.check(asker.classify([self.FIRST, self.SECOND]))
+        with fails_with(grpc.StatusCode.INVALID_ARGUMENT, "Was: tensorflow/serving/classify"):
+            asker.regress([self.FIRST])
+
+
+class TestModelsOwnData:
+
+    def test_labels(self, ask):
+        """Of the model's metadata."""
+        row, = ask("class_labels").classify([{"x": [1.0, 2.0, 3.0, 4.0]}])
+        assert [label for label, _ in row] == LABELS
+
+    def test_quantised(self, ask, grpc_client):
+        """Real numbers in, real numbers out, as Predict gives them when it is asked for floats."""
+        digits = ask("digits_int8")
+        pixels = np.random.default_rng(7).uniform(-1, 17, (5, 64)).astype(np.float32)
+        got = digits.classify([{"pixels": row} for row in pixels])
+        request = predict_request("digits_int8", {"pixels": tensor_content(pixels)})
+        predicted = grpc_client(digits.server).predict(request, metadata=[("x-dequantize", "1")])
+        assert np.array_equal(np.float32([[score for _, score in row] for row in got]),
+                              tf.make_ndarray(predicted.outputs["probabilities"]))
+
+    def test_a_whole_number_out_of_range_is_refused(self, ask):
+        with fails_with(grpc.StatusCode.INVALID_ARGUMENT,
+                        'feature "pixels" of example 0: 100 is out of range for int8 with scale'):
+            ask("digits_int8").classify([{"pixels": [100] * 64}])
 
 
 class TestMethodNames:
