@@ -197,6 +197,12 @@ class TestRest:
         message = IN_ROW_0 + 'JSON Value: \\"a\\" Type: String is not of expected type: float'
         assert response.text == '{\n    "error": "' + message + '"\n}'
 
+    def test_timeout(self, serving):
+        """2,000,000,000 steps take minutes."""
+        server = serving("while_loop", "--rest_api_timeout_in_ms=100")
+        response = requests.post(server.predict_url, data='{"inputs": 2000000000}')
+        check_error(response, 504, "at its deadline")
+
     def test_long_values_are_cut(self, serving):
         """A message quotes about 256 bytes of what it complains of, not the whole request."""
         body = json.dumps({"instances": ["a" * 1_000_000]})

@@ -181,7 +181,7 @@ class TestNotServed:
 
     @pytest.mark.parametrize("path", [
         f"/{PREDICTION}/NoSuchMethod", "/no.such.Service/Predict",
-        "/tensorflow.serving.SessionService/SessionRun", "/"])
+        "/tensorflow.serving.SessionService/SessionRun", "/tensorflow.ProfilerService/Profile", "/"])
     def test_unknown_method(self, client, path):
         with fails_with(grpc.StatusCode.UNIMPLEMENTED):
             client.unary(path, b"")

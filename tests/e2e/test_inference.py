@@ -280,4 +280,7 @@ class TestLimits:
                        [{"size": [1.0, 1.0]}] * 100, context, "sum")
         with fails_with(grpc.StatusCode.RESOURCE_EXHAUSTED, "the context of 1048"):
             asker.stub.Regress(request, timeout=TIMEOUT_SECONDS)
+        response = requests.post(f"{asker.server.model_url}:regress", json={
+            "signature_name": "sum", "context": {"note": "n" * 2**20}, "examples": [{}] * 100})
+        assert response.status_code == 429 and "the context of 1048" in response.json()["error"]
         assert asker.regress([PERSON], signature="sum") == [6.5]

@@ -60,6 +60,13 @@ class TestStatus:
             assert (status.version, status.state) == (1, AVAILABLE)
             assert (status.status.error_code, status.status.error_message) == (0, "")
 
+    def test_a_label_is_ignored(self, half_plus_two, grpc_client):
+        request = get_model_status_pb2.GetModelStatusRequest()
+        request.model_spec.name = "half_plus_two"
+        request.model_spec.version_label = "none"
+        response = grpc_client(half_plus_two).model.GetModelStatus(request, timeout=60)
+        assert [status.version for status in response.model_version_status] == [1]
+
     def test_unknown_model(self, half_plus_two, grpc_client):
         message = "Could not find any versions of model nope"
         response = requests.get(f"{half_plus_two.base_url}/v1/models/nope")
