@@ -72,8 +72,8 @@ class OneModel {
   RestV1& rest() { return rest_; }
   // A method of PredictionService.
   GrpcHandler rpc(std::string_view name) {
-    for (auto methods : {prediction_.methods(), inference_.methods()}) {
-      for (GrpcMethod& method : methods) {
+    for (const auto& methods : {prediction_.methods(), inference_.methods()}) {
+      for (const GrpcMethod& method : methods) {
         if (method.path == "/tensorflow.serving.PredictionService/" + std::string(name)) return method.handler;
       }
     }

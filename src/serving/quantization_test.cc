@@ -70,7 +70,7 @@ TEST(QuantizationTest, InputsAreRoundedToTheNearestAndClamped) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   const Signature signature = QuantizedSignature(DType::kInt8);
   std::vector<Tensor> inputs;
-  inputs.push_back(TensorOf<float>(DType::kFloat, {0, 1, -1, 0.25, -0.25, 0.2, 1e30, -1e30, kInfinity, std::numeric_limits<float>::quiet_NaN()}));
+  inputs.push_back(TensorOf<float>(DType::kFloat, {0, 1, -1, 0.25, -0.25, 0.2F, 1e30F, -1e30F, kInfinity, std::numeric_limits<float>::quiet_NaN()}));
   ASSERT_TRUE(Floats(signature).QuantizeInputs(inputs).ok());
   EXPECT_EQ(inputs[0].dtype(), DType::kInt8);
   EXPECT_THAT(ValuesOf<int8_t>(inputs[0].view()), ElementsAre(3, 5, 1, 4, 2, 3, 127, -128, 127, 3));
