@@ -67,7 +67,7 @@ Status GrpcMessageReader::Complete() {
   complete_ = true;
   if (!compressed_) return OkStatus();
   inflated_ = true;
-  const Status status = Inflate(input_.view(), max_message_bytes_, output_);
+  Status status = Inflate(input_.view(), max_message_bytes_, output_);
   if (status.code() == StatusCode::kResourceExhausted) {
     return ResourceExhaustedError(fmt::format("Received message larger than max ({})", status.message()));
   }
