@@ -60,9 +60,9 @@ std::optional<std::chrono::nanoseconds> ParseGrpcTimeout(std::string_view text) 
   if (text.size() < 2 || text.size() > kMaxTimeoutDigits + 1) return std::nullopt;
   const std::optional<std::chrono::nanoseconds> unit = TimeoutUnit(text.back());
   uint32_t value = 0;
-  const char* const end = text.data() + text.size() - 1;
-  const auto [stop, error] = std::from_chars(text.data(), end, value);
-  if (!unit || error != std::errc() || stop != end) return std::nullopt;
+  const std::string_view digits = text.substr(0, text.size() - 1);
+  const auto [stop, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  if (!unit || error != std::errc() || stop != digits.data() + digits.size()) return std::nullopt;
   // 99,999,999 hours are more than nanoseconds can count.
   if (value > std::chrono::nanoseconds::max() / *unit) return std::chrono::nanoseconds::max();
   return value * *unit;

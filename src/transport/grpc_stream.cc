@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <cstring>
 #include <utility>
 
 #include <fmt/format.h>
@@ -105,7 +104,7 @@ size_t GrpcStream::Take(char* room, size_t room_size) {
   while (size < room_size && !queue_.empty()) {
     const std::string& front = queue_.front();
     const size_t step = std::min(room_size - size, front.size() - taken_);
-    std::memcpy(room + size, front.data() + taken_, step);
+    front.copy(room + size, step, taken_);
     size += step;
     taken_ += step;
     if (taken_ < front.size()) break;
