@@ -14,8 +14,8 @@
 #include <string>
 #include <string_view>
 
-#include "transport/grpc_loop.h"
-#include "transport/grpc_session.h"
+#include "transport/grpc/grpc_loop.h"
+#include "transport/grpc/grpc_session.h"
 
 namespace tflite_serving {
 namespace {

@@ -38,8 +38,11 @@ Status Manager::LoadVersion(const ServableId& id, const std::string& path) {
 }
 
 void Manager::SetState(const ServableId& id, Version version) {
-  MutexLock lock(mutex_);
-  models_[id.name].insert_or_assign(id.version, std::move(version));
+  {
+    MutexLock lock(mutex_);
+    models_[id.name].insert_or_assign(id.version, std::move(version));
+  }
+  on_change_();
 }
 
 StatusOr<ServableHandle> Manager::GetServable(const ModelSpec& spec) const {

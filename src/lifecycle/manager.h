@@ -16,10 +16,13 @@ namespace tflite_serving {
 // Makes a servable from the model at `path`; the server says with what. Called without any lock held, possibly for a long time.
 using ServableLoader = std::function<StatusOr<ServableHandle>(const ServableId& id, const std::string& path)>;
 
+// Told after the state of any version has changed, on the thread that changed it and without any lock held: it may ask the manager for the states.
+using StateListener = std::function<void()>;
+
 // Thread-safe.
 class Manager : public ServableSource {
  public:
-  explicit Manager(ServableLoader loader) : loader_(std::move(loader)) {}
+  explicit Manager(ServableLoader loader, StateListener on_change = [] {}) : loader_(std::move(loader)), on_change_(std::move(on_change)) {}
 
   // Finds the versions under `base_path` (storage_path.h) and loads the highest, as TensorFlow Serving's default policy does.
   // The error is why nothing could be found or loaded; the version then ends in state END with the same reason.
@@ -41,6 +44,7 @@ class Manager : public ServableSource {
   void SetState(const ServableId& id, Version version);
 
   const ServableLoader loader_;
+  const StateListener on_change_;
   mutable Mutex mutex_;
   std::map<std::string, Versions, std::less<>> models_ TFLS_GUARDED_BY(mutex_);
 };

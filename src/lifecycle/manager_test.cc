@@ -59,6 +59,20 @@ TEST(ManagerTest, AFailedLoadEndsWithItsReason) {
   EXPECT_EQ(manager.GetServable({.name = "m"}).status().code(), StatusCode::kNotFound);
 }
 
+TEST(ManagerTest, EachChangeOfAStateIsTold) {
+  const TemporaryDirectory directory;
+  directory.Write("good/1/model.tflite", "x");
+  directory.Write("bad/1/model.tflite", "x");
+  std::vector<VersionState> states;
+  std::string name;
+  Manager manager(LoadFake, [&] { states.push_back(manager.GetVersionStatuses(name)[0].state); });
+  name = "good";
+  ASSERT_TRUE(manager.AddModel(name, directory.path() + "/good").ok());
+  name = "bad";
+  ASSERT_FALSE(manager.AddModel(name, directory.path() + "/bad").ok());
+  EXPECT_THAT(states, ElementsAre(VersionState::kLoading, VersionState::kAvailable, VersionState::kLoading, VersionState::kEnd));
+}
+
 TEST(ManagerTest, AMissingPathIsNamed) {
   Manager manager(LoadFake);
   EXPECT_THAT(manager.AddModel("m", "/no/such/path").message(), HasSubstr("/no/such/path"));

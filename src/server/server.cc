@@ -51,7 +51,7 @@ ServableLoader MakeLoader(const ServerOptions& options) {
 
 Server::Server(const ServerOptions& options)
     : options_(options),
-      manager_(MakeLoader(options)),
+      manager_(MakeLoader(options), [this] { UpdateHealth(); }),
       workers_("worker", std::max(UsableCpus(), NumInterpreters(options)), kMaxQueuedRequests),
       prediction_service_(manager_, workers_, Clock::Steady(),
                           {.tensor_content_in_replies = options.enable_serialization_as_tensor_content,
@@ -84,6 +84,18 @@ Status Server::LoadModel() {
                                   ServableId{options_.model_name, versions[0].version}.ToString(), status.ToString()));
 }
 
+void Server::UpdateHealth() {
+  const MutexLock lock(health_mutex_);
+  bool all_available = true;
+  for (const std::string& name : manager_.ListModels()) {
+    const std::vector<VersionStatus> versions = manager_.GetVersionStatuses(name);
+    const bool available = std::ranges::find(versions, VersionState::kAvailable, &VersionStatus::state) != versions.end();
+    health_service_.SetServing(name, available);
+    all_available = all_available && available;
+  }
+  for (const std::string_view name : kHealthServices) health_service_.SetServing(std::string(name), all_available);
+}
+
 Status Server::OpenGrpc() {
   if (options_.port == 0 && options_.grpc_socket_path.empty()) return OkStatus();
   GrpcServerOptions grpc{
@@ -92,8 +104,6 @@ Status Server::OpenGrpc() {
   GrpcChannelArgumentMap arguments;
   for (const GrpcChannelArgument& argument : options_.grpc_channel_arguments) arguments[argument.key] = argument.value;
   SetChannelArguments(arguments, grpc.limits);
-  for (const std::string_view name : kHealthServices) health_service_.SetServing(std::string(name), true);
-  health_service_.SetServing(options_.model_name, true);
   std::vector<GrpcMethod> methods = prediction_service_.methods();
   std::ranges::move(inference_service_.methods(), std::back_inserter(methods));
   std::ranges::move(model_service_.methods(), std::back_inserter(methods));

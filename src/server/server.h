@@ -9,12 +9,13 @@
 #include "api/prediction_service.h"
 #include "api/reflection_service.h"
 #include "api/rest_v1.h"
+#include "base/mutex.h"
 #include "base/status.h"
 #include "base/worker_pool.h"
 #include "config/server_options.h"
 #include "lifecycle/manager.h"
-#include "transport/grpc_server.h"
-#include "transport/http_server.h"
+#include "transport/grpc/grpc_server.h"
+#include "transport/http/http_server.h"
 
 namespace tflite_serving {
 
@@ -36,17 +37,20 @@ class Server {
  private:
   explicit Server(const ServerOptions& options);
   Status LoadModel();
+  // Tells grpc.health.v1 which models have a version to serve. The server as a whole serves if all of them have.
+  void UpdateHealth();
   Status OpenGrpc();
   Status OpenRest();
 
   const ServerOptions options_;
   // In the order of who uses whom: each is destroyed before those above it.
+  HealthService health_service_;
+  Mutex health_mutex_;  // one UpdateHealth at a time, so that an older state never comes last
   Manager manager_;
   WorkerPool workers_;
   PredictionService prediction_service_;
   InferenceService inference_service_;
   ModelService model_service_;
-  HealthService health_service_;
   RestV1 rest_v1_;
   std::unique_ptr<ReflectionService> reflection_service_;
   std::unique_ptr<GrpcServer> grpc_;

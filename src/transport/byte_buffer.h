@@ -12,9 +12,10 @@
 #include <string_view>
 #include <utility>
 
-#include "transport/http_limits.h"
-
 namespace tflite_serving {
+
+// Bytes that a parser may read, not write, after the end of a buffer's content.
+inline constexpr size_t kBodyPaddingBytes = 64;
 
 // Thread-compatible.
 class ByteBuffer {

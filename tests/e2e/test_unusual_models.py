@@ -79,3 +79,5 @@ def test_a_method_name_of_its_own(tmp_path, start_server, grpc_client):
     with fails_with(grpc.StatusCode.INTERNAL, "Expected prediction signature method_name to be one of {",
                     "}. Was: " + OTHER_METHOD_NAME.decode()):
         grpc_client(server).predict(request)
+    response = requests.post(server.predict_url, data='{"instances": ["a"]}')
+    assert (response.status_code, "Was: " + OTHER_METHOD_NAME.decode() in response.text) == (500, True)

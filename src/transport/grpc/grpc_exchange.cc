@@ -1,0 +1,110 @@
+#include "transport/grpc/grpc_exchange.h"
+
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "transport/grpc/grpc_limits.h"
+#include "transport/grpc/grpc_loop.h"
+#include "transport/grpc/grpc_stream.h"
+
+namespace tflite_serving {
+namespace {
+
+constexpr size_t kReplyOffset = 8;  // keeps the reply aligned
+
+}  // namespace
+
+template <typename T>
+struct GrpcExchange::SlotAllocator {
+  using value_type = T;
+
+  explicit SlotAllocator(GrpcExchange& owner) : exchange(&owner) {}
+  template <typename U>
+  SlotAllocator(const SlotAllocator<U>& other) : exchange(other.exchange) {}  // NOLINT(google-explicit-constructor): rebound by Asio
+
+  T* allocate(size_t count) {
+    static_assert(sizeof(T) <= sizeof(slot_) && alignof(T) <= alignof(std::max_align_t));
+    return count == 1 ? reinterpret_cast<T*>(exchange->slot_) : nullptr;
+  }
+  void deallocate(T*, size_t) {}
+
+  template <typename U>
+  bool operator==(const SlotAllocator<U>& other) const {
+    return exchange == other.exchange;
+  }
+
+  GrpcExchange* exchange;
+};
+
+struct GrpcExchange::Resume {
+  using allocator_type = SlotAllocator<void>;
+  allocator_type get_allocator() const { return allocator_type(*exchange); }
+  void operator()() const { exchange->loop_.Resume(*exchange); }
+
+  GrpcExchange* exchange;
+};
+
+GrpcExchange::GrpcExchange(GrpcLoop& loop, std::shared_ptr<asio::io_context> io) : loop_(loop), io_(std::move(io)) {}
+GrpcExchange::~GrpcExchange() = default;
+
+void GrpcExchange::Begin() {
+  state_.store(State::kHandling, std::memory_order_relaxed);
+  request_ = std::as_bytes(std::span(reader.message()));
+}
+
+std::span<std::byte> GrpcExchange::AllocateReply(size_t size_bytes) {
+  reply_.Clear();
+  if (!reply_.MakeRoom(kReplyOffset + size_bytes)) throw std::bad_alloc();
+  reply_.Commit(kReplyOffset + size_bytes);
+  return std::as_writable_bytes(std::span(reply_.bytes()).subspan(kReplyOffset));
+}
+
+void GrpcExchange::Finish(const Status& status) {
+  status_ = status;
+  // The loop may drop its own reference as soon as it has the handler, while this thread is still inside post.
+  if (state_.exchange(State::kFinished, std::memory_order_acq_rel) != State::kWaiting) return;
+  const std::shared_ptr<asio::io_context> io = io_;
+  asio::post(*io, Resume{this});
+}
+
+bool GrpcExchange::TryWait() {
+  State expected = State::kHandling;
+  return state_.compare_exchange_strong(expected, State::kWaiting, std::memory_order_acq_rel);
+}
+
+std::string_view GrpcExchange::framed_reply() {
+  if (reply_.empty()) AllocateReply(0);
+  char* const prefix = reply_.bytes().data() + kReplyOffset - GrpcMessageReader::kPrefixBytes;
+  const auto size = static_cast<uint32_t>(reply_.size() - kReplyOffset);
+  const char bytes[GrpcMessageReader::kPrefixBytes] = {0, static_cast<char>(size >> 24), static_cast<char>(size >> 16), static_cast<char>(size >> 8),
+                                                       static_cast<char>(size)};
+  std::memcpy(prefix, bytes, sizeof(bytes));
+  return {prefix, size + sizeof(bytes)};
+}
+
+size_t GrpcExchange::Recycle() {
+  session = nullptr;
+  stream_id = -1;
+  head.Clear();
+  method = nullptr;
+  reader.Next();
+  if (reader.capacity() > kMaxPooledMessageBytes) reader.Free();
+  deadline_time = kNoDeadline;
+  cancelled.Reset();
+  held = answered = false;
+  packed = sent = output_runs = 0;
+  stream.reset();
+  request_ = {};
+  status_ = OkStatus();
+  reply_.Clear();
+  if (reply_.capacity() > kMaxPooledMessageBytes) reply_.Free();
+  return reader.capacity() + reply_.capacity();
+}
+
+void GrpcExchange::FreeBuffers() {
+  reader.Free();
+  reply_.Free();
+}
+
+}  // namespace tflite_serving

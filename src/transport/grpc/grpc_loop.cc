@@ -1,0 +1,160 @@
+#include "transport/grpc/grpc_loop.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "base/status.h"
+#include "telemetry/log.h"
+#include "transport/grpc/grpc_connection.h"
+#include "transport/grpc/grpc_session.h"
+#include "transport/grpc/grpc_stream.h"
+
+namespace tflite_serving {
+namespace {
+
+// Only this loop's thread runs the context; other threads post to it.
+constexpr int kOneThread = 1;
+
+}  // namespace
+
+GrpcLoop::GrpcLoop(const GrpcMethods& methods, const GrpcLimits& limits)
+    : methods_(methods),
+      limits_(limits),
+      io_(std::make_shared<asio::io_context>(kOneThread)),
+      keep_running_(asio::make_work_guard(*io_)),
+      timer_(*io_),
+      bulk_input_(kGrpcBulkInputBytes) {}
+
+GrpcLoop::~GrpcLoop() = default;
+
+void GrpcLoop::Run() { io_->run(); }
+
+void GrpcLoop::Adopt(UniqueFd socket) {
+  num_connections_.fetch_add(1, std::memory_order_relaxed);
+  asio::post(*io_, [this, socket = std::move(socket)]() mutable { Open(std::move(socket)); });
+}
+
+void GrpcLoop::Open(UniqueFd fd) {
+  Socket socket(*io_);
+  ErrorCode error;
+  sockaddr_storage address{};
+  socklen_t size = sizeof(address);
+  const int on = 1;
+  if (aborting_ || ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+    num_connections_.fetch_sub(1, std::memory_order_relaxed);
+    return;
+  }
+  if (address.ss_family != AF_UNIX && ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0) {
+    TFLS_DEBUG("cannot set TCP_NODELAY: {}", ErrnoToStatus(errno, "setsockopt").message());
+  }
+  if (!socket.assign(asio::generic::stream_protocol(address.ss_family, 0), fd.get(), error)) fd.Release();
+  if (error || socket.non_blocking(true, error)) {
+    TFLS_WARNING("cannot serve a new gRPC connection: {}", error.message());
+    num_connections_.fetch_sub(1, std::memory_order_relaxed);
+    return;
+  }
+  const auto connection = std::make_shared<GrpcConnection>(*this, std::move(socket), Clock::Steady().Now());
+  connection->set_index(connections_.size());
+  connections_.push_back(connection);
+  connection->Start();
+  if (draining_) connection->Drain();
+  WakeBy(Clock::Steady().Now() + kGrpcSweepInterval);
+}
+
+void GrpcLoop::Remove(GrpcConnection& connection) {
+  connections_.back()->set_index(connection.index());
+  std::swap(connections_[connection.index()], connections_.back());
+  connections_.pop_back();
+  num_connections_.fetch_sub(1, std::memory_order_relaxed);
+  StopIfDrained();
+}
+
+void GrpcLoop::CloseIdle() {
+  asio::post(*io_, [this] {
+    const TimePoint since = Clock::Steady().Now() - kIdleGrace;
+    for (size_t i = connections_.size(); i-- > 0;) connections_[i]->CloseIfIdle(since);  // backwards, since one that closes is replaced by the last
+  });
+}
+
+void GrpcLoop::Drain() {
+  asio::post(*io_, [this] {
+    draining_ = true;
+    for (size_t i = connections_.size(); i-- > 0;) connections_[i]->Drain();
+    StopIfDrained();
+  });
+}
+
+void GrpcLoop::Abort() {
+  asio::post(*io_, [this] {
+    aborting_ = true;
+    for (size_t i = connections_.size(); i-- > 0;) connections_[i]->Close();
+  });
+}
+
+void GrpcLoop::StopIfDrained() {
+  if (!draining_ || !connections_.empty() || num_held_ > 0) return;
+  keep_running_.reset();
+  timer_.cancel();
+}
+
+// --- Time ---
+
+void GrpcLoop::WakeBy(TimePoint time) {
+  if (time < wake_at_) ArmTimer(Clock::Steady().Now(), time);
+}
+
+void GrpcLoop::ArmTimer(TimePoint now, TimePoint time) {
+  wake_at_ = std::clamp(time, now + kMinGrpcSweepInterval, now + kGrpcSweepInterval);
+  timer_.expires_at(wake_at_);  // ends the wait before, if there is one
+  timer_.async_wait([this](const ErrorCode& error) {
+    if (!error) Sweep();
+  });
+}
+
+void GrpcLoop::Sweep() {
+  const TimePoint now = Clock::Steady().Now();
+  wake_at_ = kNoDeadline;
+  TimePoint next = kNoDeadline;
+  for (size_t i = connections_.size(); i-- > 0;) next = std::min(next, connections_[i]->CheckTime(now));
+  if (!connections_.empty()) ArmTimer(now, std::min(next, wake_at_));
+}
+
+// --- Calls ---
+
+GrpcExchange* GrpcLoop::TakeExchange() {
+  if (pool_.empty()) return new GrpcExchange(*this, io_);
+  PooledExchange taken = std::move(pool_.back());
+  pool_.pop_back();
+  pooled_bytes_ -= taken.bytes;
+  return taken.exchange.release();
+}
+
+void GrpcLoop::GiveBack(GrpcExchange* exchange) {
+  std::unique_ptr<GrpcExchange> owned(exchange);
+  if (pool_.size() >= kMaxPooledCalls) return;
+  size_t bytes = owned->Recycle();
+  if (pooled_bytes_ + bytes > kMaxPooledCallBytes) {
+    owned->FreeBuffers();
+    bytes = 0;
+  }
+  pooled_bytes_ += bytes;
+  pool_.push_back({std::move(owned), bytes});
+}
+
+void GrpcLoop::CountHeld(int change) {
+  num_held_ += change;
+  StopIfDrained();
+}
+
+void GrpcLoop::Resume(GrpcExchange& exchange) {
+  if (exchange.session != nullptr) return exchange.session->OnFinished(exchange);
+  GiveBack(&exchange);
+  CountHeld(-1);
+}
+
+}  // namespace tflite_serving

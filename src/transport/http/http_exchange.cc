@@ -1,0 +1,116 @@
+#include "transport/http/http_exchange.h"
+
+#include <new>
+#include <utility>
+
+#include "transport/http/http_coding.h"
+#include "transport/http/http_connection.h"
+
+namespace tflite_serving {
+
+template <typename T>
+struct HttpExchange::SlotAllocator {
+  using value_type = T;
+
+  explicit SlotAllocator(HttpExchange& owner) : exchange(&owner) {}
+  template <typename U>
+  SlotAllocator(const SlotAllocator<U>& other) : exchange(other.exchange) {}  // NOLINT(google-explicit-constructor): rebound by Asio
+
+  T* allocate(size_t count) {
+    static_assert(sizeof(T) <= sizeof(slot_) && alignof(T) <= alignof(std::max_align_t));
+    return count == 1 ? reinterpret_cast<T*>(exchange->slot_) : nullptr;
+  }
+  void deallocate(T*, size_t) {}
+
+  template <typename U>
+  bool operator==(const SlotAllocator<U>& other) const {
+    return exchange == other.exchange;
+  }
+
+  HttpExchange* exchange;
+};
+
+struct HttpExchange::Resume {
+  using allocator_type = SlotAllocator<void>;
+  allocator_type get_allocator() const { return allocator_type(*exchange); }
+  void operator()() const { exchange->connection_->ResumeAfterFinish(); }
+
+  HttpExchange* exchange;
+};
+
+void HttpExchange::Compress() {
+  std::string& body = response_.body;
+  const bool is_text = response_.content_type == "application/json" || response_.content_type.starts_with("text/");
+  if (min_gzip_bytes_ == 0 || body.size() < min_gzip_bytes_ || !is_text) return;
+  response_.headers.emplace_back("Vary", "Accept-Encoding");
+  if (!AcceptsGzip(fields_.accept_encoding)) return;
+  if (body.size() > kMaxInlineGzipBytes && std::this_thread::get_id() == loop_thread_) return;
+  std::string compressed;
+  if (!Gzip(body, compressed)) return;
+  body = std::move(compressed);
+  response_.headers.emplace_back("Content-Encoding", "gzip");
+}
+
+void HttpExchange::Finish() {
+  Compress();
+  // The loop may drop its own reference as soon as it has the handler, while this thread is still inside post.
+  switch (state_.exchange(State::kFinished, std::memory_order_acq_rel)) {
+    case State::kHandling:
+    case State::kFinished:
+      return;
+    case State::kWaiting: {
+      const std::shared_ptr<asio::io_context> io = io_;
+      asio::post(*io, Resume{this});
+      return;
+    }
+    case State::kAbandoned:
+      delete this;
+      return;
+  }
+}
+
+void HttpExchange::Begin(HttpConnection& connection, std::string_view method, std::string_view target, TimePoint received_at) {
+  connection_ = &connection;
+  state_.store(State::kHandling, std::memory_order_relaxed);
+  loop_thread_ = std::this_thread::get_id();
+  cancellation_.Reset();
+  request_line_.assign(method);
+  request_line_ += target;
+  const std::string_view line = request_line_;
+  request_ = {.method = line.substr(0, method.size()),
+              .target = line.substr(method.size()),
+              .content_type = fields_.content_type,
+              .accept = fields_.accept,
+              .origin = fields_.origin,
+              .body = {},
+              .received_at = received_at};
+}
+
+void HttpExchange::Complete() { request_.body = body_.Padded(); }
+
+bool HttpExchange::TryWait() {
+  State expected = State::kHandling;
+  return state_.compare_exchange_strong(expected, State::kWaiting, std::memory_order_acq_rel);
+}
+
+bool HttpExchange::TryAbandon() {
+  State expected = State::kWaiting;
+  return state_.compare_exchange_strong(expected, State::kAbandoned, std::memory_order_acq_rel);
+}
+
+size_t HttpExchange::Recycle() {
+  request_ = {};
+  fields_.Clear();
+  body_.Clear();
+  if (body_.capacity() > kMaxPooledBodyBytes) body_.Free();
+  if (response_.body.capacity() > kMaxPooledBodyBytes) std::string().swap(response_.body);
+  response_.Clear();
+  return body_.capacity() + response_.body.capacity();
+}
+
+void HttpExchange::FreeBuffers() {
+  body_.Free();
+  std::string().swap(response_.body);
+}
+
+}  // namespace tflite_serving
