@@ -37,8 +37,8 @@ TEST(InflateTest, ReadsGzipAndZlib) {
 }
 
 TEST(InflateTest, TheBoundHoldsBeforeMemoryIsUsed) {
-  const std::string bomb = Deflated(std::string(50'000'000, '\0'), 31);
-  EXPECT_LT(bomb.size(), 100'000U);
+  const std::string bomb = Deflated(std::string(8'000'000, '\0'), 31);
+  EXPECT_LT(bomb.size(), 10'000U);
   ByteBuffer output;
   EXPECT_EQ(Inflate(bomb, 100'000, output), ResourceExhaustedError("it is larger than 100000 bytes when decompressed"));
   EXPECT_LE(output.capacity(), 200'000U);
