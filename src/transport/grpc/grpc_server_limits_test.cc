@@ -47,7 +47,7 @@ uint32_t Flood(GrpcTestClient& client, SendOne send_one) {
 
 class GrpcServerLimitsTest : public testing::Test {
  protected:
-  ~GrpcServerLimitsTest() override {
+  void TearDown() override {
     // Whatever was done to it, the server serves.
     EXPECT_EQ(GrpcTestClient(server_->port()).Call(kEchoPath, "still there").reply(), "still there");
   }

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 
 #include <gtest/gtest.h>
 
@@ -20,7 +19,7 @@ struct GrpcTestClient::Callbacks {
     Body& body = *static_cast<Body*>(source->ptr);
     const size_t step = std::min(size, body.bytes.size() - body.sent);
     if (step == 0 && !body.end) return NGHTTP2_ERR_DEFERRED;
-    std::memcpy(room, body.bytes.data() + body.sent, step);
+    body.bytes.copy(reinterpret_cast<char*>(room), step, body.sent);
     body.sent += step;
     if (body.end && body.sent == body.bytes.size()) *flags |= NGHTTP2_DATA_FLAG_EOF;
     return static_cast<ssize_t>(step);

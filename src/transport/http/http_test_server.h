@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "base/status.h"
+#include "transport/byte_buffer.h"
 #include "transport/http/http_server.h"
 #include "transport/test_client.h"
 
