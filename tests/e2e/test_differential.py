@@ -33,7 +33,7 @@ MAX_ELEMENTS = 4096
 # What a run may keep: buffers that grow with the largest request so far, on every thread.
 MAX_GROWTH_MIB = 64
 
-# HTTP status of each canonical code that a predict request may end with (tensorflow-serving.md, 3.2).
+# HTTP status of each canonical code that a predict request may end with.
 HTTP_STATUS = {grpc.StatusCode.INVALID_ARGUMENT: 400, grpc.StatusCode.FAILED_PRECONDITION: 400,
                grpc.StatusCode.NOT_FOUND: 404}
 
