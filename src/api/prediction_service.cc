@@ -61,6 +61,7 @@ void PredictionService::Predict(GrpcCall& call) {
 }
 
 void PredictionService::RunPredict(PredictTask* task) {
+  const ServableHandle keep = task->servable;  // until Run has returned, which is after the task is done
   const std::string_view signature_name = task->parts.model_spec.signature_name;
   const Signature* signature = FindSignature(task->servable->signatures(), signature_name);
   if (signature == nullptr) {
@@ -103,6 +104,7 @@ void PredictionService::FinishPredict(PredictTask* task, const Status& status) {
   GrpcCall& call = *task->call;
   task->servable = nullptr;
   FreeLargeInputs(task->inputs);
+  task->view.Trim(kMaxKeptInputBytes);
   tasks_.GiveBack(std::unique_ptr<PredictTask>(task));
   call.Finish(status);
 }

@@ -24,6 +24,7 @@ void RestInference::Handle(HttpCall& call, const ModelSpec& spec, InferenceMetho
 }
 
 void RestInference::Run(Task* task) {
+  const StatusOr<ServableHandle> keep = task->servable;  // until Infer has returned, which is after the task is done
   const Status decoded = DecodeJsonExamples(task->call->request().body, task->signature_name, task->examples);
   if (!decoded.ok()) return Finish(task, decoded);
   if (!task->servable.ok()) return Finish(task, task->servable.status());

@@ -77,6 +77,7 @@ void RestV1::Predict(HttpCall& call, RestPath path) {
 }
 
 void RestV1::RunPredict(PredictTask* task) {
+  const StatusOr<ServableHandle> keep = task->servable;  // until Run has returned, which is after the task is done
   const SignatureResolver resolve = [task](std::string_view name) -> StatusOr<const Signature*> {
     if (!task->servable.ok()) return task->servable.status();
     const Signature* signature = FindSignature((*task->servable)->signatures(), name);
@@ -103,6 +104,7 @@ void RestV1::FinishPredict(PredictTask* task, const Status& status) {
   HttpCall& call = *task->call;
   task->servable = ServableHandle();
   task->body.Trim(kMaxKeptInputBytes);
+  task->view.Trim(kMaxKeptInputBytes);
   tasks_.GiveBack(std::unique_ptr<PredictTask>(task));
   if (!status.ok()) return FinishWithError(call, status);
   call.Finish();

@@ -276,7 +276,8 @@ class SinglePass {
     if (member == members_.signature_name) {
       std::string_view name;
       if (json_.Peek() != '"' || !json_.ReadString(name)) return false;
-      return Resolve(name) && (!decoded_ || out_.signature == signature_);
+      // What was decoded before it was the default signature's. Addresses do not tell: a resolver may use one again.
+      return (!decoded_ || name.empty() || name == kDefaultSignatureKey) && Resolve(name);
     }
     if (member == members_.output_filter) return ReadNames(json_, out_.output_filter);
     if (signature_ == nullptr && !Resolve("")) return false;

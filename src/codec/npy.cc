@@ -48,9 +48,11 @@ StatusOr<DType> DTypeOf(std::string_view descr) {
   };
   const Row* const row = std::ranges::find_if(kRows, same);
   if (row != std::end(kRows)) return row->dtype;
-  if (descr.starts_with('>'))
-    return NpyError(fmt::format("elements of type '{}' are big-endian; convert them with x.astype('<{}')", descr, descr.substr(1)));
-  return NpyError(fmt::format("elements of type '{}' are not served", descr.substr(0, kMaxShownBytes)));
+  const std::string_view shown = descr.substr(0, kMaxShownBytes);
+  if (descr.starts_with('>')) {
+    return NpyError(fmt::format("elements of type '{}' are big-endian; convert them with x.astype('<{}')", shown, shown.substr(1)));
+  }
+  return NpyError(fmt::format("elements of type '{}' are not served", shown));
 }
 
 // The header's dictionary, read with just the grammar that it is written in.

@@ -34,7 +34,7 @@ const Signature& SignatureView::See(const Signature& own) {
 }
 
 Status SignatureView::QuantizeInputs(std::span<Tensor> inputs) const {
-  if (!as_floats_) return OkStatus();
+  if (!as_floats_ || inputs.size() != own_->inputs.size()) return OkStatus();  // CheckInputs says what is wrong
   for (size_t i = 0; i < inputs.size(); ++i) {
     const TensorSpec& spec = own_->inputs[i];
     if (!IsQuantized(spec) || inputs[i].dtype() != DType::kFloat) continue;
@@ -66,6 +66,12 @@ std::span<const TensorView> SignatureView::DequantizeOutputs(std::span<const Ten
     outputs_[i] = {DType::kFloat, outputs[i].shape, std::as_bytes(RealValues(spec, outputs[i], floats_[i]))};
   }
   return outputs_;
+}
+
+void SignatureView::Trim(size_t max_bytes) {
+  size_t bytes = 0;
+  for (const std::vector<float>& floats : floats_) bytes += floats.capacity() * sizeof(float);
+  if (bytes > max_bytes) floats_ = {};
 }
 
 }  // namespace tflite_serving

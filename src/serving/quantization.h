@@ -6,6 +6,7 @@
 // nearest end.
 #pragma once
 
+#include <cstddef>
 #include <span>
 #include <vector>
 
@@ -34,6 +35,9 @@ class SignatureView {
 
   // The outputs of the run (one for each of the signature) as the client sees them; valid until the next call, and as long as `outputs`.
   std::span<const TensorView> DequantizeOutputs(std::span<const TensorView> outputs);
+
+  // Frees the memory of outputs if it is more than `max_bytes`.
+  void Trim(size_t max_bytes);
 
  private:
   bool as_floats_ = false;

@@ -66,6 +66,26 @@ TEST(QuantizationTest, WhoDoesNotAskSeesTheModelAsItIs) {
   EXPECT_EQ(view.DequantizeOutputs(outputs).data(), outputs);
 }
 
+TEST(QuantizationTest, TensorsOfAnotherSignatureAreLeftAlone) {
+  const Signature signature = QuantizedSignature(DType::kInt8);
+  std::vector<Tensor> inputs;
+  for (int i = 0; i < 3; ++i) inputs.push_back(TensorOf<float>(DType::kFloat, {1}));
+  EXPECT_TRUE(Floats(signature).QuantizeInputs(inputs).ok());
+  EXPECT_EQ(inputs[0].dtype(), DType::kFloat);
+}
+
+TEST(QuantizationTest, LargeOutputsAreNotKept) {
+  const Signature signature = QuantizedSignature(DType::kInt8);
+  const Tensor output = TensorOf<int8_t>(DType::kInt8, std::vector<int8_t>(1000));
+  const TensorView outputs[] = {output.view()};
+  SignatureView view = Floats(signature);
+  const void* const memory = view.DequantizeOutputs(outputs)[0].bytes.data();
+  view.Trim(4000);
+  EXPECT_EQ(view.DequantizeOutputs(outputs)[0].bytes.data(), memory);
+  view.Trim(3999);
+  EXPECT_EQ(view.DequantizeOutputs(outputs)[0].bytes.size(), 4000U);
+}
+
 TEST(QuantizationTest, InputsAreRoundedToTheNearestAndClamped) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   const Signature signature = QuantizedSignature(DType::kInt8);

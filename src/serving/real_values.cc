@@ -8,6 +8,7 @@ namespace {
 template <typename Element, typename Convert>
 std::span<const float> ConvertAll(const TensorView& tensor, std::vector<float>& memory, Convert convert) {
   memory.clear();
+  memory.reserve(tensor.values<Element>().size());
   for (const Element element : tensor.values<Element>()) memory.push_back(convert(element));
   return memory;
 }

@@ -77,6 +77,17 @@ def test_a_float_model_is_not_changed(serving):
     assert requests.post(f"{server.predict_url}?dequantize=1", data=example).text == plain.text
 
 
+def test_a_signature_named_behind_the_inputs(serving):
+    """What was read as the default signature's must not run as another's."""
+    server = serving("multi_signature")
+    row = [[0.5] * 128]
+    for inputs, name in (({"x": row}, "decode"), ({"code": row}, "decode"), ({"x": row}, "encode")):
+        bodies = [{"inputs": inputs, "signature_name": name}, {"signature_name": name, "inputs": inputs}]
+        answers = [requests.post(server.predict_url + query, data=json.dumps(body))
+                   for body in bodies for query in ("", "?dequantize=1")]
+        assert len({(answer.status_code, answer.text) for answer in answers}) == 1, [answer.text for answer in answers]
+
+
 def test_the_switch_is_on_or_off(server, grpc_client):
     response = requests.post(f"{server.predict_url}?dequantize=maybe", data="{}")
     assert response.status_code == 400 and "expected 1 or 0" in response.json()["error"]
