@@ -71,7 +71,7 @@ void PredictionService::RunPredict(PredictTask* task) {
   const StatusOr<bool> dequantize = ParseSwitch(kDequantizeKey, task->call->metadata(kDequantizeKey));
   if (!dequantize.ok()) return FinishPredict(task, dequantize.status());
   task->view.Begin(*dequantize);
-  task->signature = &task->view.See(*signature);
+  task->signature = task->view.See(signature);
   if (const Status status = DecodePredictInputs(task->parts, *task->signature, task->inputs); !status.ok()) return FinishPredict(task, status);
   if (const Status status = task->view.QuantizeInputs(task->inputs); !status.ok()) return FinishPredict(task, status);
   StatusOr<std::vector<int>> selected = SelectOutputs(*signature, task->parts.output_filter);

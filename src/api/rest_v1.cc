@@ -81,7 +81,7 @@ void RestV1::RunPredict(PredictTask* task) {
   const SignatureResolver resolve = [task](std::string_view name) -> StatusOr<const Signature*> {
     if (!task->servable.ok()) return task->servable.status();
     const Signature* signature = FindSignature((*task->servable)->signatures(), name);
-    if (signature != nullptr) return &task->view.See(*signature);
+    if (signature != nullptr) return task->view.See(signature);
     return InvalidArgumentError(fmt::format("Serving signature name: \"{}\" not found in signature def", name.empty() ? kDefaultSignatureKey : name));
   };
   if (const Status status = task->body.Decode(task->call->request(), resolve); !status.ok()) return FinishPredict(task, status);

@@ -5,7 +5,8 @@
 // there are. The grammar is checked on the masks too, for all numbers of the window at once: where it is broken anywhere, the window's numbers are
 // left to ReadNumber, which knows the whole of it.
 //
-// Included by the kernels' sources alone, each compiled for other instructions; everything here is local to them (json_number_kernel.h).
+// Included by the kernels' sources alone, each compiled for other instructions: the scanner is a template over a type that is local to its source, so
+// that each has its own (json_number_kernel.h).
 #pragma once
 
 #include <array>
@@ -18,35 +19,30 @@
 #include "codec/json_number_kernel.h"
 
 namespace tflite_serving {
-namespace {
 
-constexpr unsigned kWidth = 16;
+inline constexpr unsigned kNumberWidth = 16;
 
-// What a number of up to kWidth characters looks like, by the index of its point and of its end (no point: that of its end).
-struct Form {
+// What a number of up to kNumberWidth characters looks like, by the index of its point and of its end (no point: that of its end).
+struct NumberForm {
   // The bytes of a shuffle that moves the digits to the right end of a register, leaves the point out, and fills up with zeros.
-  alignas(kWidth) std::array<uint8_t, kWidth> shuffle;
+  alignas(kNumberWidth) std::array<uint8_t, kNumberWidth> shuffle;
 };
-constexpr uint8_t kZero = 0x80;
-
-constexpr Form MakeForm(unsigned point, unsigned end) {
-  Form form{};
-  unsigned next = end;  // digits still to be placed stand before it
-  for (unsigned i = kWidth; i-- > 0;) {
-    if (next > 0 && next - 1 == point) --next;
-    form.shuffle[i] = next > 0 ? static_cast<uint8_t>(--next) : kZero;
-  }
-  return form;
-}
-
-constexpr auto kForms = [] {
-  std::array<std::array<Form, kWidth + 1>, kWidth + 1> table{};
-  for (unsigned point = 0; point <= kWidth; ++point) {
-    for (unsigned end = 0; end <= kWidth; ++end) table[point][end] = MakeForm(point, end);
+inline constexpr auto kNumberForms = [] {
+  constexpr uint8_t kZeroFill = 0x80;
+  std::array<std::array<NumberForm, kNumberWidth + 1>, kNumberWidth + 1> table{};
+  for (unsigned point = 0; point <= kNumberWidth; ++point) {
+    for (unsigned end = 0; end <= kNumberWidth; ++end) {
+      unsigned next = end;  // digits still to be placed stand before it
+      for (unsigned i = kNumberWidth; i-- > 0;) {
+        if (next > 0 && next - 1 == point) --next;
+        table[point][end].shuffle[i] = next > 0 ? static_cast<uint8_t>(--next) : kZeroFill;
+      }
+    }
   }
   return table;
 }();
 
+template <class Instructions>
 class X86Scanner {
  public:
   // Numbers are then found at `p` and behind.
@@ -68,8 +64,8 @@ class X86Scanner {
     number.fraction = end - point - (points != 0 ? 1 : 0);
     if ((sign != 0) & (*p != '-')) [[unlikely]]
       return false;
-    if (end - 1 >= kWidth) [[unlikely]]
-      return end > kWidth && broken_ == 0 && PackLong(start, point, end, number.digits);
+    if (end - 1 >= kNumberWidth) [[unlikely]]
+      return end > kNumberWidth && broken_ == 0 && PackLong(start, point, end, number.digits);
     number.digits = Pack(start, point, end);
     return broken_ == 0;
   }
@@ -95,7 +91,7 @@ class X86Scanner {
       zeros |= mask(_mm256_cmpeq_epi8(text, _mm256_set1_epi8('0')));
     }
 #else
-    for (unsigned i = 0; i < kWindow; i += kWidth) {
+    for (unsigned i = 0; i < kWindow; i += kNumberWidth) {
       const __m128i text = Load(p + i);
       const __m128i values = _mm_sub_epi8(text, _mm_set1_epi8('0'));
       const auto mask = [&](__m128i bytes) { return uint64_t{static_cast<uint32_t>(_mm_movemask_epi8(bytes))} << i; };
@@ -119,7 +115,7 @@ class X86Scanner {
 
   // The digits at `p` before `end`, without the point, as a number.
   TFLS_INLINE static uint64_t Pack(const char* p, unsigned point, unsigned end) {
-    const __m128i shuffle = _mm_load_si128(reinterpret_cast<const __m128i*>(kForms[point][end].shuffle.data()));
+    const __m128i shuffle = _mm_load_si128(reinterpret_cast<const __m128i*>(kNumberForms[point][end].shuffle.data()));
     const __m128i digits = _mm_shuffle_epi8(_mm_sub_epi8(Load(p), _mm_set1_epi8('0')), shuffle);
     const __m128i pairs = _mm_maddubs_epi16(digits, _mm_set1_epi16(10 | 1 << 8));
     const __m128i fours = _mm_madd_epi16(pairs, _mm_set1_epi32(100 | 1 << 16));
@@ -133,10 +129,10 @@ class X86Scanner {
     constexpr uint64_t kFifteen = 1000000000000000;
     const bool has_point = point < end;
     if (end > kMaxPlainDigits + (has_point ? 1 : 0)) return false;
-    const unsigned head = end - kWidth;
+    const unsigned head = end - kNumberWidth;
     const bool point_in_tail = has_point && point >= head;
-    const uint64_t tail = Pack(start + head, point_in_tail ? point - head : kWidth, kWidth);
-    digits = Pack(start, has_point && point < head ? point : kWidth, head) * (point_in_tail ? kFifteen : kFifteen * 10) + tail;
+    const uint64_t tail = Pack(start + head, point_in_tail ? point - head : kNumberWidth, kNumberWidth);
+    digits = Pack(start, has_point && point < head ? point : kNumberWidth, head) * (point_in_tail ? kFifteen : kFifteen * 10) + tail;
     return true;
   }
 
@@ -146,5 +142,4 @@ class X86Scanner {
   uint64_t broken_;  // for each place where the grammar of numbers is broken
 };
 
-}  // namespace
 }  // namespace tflite_serving

@@ -6,9 +6,15 @@
 #include "codec/json_number_scanner_x86.h"
 
 namespace tflite_serving {
+namespace {
+
+struct Avx2 {};  // local, as json_number_scanner_x86.h wants it
+
+}  // namespace
 
 const NumberReader* Avx2NumberReader(DType dtype) {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") ? ReaderOf<X86Scanner>(dtype) : nullptr;
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") ? ReaderOf<X86Scanner<Avx2>>(dtype)
+                                                                                                           : nullptr;
 }
 
 }  // namespace tflite_serving

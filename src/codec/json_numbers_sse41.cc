@@ -6,8 +6,13 @@
 #include "codec/json_number_scanner_x86.h"
 
 namespace tflite_serving {
+namespace {
 
-const NumberReader* Sse41NumberReader(DType dtype) { return __builtin_cpu_supports("sse4.1") ? ReaderOf<X86Scanner>(dtype) : nullptr; }
+struct Sse41 {};  // local, as json_number_scanner_x86.h wants it
+
+}  // namespace
+
+const NumberReader* Sse41NumberReader(DType dtype) { return __builtin_cpu_supports("sse4.1") ? ReaderOf<X86Scanner<Sse41>>(dtype) : nullptr; }
 
 }  // namespace tflite_serving
 

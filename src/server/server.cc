@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <chrono>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "base/usable_cpus.h"
 #include "runtime/litert_servable.h"
 #include "telemetry/log.h"
@@ -135,7 +137,8 @@ Status Server::OpenRest() {
 void Server::Shutdown() {
   const TimePoint deadline = Clock::Steady().Now() + kDrainTime;
   health_service_.Shutdown();
-  if (http_ != nullptr) http_->Shutdown(deadline);
+  std::jthread http_drain;  // both at the same time: neither may eat up the other's
+  if (http_ != nullptr) http_drain = StartThread("http_drain", [&] { http_->Shutdown(deadline); });
   if (grpc_ != nullptr) grpc_->Shutdown(deadline);
 }
 

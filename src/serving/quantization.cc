@@ -21,16 +21,16 @@ void QuantizeAll(const Quantization& quantization, std::span<const float> values
 
 }  // namespace
 
-const Signature& SignatureView::See(const Signature& own) {
-  own_ = &own;
+const Signature* SignatureView::See(const Signature* own) {
+  own_ = own;
   if (!as_floats_) return own;
-  seen_ = own;
+  seen_ = *own;
   for (std::vector<TensorSpec>* specs : {&seen_.inputs, &seen_.outputs}) {
     for (TensorSpec& spec : *specs) {
       if (IsQuantized(spec)) spec.dtype = DType::kFloat;
     }
   }
-  return seen_;
+  return &seen_;
 }
 
 Status SignatureView::QuantizeInputs(std::span<Tensor> inputs) const {

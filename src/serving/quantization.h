@@ -24,8 +24,8 @@ class SignatureView {
   // `as_floats`: whether the client asked for that. Otherwise nothing is changed by any of the following.
   void Begin(bool as_floats) { as_floats_ = as_floats; }
 
-  // What the client sees of `own`, a signature of the model: valid until the next See, and as long as `own`.
-  const Signature& See(const Signature& own);
+  // What the client sees of `own`, a signature of the model: valid until the next See, and as long as `*own`.
+  const Signature* See(const Signature* own);
   // The model's own signature that was seen last.
   const Signature& own() const { return *own_; }
 

@@ -37,7 +37,7 @@ Signature QuantizedSignature(DType dtype) {
 SignatureView Floats(const Signature& signature) {
   SignatureView view;
   view.Begin(true);
-  view.See(signature);
+  view.See(&signature);
   return view;
 }
 
@@ -45,18 +45,20 @@ TEST(QuantizationTest, OnlyQuantisedTypesBecomeFloat) {
   const Signature quantized = QuantizedSignature(DType::kInt8);
   SignatureView view;
   view.Begin(true);
-  EXPECT_EQ(view.See(quantized).inputs[0].dtype, DType::kFloat);
-  EXPECT_EQ(view.See(quantized).outputs[0].dtype, DType::kFloat);
+  EXPECT_EQ(view.See(&quantized)->inputs[0].dtype, DType::kFloat);
+  EXPECT_EQ(view.See(&quantized)->outputs[0].dtype, DType::kFloat);
   EXPECT_EQ(&view.own(), &quantized);
-  EXPECT_EQ(view.See(IdentitySignature(DType::kInt8, {-1})).inputs[0].dtype, DType::kInt8) << "no scale is known";
-  EXPECT_EQ(view.See(QuantizedSignature(DType::kInt32)).inputs[0].dtype, DType::kInt32);
+  const Signature no_scale = IdentitySignature(DType::kInt8, {-1});
+  EXPECT_EQ(view.See(&no_scale)->inputs[0].dtype, DType::kInt8);
+  const Signature other_type = QuantizedSignature(DType::kInt32);
+  EXPECT_EQ(view.See(&other_type)->inputs[0].dtype, DType::kInt32);
 }
 
 TEST(QuantizationTest, WhoDoesNotAskSeesTheModelAsItIs) {
   const Signature quantized = QuantizedSignature(DType::kInt8);
   SignatureView view = Floats(quantized);
   view.Begin(false);
-  EXPECT_EQ(&view.See(quantized), &quantized);
+  EXPECT_EQ(view.See(&quantized), &quantized);
   std::vector<Tensor> inputs;
   inputs.push_back(TensorOf<float>(DType::kFloat, {1}));
   ASSERT_TRUE(view.QuantizeInputs(inputs).ok());

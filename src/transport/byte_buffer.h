@@ -49,7 +49,7 @@ class ByteBuffer {
 
   // As MakeRoom, growing at least by doubling so that many small appends stay linear.
   [[nodiscard]] bool Append(std::string_view bytes) {
-    if (capacity_ - end_ < bytes.size() && !MakeRoom(std::max(bytes.size(), capacity_))) return false;
+    if (capacity_ - end_ < bytes.size() && !MakeRoom(std::max(bytes.size(), size()))) return false;
     if (!bytes.empty()) std::memcpy(data_ + end_, bytes.data(), bytes.size());
     end_ += bytes.size();
     return true;

@@ -5,6 +5,7 @@ from concurrent import futures
 import contextlib
 import json
 import resource
+import signal
 import socket
 import struct
 
@@ -475,6 +476,25 @@ class TestShutdown:
             stopped.result()
         assert status_of(answer) == 200, answer
         assert json.loads(answer.split(b"\r\n\r\n")[1]) == {"outputs": 300_000}
+
+    def test_both_ports_close_at_once(self, start_server):
+        """A request that never ends keeps REST draining: gRPC does not wait for it."""
+        server = start_server(MODEL, base_path(MODEL))
+        with connected(server) as stuck:
+            stuck.sendall(b"POST /v1/models/half_plus_two:predict HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n{")
+            answers(server)  # so that the loops have seen it
+            server.send_signal(signal.SIGTERM)
+
+            def refused():
+                try:
+                    connected(server, server.grpc_port).close()
+                except ConnectionRefusedError:
+                    return True
+                return False
+            assert settles(refused, still_alive=lambda: None)
+            assert server.running(), "REST was to be draining still"
+            server.ended_on_purpose = True
+        assert server.wait() == 0
 
     def test_ends_with_many_idle_connections(self, start_server):
         server = start_server(MODEL, base_path(MODEL))

@@ -115,7 +115,8 @@ void GrpcConnection::CloseIfIdle(TimePoint since) {
 
 void GrpcConnection::Drain() {
   if (closed_) return;
-  if (!session_.greeted()) return Close();
+  // What has arrived already is still served.
+  if (!session_.greeted() && (!ReadMore() || !session_.greeted())) return Close();
   session_.Drain(Clock::Steady().Now());
   Flush();
 }

@@ -46,7 +46,7 @@ inline constexpr int32_t kStreamWindowBytes = 8 << 20;
 inline constexpr int32_t kConnectionWindowBytes = 16 << 20;
 inline constexpr uint32_t kMaxFrameBytes = 1 << 20;
 
-// Frames that cost work and bring nothing (RST_STREAM, PING, SETTINGS, PRIORITY, empty DATA, CONTINUATION, those of unknown or invalid kind): one
+// Frames that cost work and bring nothing (RST_STREAM, PING, SETTINGS, PRIORITY, empty DATA, CONTINUATION): one
 // connection may send so many at once and so many a second; then it is closed with ENHANCE_YOUR_CALM. Rapid reset (CVE-2023-44487) and its kin.
 inline constexpr int64_t kMaxIdleFrames = 10'000;
 inline constexpr int64_t kIdleFramesPerSecond = 1'000;
@@ -57,6 +57,12 @@ inline constexpr size_t kMetadataExcess = 4;
 inline constexpr size_t kFirstMessageBytes = size_t{1} << 20;
 // Shorter replies are copied beside their frame's head; longer ones go to the socket from where they were written.
 inline constexpr size_t kMaxCopiedReplyBytes = 1 << 10;
+// A message to a streaming method: a request for reflection or health.
+inline constexpr size_t kMaxStreamMessageBytes = size_t{4} << 20;
+// A compressed message holds no more than this, whatever else is allowed: it is inflated where it arrives, and others wait.
+inline constexpr size_t kMaxInflatedBytes = size_t{256} << 20;
+// Frames that wait for a socket that takes nothing, beside four for each call; with more the connection is closed.
+inline constexpr size_t kMaxQueuedFrames = 4096;
 // Messages of a streaming call that wait for the client; one more ends the call with RESOURCE_EXHAUSTED.
 inline constexpr size_t kMaxQueuedStreamBytes = size_t{8} << 20;
 

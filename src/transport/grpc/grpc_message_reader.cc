@@ -68,7 +68,7 @@ Status GrpcMessageReader::Complete() {
   if (!compressed_) return OkStatus();
   inflated_ = true;
   const CompressedFormat format = encoding_ == GrpcEncoding::kGzip ? CompressedFormat::kGzip : CompressedFormat::kDeflate;
-  Inflater inflater(format, input_.view(), max_message_bytes_);
+  Inflater inflater(format, input_.view(), std::min(max_message_bytes_, kMaxInflatedBytes));
   Status status;
   for (bool done = false; status.ok() && !done;) status = inflater.Step(output_, done);
   if (status.code() == StatusCode::kResourceExhausted) {

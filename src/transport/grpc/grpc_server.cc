@@ -73,11 +73,12 @@ class GrpcServer::Impl {
   EventLoops& loops() { return loops_; }
 
   void Shutdown(TimePoint deadline) {
-    loops_.Shutdown(deadline);
+    // First: while calls are finished, the next server may already take the path.
     const std::string path = std::exchange(options_.unix_socket_path, {});
     if (!path.empty() && ::unlink(path.c_str()) != 0 && errno != ENOENT) {
       TFLS_WARNING("{}", ErrnoToStatus(errno, fmt::format("remove {}", path)).message());
     }
+    loops_.Shutdown(deadline);
   }
 
  private:

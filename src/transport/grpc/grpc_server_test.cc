@@ -245,6 +245,17 @@ TEST(GrpcServerTest, ServesManyCallsAtOnce) {
   EXPECT_EQ(good.load(), 200);
 }
 
+TEST(GrpcServerTest, ASmallReplyNeedNotWaitForALargeOne) {
+  const auto server = StartServer(Echo);
+  constexpr size_t kLarge = size_t{32} << 20;
+  GrpcTestClient client(server->port(), /*receive_buffer_bytes=*/64 << 10, /*window=*/64 << 20);
+  const int32_t large = client.Begin(kEchoPath, Framed(std::string(kLarge, 'l')));
+  client.AwaitData(large, 1);
+  EXPECT_EQ(client.Await(client.Begin(kEchoPath, Framed("small"))).reply(), "small");
+  EXPECT_LT(client.AwaitData(large, 1).data.size(), kLarge);
+  EXPECT_EQ(client.Await(large).data.size(), kLarge + 5);
+}
+
 TEST(GrpcServerTest, ClientsMayLeaveInTheMiddleOfAReply) {
   const auto server = StartServer([](GrpcCall& call) { ReplyWith(call, std::string(4 << 20, 'r')); });
   for (int i = 0; i < 50; ++i) {

@@ -65,6 +65,8 @@ bool GrpcSession::Receive(std::string_view bytes, TimePoint now) {
   if (failed_) return false;
   if (ended_) return true;
   const ssize_t taken = nghttp2_session_mem_recv(http2_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  // Answers to calls that were reset meanwhile stay queued until the socket takes more.
+  if (nghttp2_session_get_outbound_queue_size(http2_) > kMaxQueuedFrames + 4 * size_t{limits_.max_concurrent_streams}) return false;
   return taken == static_cast<ssize_t>(bytes.size()) && !failed_;
 }
 
@@ -115,13 +117,17 @@ int GrpcSession::OnBeginRequest(int32_t stream_id) {
   exchange->progress = now_;
   exchange->index = open_.size();
   open_.push_back(exchange);
+  // Replies take turns; by nghttp2's default each would wait for the end of the one before.
+  const nghttp2_extpri incremental{.urgency = NGHTTP2_EXTPRI_DEFAULT_URGENCY, .inc = 1};
+  Expect(nghttp2_session_change_extpri_stream_priority(http2_, stream_id, &incremental, /*ignore_client_signal=*/1));
   return nghttp2_session_set_stream_user_data(http2_, stream_id, exchange);
 }
 
 int GrpcSession::OnHeader(GrpcExchange& exchange, std::string_view name, std::string_view value) {
   exchange.head.Add(name, value, limits_.max_metadata_bytes);
-  if (exchange.head.size_bytes() > kMetadataExcess * limits_.max_metadata_bytes) EndConnection(NGHTTP2_ENHANCE_YOUR_CALM);
-  return 0;
+  if (exchange.head.size_bytes() <= kMetadataExcess * limits_.max_metadata_bytes) return 0;
+  EndConnection(NGHTTP2_ENHANCE_YOUR_CALM);
+  return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // the rest of them unseen
 }
 
 int GrpcSession::OnFrame(const nghttp2_frame& frame) {
@@ -165,8 +171,9 @@ void GrpcSession::OnRequestHead(GrpcExchange& exchange) {
     exchange.deadline_time = now_ + *timeout;
     loop_.WakeBy(exchange.deadline_time);
   }
-  exchange.reader.Begin(exchange.head.encoding(), limits_.max_receive_message_bytes);
-  if (exchange.method->open) OpenStream(exchange);
+  const bool is_stream = exchange.method->open != nullptr;
+  exchange.reader.Begin(exchange.head.encoding(), std::min(limits_.max_receive_message_bytes, is_stream ? kMaxStreamMessageBytes : SIZE_MAX));
+  if (is_stream) OpenStream(exchange);
 }
 
 int GrpcSession::OnData(GrpcExchange& exchange, std::string_view bytes) {
@@ -325,7 +332,10 @@ ssize_t GrpcSession::PackStream(GrpcExchange& exchange, char* room, size_t room_
   return static_cast<ssize_t>(size);
 }
 
-void GrpcSession::ResumeStream(GrpcExchange& exchange) { Expect(nghttp2_session_resume_data(http2_, exchange.stream_id)); }
+void GrpcSession::ResumeStream(GrpcExchange& exchange, bool begins_to_wait) {
+  if (begins_to_wait) exchange.progress = Clock::Steady().Now();
+  Expect(nghttp2_session_resume_data(http2_, exchange.stream_id));
+}
 
 // --- Time ---
 
@@ -356,7 +366,7 @@ void GrpcSession::CheckCalls() {
       }
       continue;
     }
-    const bool waits_for_client = is_stream ? exchange.stream->has_output() : !exchange.held;
+    const bool waits_for_client = is_stream ? exchange.stream->has_output() || exchange.stream->finished() : !exchange.held;
     if (!waits_for_client || now_ < After(exchange.progress, limits_.stall_timeout)) continue;
     exchange.progress = now_;
     Reset(exchange.stream_id, NGHTTP2_CANCEL);

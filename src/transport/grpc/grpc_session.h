@@ -58,7 +58,7 @@ class GrpcSession {
   // Finish has come from another thread.
   void OnFinished(GrpcExchange& exchange);
   // For GrpcStream ----
-  void ResumeStream(GrpcExchange& exchange);
+  void ResumeStream(GrpcExchange& exchange, bool begins_to_wait);
   void FlushOutput() { flush_(); }
 
  private:

@@ -59,14 +59,15 @@ void GrpcStream::Send(std::string message) {
   const char prefix[] = {0, static_cast<char>(size >> 24), static_cast<char>(size >> 16), static_cast<char>(size >> 8), static_cast<char>(size)};
   message.insert(0, prefix, sizeof(prefix));
   queued_bytes_ += message.size();
+  const bool first = queue_.empty();
   queue_.push_back(std::move(message));
-  session_.ResumeStream(exchange_);
+  session_.ResumeStream(exchange_, first);
 }
 
 void GrpcStream::Finish(const Status& status) {
   if (std::exchange(finished_, true)) return;
   status_ = status;
-  session_.ResumeStream(exchange_);
+  session_.ResumeStream(exchange_, queue_.empty());
 }
 
 std::shared_ptr<GrpcWaker> GrpcStream::waker() { return waker_; }

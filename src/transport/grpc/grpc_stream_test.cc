@@ -129,5 +129,12 @@ TEST_F(GrpcStreamTest, AClientThatDoesNotReadIsReset) {
   EXPECT_EQ(client.Await(id).reset, static_cast<uint32_t>(NGHTTP2_CANCEL));
 }
 
+TEST_F(GrpcStreamTest, AnEndThatTheClientDoesNotTakeIsReset) {
+  const auto impatient = Start({.stall_timeout = std::chrono::milliseconds(30)});
+  GrpcTestClient client(impatient->port(), 0, /*window=*/0);
+  const int32_t id = client.Begin(kStreamPath, Framed("cut").substr(0, 7));
+  EXPECT_EQ(client.Await(id).reset, static_cast<uint32_t>(NGHTTP2_CANCEL));
+}
+
 }  // namespace
 }  // namespace tflite_serving
