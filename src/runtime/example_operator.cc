@@ -87,7 +87,8 @@ class ExampleOperator::Reader {
       return Refuse(fmt::format("it has {} inputs and {} outputs, for {} sparse, {} dense and {} ragged features", op_.inputs.size(),
                                 op_.outputs.size(), sparse, dense, ragged));
     }
-    if (TensorOf(op_.inputs[0]) == nullptr || TensorOf(op_.inputs[0])->dims.size() != 1) return Refuse("it parses no list of Examples");
+    const FileTensor* serialized = TensorOf(op_.inputs[0]);
+    if (serialized == nullptr || serialized->type != kStringType || serialized->dims.size() != 1) return Refuse("it parses no list of Examples");
     result_.num_outputs_ = num_outputs;
     result_.row_too_many_.resize(num_outputs);
     for (size_t i = 0; i < sparse; ++i) {
@@ -122,9 +123,9 @@ class ExampleOperator::Reader {
     }
     // inputs = 2 + sparse + 2 dense, outputs = 3 sparse + dense
     const size_t sparse = (2 * op_.outputs.size() + kFirstKey - std::min(op_.inputs.size(), 2 * op_.outputs.size() + kFirstKey)) / 5;
-    const size_t dense = op_.outputs.size() - 3 * sparse;
+    const size_t dense = op_.outputs.size() - std::min(op_.outputs.size(), 3 * sparse);
     first_default_ = kFirstKey + sparse + dense;
-    if (op_.inputs.size() != first_default_ + dense) return Refuse("its inputs do not fit its outputs");
+    if (3 * sparse > op_.outputs.size() || op_.inputs.size() != first_default_ + dense) return Refuse("its inputs do not fit its outputs");
     for (size_t i = 0; i < sparse + dense; ++i) {
       TFLS_RETURN_IF_ERROR(ReadTexts(op_.inputs[kFirstKey + i], keys_[i < sparse ? kSparseKeys : kDenseKeys]));
     }

@@ -9,6 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "runtime/graph_edit.h"
 #include "runtime/interpreter.h"
 #include "runtime/sample_inputs.h"
 #include "runtime/test_tensors.h"
@@ -190,6 +191,15 @@ class ReadTest : public ::testing::Test {
     EXPECT_EQ(read.status().code(), StatusCode::kUnimplemented);
     return read.status().message();
   }
+  // Of the graph with the operator in it, all of whose outputs are the graph's.
+  std::string EditRefusal() {
+    if (graph_.inputs.empty()) graph_.inputs = {0};
+    graph_.outputs = op_.outputs;
+    graph_.operators.push_back(op_);
+    const auto edit = EditSubgraph("m", 0, graph_);
+    EXPECT_EQ(edit.status().code(), StatusCode::kUnimplemented);
+    return edit.status().message();
+  }
 
   FileSubgraph graph_;
   FileOperator op_;
@@ -232,6 +242,49 @@ TEST_F(ReadTest, RefusesASingleExample) {
   AddDense(0, {-1, 2});
   graph_.tensors[0].dims = {};
   EXPECT_THAT(Refusal(), HasSubstr("parses no list of Examples"));
+}
+
+// A client's numbers would be taken for the offsets of strings.
+TEST_F(ReadTest, RefusesExamplesThatAreNoStrings) {
+  AddDense(0, {-1, 2});
+  graph_.tensors[0].type = 0;
+  EXPECT_THAT(Refusal(), HasSubstr("parses no list of Examples"));
+}
+
+TEST_F(ReadTest, RefusesAFirstVersionWithTooFewInputs) {
+  op_.custom_name = "ParseExample";
+  op_.inputs = {0, 1};
+  for (int i = 0; i < 5; ++i) op_.outputs.push_back(Add("x", 0, {-1, 1}));
+  EXPECT_EQ(Refusal(), "op: its inputs do not fit its outputs");
+}
+
+// Each input of the graph is fed once: nothing would feed a second one of the same tensor.
+TEST_F(ReadTest, RefusesOutputsThatAreOneTensor) {
+  AddDense(0, {-1, 2});
+  SetKeys(3, {"x", "y"});
+  op_.inputs.push_back(op_.inputs.back());
+  op_.outputs.push_back(op_.outputs[0]);
+  EXPECT_THAT(EditRefusal(), HasSubstr("its output \"x\" is another output of a ParseExample, or an input of the graph"));
+}
+
+TEST_F(ReadTest, RefusesOutputsThatAreOneTensorWhereTheyAreSliced) {
+  SetKeys(2, {"v", "w"});
+  const int32_t indices = Add("indices", 4, {-1, 2});
+  const int32_t shape = Add("shape", 4, {2});
+  op_.outputs = {indices, indices, Add("v", 0, {-1}), Add("w", 0, {-1}), shape, Add("other_shape", 4, {2})};
+  EXPECT_THAT(EditRefusal(), HasSubstr("its output \"indices\" is another output"));
+}
+
+TEST_F(ReadTest, RefusesAnOutputThatIsAnInputOfTheGraph) {
+  AddDense(0, {-1, 2});
+  graph_.inputs = {0, op_.outputs[0]};
+  EXPECT_THAT(EditRefusal(), HasSubstr("its output \"x\" is another output of a ParseExample, or an input of the graph"));
+}
+
+TEST_F(ReadTest, RefusesATensorThatTwoOperatorsMake) {
+  AddDense(0, {-1, 2});
+  graph_.operators = {op_};
+  EXPECT_THAT(EditRefusal(), HasSubstr("its output \"x\" is another output"));
 }
 
 // A feature left out costs its sender nothing, and its default the server much.
