@@ -171,6 +171,16 @@ TEST(ModelGraphTest, TellsTheScaleOfQuantisedTensors) {
   EXPECT_FALSE(Read("type_int8").signatures[0].signature.inputs[0].quantization.has_value());
 }
 
+// TFLite's own kernels take zero points as int32.
+TEST(ModelGraphTest, AZeroPointThatNoKernelHasIsNone) {
+  std::string bytes = ReadTestModel("digits_int8");
+  const std::string sound("\x80\xFF\xFF\xFF\xFF\xFF\xFF\xFF", 8);
+  for (size_t at = bytes.find(sound); at != std::string::npos; at = bytes.find(sound, at)) bytes.replace(at, 8, std::string(7, '\0') + '\x80');
+  const StatusOr<ModelGraph> graph = ReadModelGraph("m", AsBytes(bytes));
+  ASSERT_TRUE(graph.ok()) << graph.status().ToString();
+  EXPECT_FALSE(graph->signatures[0].signature.inputs[0].quantization.has_value());
+}
+
 TEST(ModelGraphTest, InfersWhatASignatureIsForFromItsNames) {
   EXPECT_EQ(Read("examples/classifier").signatures[0].signature.method_name, kClassifyMethodName);
   EXPECT_EQ(Read("examples/regressor").signatures[0].signature.method_name, kRegressMethodName);
