@@ -82,6 +82,14 @@ TEST(LegacySignaturesTest, NameTheModelsSignatures) {
   EXPECT_EQ(graph->runtime_signatures.size(), 1);
 }
 
+// The runtime reads the table still: what it says must be sound even where nobody here asks for it.
+TEST(LegacySignaturesTest, ASignatureThatTheyReplaceMustBeSoundToo) {
+  const std::string bytes = ReadTestModel("refused/signature_of_no_graph");
+  const Status status = ReadModelGraph("m", AsBytes(bytes)).status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message(), "m: signature \"raw\" is over subgraph 100000000, of 1");
+}
+
 TEST(LegacySignaturesTest, AnUnknownTensorIsNamed) {
   const std::string bytes = ReadTestModel("half_plus_two");
   const StatusOr<TfliteFile> file = ReadTfliteFile("m", AsBytes(bytes));
