@@ -62,6 +62,33 @@ TEST(LegacySignaturesTest, SaysWhatIsWrong) {
   EXPECT_THAT(ReadLegacySignatures(AsBytes(number)).status().message(), HasSubstr("where a map is expected"));
 }
 
+std::string Number(uint32_t value) { return {reinterpret_cast<const char*>(&value), sizeof(value)}; }
+
+// A map of `count` entries, all with one key and one value.
+std::string SharingMap(uint32_t count, const std::string& value) {
+  constexpr char kBlob = 25 << 2 | 2;
+  constexpr char kMap = 9 << 2 | 2;
+  std::string map = Number(static_cast<uint32_t>(value.size())) + value + std::string("k\0", 2) + Number(count);
+  const size_t keys = map.size();
+  for (uint32_t i = 0; i < count; ++i) map += Number(static_cast<uint32_t>(map.size() - sizeof(uint32_t) - value.size()));
+  map += Number(static_cast<uint32_t>(map.size() - keys)) + Number(sizeof(uint32_t)) + Number(count);
+  const size_t values = map.size();
+  for (uint32_t i = 0; i < count; ++i) map += Number(static_cast<uint32_t>(map.size() - sizeof(uint32_t)));
+  map.append(count, kBlob);
+  return map + Number(static_cast<uint32_t>(map.size() - values)) + kMap + char{sizeof(uint32_t)};
+}
+
+TEST(LegacySignaturesTest, EntriesMayNotAllNameOneLongValue) {
+  const std::string value = MessageBuilder().Delimited(15, std::string(10000, '.')).text();
+  const auto shared = ReadLegacySignatures(AsBytes(SharingMap(4, value)));
+  ASSERT_TRUE(shared.ok()) << shared.status().ToString();
+  EXPECT_EQ(shared->size(), 4);
+  EXPECT_EQ((*shared)[3].key, "k");
+  const Status status = ReadLegacySignatures(AsBytes(SharingMap(5, value))).status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message(), "it names the same content from too many places");
+}
+
 // They win over the schema's of the same key.
 TEST(LegacySignaturesTest, NameTheModelsSignatures) {
   const std::string bytes = ReadTestModel("examples/legacy_signatures");
