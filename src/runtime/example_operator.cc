@@ -184,6 +184,11 @@ class ExampleOperator::Reader {
       return Refuse(fmt::format("its output \"{}\", feature \"{}\", has a shape that is known only in the run", output.name, feature.name));
     }
     feature.count = static_cast<size_t>(count);
+    const size_t size = std::max(DTypeSize(feature.dtype), sizeof(int32_t));  // strings have an offset at least
+    if (feature.count > (kMaxTensorBytes - dense_bytes_) / size) {
+      return Refuse(fmt::format("feature \"{}\": the dense features of one Example exceed {} bytes", feature.name, kMaxTensorBytes));
+    }
+    dense_bytes_ += feature.count * size;
     TFLS_RETURN_IF_ERROR(ReadDefault(TensorOf(default_number), feature));
     result_.features_.push_back(std::move(feature));
     return OkStatus();
@@ -209,6 +214,7 @@ class ExampleOperator::Reader {
   const FileOperator& op_;
   std::vector<std::string> keys_[kNumKeys];
   size_t first_default_ = 0;
+  size_t dense_bytes_ = 0;  // of one Example
   ExampleOperator result_;
 };
 

@@ -258,6 +258,17 @@ TEST_F(ReadTest, RefusesAFirstVersionWithTooFewInputs) {
   EXPECT_EQ(Refusal(), "op: its inputs do not fit its outputs");
 }
 
+// The smallest Example is made at once, to try the model with.
+TEST_F(ReadTest, RefusesFeaturesThatNoExampleCanHold) {
+  AddDense(0, {-1, 1 << 28});
+  SetKeys(3, {"x", "y"});
+  op_.inputs.push_back(op_.inputs.back());
+  op_.outputs.push_back(Add("y", 4, {-1, 1 << 27}));
+  EXPECT_EQ(Refusal(), "op: feature \"y\": the dense features of one Example exceed 2147483647 bytes");
+  graph_.tensors[static_cast<size_t>(op_.outputs.back())].dims = {-1, (1 << 27) - 1};
+  EXPECT_TRUE(ExampleOperator::Read("op", graph_, op_).ok());
+}
+
 // Each input of the graph is fed once: nothing would feed a second one of the same tensor.
 TEST_F(ReadTest, RefusesOutputsThatAreOneTensor) {
   AddDense(0, {-1, 2});
