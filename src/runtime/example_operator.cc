@@ -40,6 +40,21 @@ std::byte* Grow(AlignedBuffer& buffer, size_t count) {
 
 Status NoMemory(std::string_view feature) { return ResourceExhaustedError(fmt::format("feature \"{}\": no memory for its values", feature)); }
 
+constexpr size_t kIndexBytes = 2 * sizeof(int64_t);  // of a sparse value: which Example, and which of its values
+
+// What a value takes while it is collected: numbers themselves, of texts where they lie.
+size_t CollectedSize(DType dtype) { return dtype == DType::kString ? sizeof(std::string_view) : DTypeSize(dtype); }
+
+// Takes count * size bytes of `room`.
+Status Spend(std::string_view feature, size_t count, size_t size, size_t& room) {
+  if (count > room / size) {
+    return ResourceExhaustedError(
+        fmt::format("feature \"{}\": {} bytes more, of the {} that the request's Examples may still take", feature, count * size, room));
+  }
+  room -= count * size;
+  return OkStatus();
+}
+
 StatusOr<Tensor> TextTensor(const Shape& shape, const std::vector<std::string_view>& texts, size_t count) {
   StringTensorBuilder builder;
   TFLS_RETURN_IF_ERROR(builder.Start(static_cast<int64_t>(count)));
@@ -244,22 +259,25 @@ Status ExampleOperator::Append(const Feature& feature, const ExampleFeature& val
   return OkStatus();
 }
 
-Status ExampleOperator::AddDefault(const Feature& feature, size_t index, Column& column) {
+Status ExampleOperator::AddDefault(const Feature& feature, size_t index, Column& column, size_t& room) {
   if (!feature.has_default) {
     return InvalidArgumentError(fmt::format("Name: <unknown>, Feature: {} (data type: {}) is required but could not be found. Index: {}.",
                                             feature.name, DTypeName(feature.dtype), index));
   }
-  for (const std::string& text : feature.default_texts) column.values.texts.emplace_back(text);
+  for (const std::string& text : feature.default_texts) {
+    TFLS_RETURN_IF_ERROR(Spend(feature.name, text.size(), 1, room));
+    column.values.texts.emplace_back(text);
+  }
   std::byte* to = Grow<char>(column.values.numbers, feature.default_numbers.size());
   if (to == nullptr && !feature.default_numbers.empty()) return NoMemory(feature.name);
   if (to != nullptr) std::memcpy(to, feature.default_numbers.data(), feature.default_numbers.size());
   return OkStatus();
 }
 
-Status ExampleOperator::Add(const Feature& feature, const ExampleFeature* value, size_t index, Column& column) {
+Status ExampleOperator::Add(const Feature& feature, const ExampleFeature* value, size_t index, Column& column, size_t& room) {
   const bool is_dense = feature.form == Form::kDense;
   const bool is_absent = value == nullptr || value->kind() == FeatureKind::kNone;
-  if (is_absent && is_dense) return AddDefault(feature, index, column);
+  if (is_absent && is_dense) return AddDefault(feature, index, column, room);
   const size_t count = is_absent ? 0 : value->count();
   if (!is_absent) {
     const auto fail = [&](std::string_view reason) {
@@ -275,8 +293,12 @@ Status ExampleOperator::Add(const Feature& feature, const ExampleFeature* value,
       return fail(fmt::format("Number of {} values != expected.  Values size: {} but output shape: {}", DTypeName(feature.dtype), count,
                               feature.shape.ToString()));
     }
+    // Parse has counted the dense ones.
+    const size_t size = CollectedSize(feature.dtype) + (feature.form == Form::kSparse ? kIndexBytes : 0);
+    if (!is_dense) TFLS_RETURN_IF_ERROR(Spend(feature.name, count, size, room));
     TFLS_RETURN_IF_ERROR(Append(feature, *value, column.values));
   }
+  if (feature.form == Form::kRagged) TFLS_RETURN_IF_ERROR(Spend(feature.name, 1, sizeof(int64_t), room));
   column.num_values += count;
   column.longest = std::max(column.longest, static_cast<int64_t>(count));
   if (feature.form == Form::kRagged) column.splits.push_back(static_cast<int64_t>(column.num_values));
@@ -319,12 +341,14 @@ Status ExampleOperator::Finish(const Feature& feature, size_t num_examples, Colu
   return OkStatus();
 }
 
-StatusOr<std::vector<Tensor>> ExampleOperator::Parse(const TensorView& serialized) const {
+StatusOr<std::vector<Tensor>> ExampleOperator::Parse(const TensorView& serialized, size_t max_bytes) const {
   const auto num_examples = static_cast<size_t>(serialized.shape.NumElements().value_or(0));
+  size_t room = max_bytes;
   // A feature left out costs the sender nothing and us its default, in each Example.
   for (const Feature& feature : features_) {
     const Shape all({static_cast<int64_t>(num_examples), static_cast<int64_t>(feature.count)});
     TFLS_RETURN_IF_ERROR(TensorSizeBytes(feature.dtype, all).status());
+    TFLS_RETURN_IF_ERROR(Spend(feature.name, num_examples * feature.count, CollectedSize(feature.dtype), room));
   }
   std::vector<Column> columns(features_.size());
   ExampleReader example;
@@ -332,7 +356,9 @@ StatusOr<std::vector<Tensor>> ExampleOperator::Parse(const TensorView& serialize
     if (const Status status = example.Parse(serialized.StringAt(static_cast<int64_t>(i))); !status.ok()) {
       return InvalidArgumentError(fmt::format("Could not parse example input, Index: {}: {}", i, status.message()));
     }
-    for (size_t f = 0; f < features_.size(); ++f) TFLS_RETURN_IF_ERROR(Add(features_[f], example.Find(features_[f].name), i, columns[f]));
+    for (size_t f = 0; f < features_.size(); ++f) {
+      TFLS_RETURN_IF_ERROR(Add(features_[f], example.Find(features_[f].name), i, columns[f], room));
+    }
   }
   std::vector<Tensor> outputs(num_outputs_);
   for (size_t f = 0; f < features_.size(); ++f) TFLS_RETURN_IF_ERROR(Finish(features_[f], num_examples, std::move(columns[f]), outputs));

@@ -307,5 +307,47 @@ TEST_F(ReadTest, TheSizeOfATensorIsLimited) {
   EXPECT_THAT(op->Parse(two.view()).status().message(), HasSubstr("a tensor of float[2,268435456] exceeds the limit of 2147483647 bytes"));
 }
 
+TEST_F(ReadTest, TheSizeOfAllDenseFeaturesIsLimited) {
+  SetKeys(3, {"x", "y"});
+  for (const char* name : {"x", "y"}) {
+    op_.inputs.push_back(Add("default", 0, {0}));
+    op_.outputs.push_back(Add(name, 0, {-1, 1 << 27}));
+  }
+  const auto op = ExampleOperator::Read("op", graph_, op_);
+  ASSERT_TRUE(op.ok()) << op.status().ToString();
+  const Status status = op->Parse(Strings({3}, {"", "", ""}).view()).status();
+  EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(status.message(), "feature \"y\": 1610612736 bytes more, of the 536870911 that the request's Examples may still take");
+}
+
+// What two Examples take is counted to the byte: a byte less is too little.
+TEST_F(ReadTest, TheSizeOfSparseAndRaggedFeaturesIsLimited) {
+  SetKeys(2, {"s"});
+  SetKeys(4, {"r"});
+  op_.outputs = {Add("indices", 4, {-1, 2}), Add("s", 4, {-1}), Add("shape", 4, {2}), Add("r", 5, {-1}), Add("splits", 4, {-1})};
+  const auto op = ExampleOperator::Read("op", graph_, op_);
+  ASSERT_TRUE(op.ok()) << op.status().ToString();
+  const std::string example = Example({{"s", Int64Feature({1, 2, 3})}, {"r", BytesFeature({"a"})}});
+  const Tensor examples = Strings({2}, {example, example});
+  constexpr size_t kBytes = 2 * (3 * (8 + 16) + sizeof(std::string_view) + 8);
+  EXPECT_TRUE(op->Parse(examples.view(), kBytes).ok());
+  const Status status = op->Parse(examples.view(), kBytes - 1).status();
+  EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(status.message(), "feature \"r\": 8 bytes more, of the 7 that the request's Examples may still take");
+  EXPECT_THAT(op->Parse(examples.view(), kBytes / 2).status().message(), StartsWith("feature \"s\""));
+}
+
+TEST_F(ReadTest, TheSizeOfDefaultTextsIsLimited) {
+  AddDense(5, {-1, 1});
+  graph_.tensors[static_cast<size_t>(op_.inputs.back())].dims = {1};
+  SetKeys(op_.inputs.back(), {"some text"});
+  const auto op = ExampleOperator::Read("op", graph_, op_);
+  ASSERT_TRUE(op.ok()) << op.status().ToString();
+  const Tensor two = Strings({2}, {"", ""});
+  constexpr size_t kBytes = 2 * (sizeof(std::string_view) + 9);
+  EXPECT_TRUE(op->Parse(two.view(), kBytes).ok());
+  EXPECT_EQ(op->Parse(two.view(), kBytes - 1).status().code(), StatusCode::kResourceExhausted);
+}
+
 }  // namespace
 }  // namespace tflite_serving
