@@ -6,7 +6,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "runtime/edited_file.h"
+#include "runtime/flatbuffer.h"
+#include "runtime/graph_edit.h"
 #include "runtime/test_tensors.h"
+#include "runtime/tflite_file.h"
+#include "runtime/tflite_schema.h"
 
 namespace tflite_serving {
 namespace {
@@ -125,6 +130,21 @@ TEST(ModelGraphTest, EditsGraphsWhoseOutputsTheRuntimeCannotWrite) {
   for (size_t i = 0; i < 2; ++i) {
     EXPECT_EQ(edited->signatures[i].output_slots, graph.signatures[i].output_slots);
     EXPECT_EQ(edited->signatures[i].signature.key, graph.signatures[i].signature.key);
+  }
+}
+
+// The writer reads the file anew, within bounds of its own: what it then finds may be less than what was edited.
+TEST(ModelGraphTest, AFileThatCannotBeReadAgainIsNotEdited) {
+  for (const int list : {subgraph_field::kTensors, subgraph_field::kOperators}) {
+    std::string bytes = ReadTestModel("dynamic_signatures");
+    TfliteFile file = *ReadTfliteFile("m", AsBytes(bytes));
+    ASSERT_TRUE(EditSubgraph("m", 0, file.subgraphs[0]).ok());
+    ASSERT_TRUE(WriteEditedFile("m", AsBytes(bytes), file).ok());
+    FlatBuffer buffer(AsBytes(bytes));
+    bytes.replace(buffer.Root(kTfliteIdentifier).Tables(model_field::kSubgraphs)[0].Target(list), 4, "\xFF\xFF\xFF\x7F");
+    const Status status = WriteEditedFile("m", AsBytes(bytes), file).status();
+    EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+    EXPECT_THAT(status.message(), HasSubstr("m: the file refers to position"));
   }
 }
 
