@@ -40,7 +40,8 @@ std::byte* Grow(AlignedBuffer& buffer, size_t count) {
 
 Status NoMemory(std::string_view feature) { return ResourceExhaustedError(fmt::format("feature \"{}\": no memory for its values", feature)); }
 
-constexpr size_t kIndexBytes = 2 * sizeof(int64_t);  // of a sparse value: which Example, and which of its values
+constexpr size_t kMaxConstantBytes = size_t{64} << 20;  // of an operator: its features' names and defaults
+constexpr size_t kIndexBytes = 2 * sizeof(int64_t);     // of a sparse value: which Example, and which of its values
 
 // What a value takes while it is collected: numbers themselves, of texts where they lie.
 size_t CollectedSize(DType dtype) { return dtype == DType::kString ? sizeof(std::string_view) : DTypeSize(dtype); }
@@ -147,6 +148,15 @@ class ExampleOperator::Reader {
     return OkStatus();
   }
 
+  // To be called with each constant that is copied: any number of features may name one.
+  Status CountConstant(const FileTensor& tensor) {
+    if (tensor.constant.size() > kMaxConstantBytes - constant_bytes_) {
+      return Refuse(fmt::format("the names and defaults of its features exceed {} bytes", kMaxConstantBytes));
+    }
+    constant_bytes_ += tensor.constant.size();
+    return OkStatus();
+  }
+
   // Adds the strings of a constant tensor.
   Status ReadTexts(int32_t number, std::vector<std::string>& texts) {
     const FileTensor* tensor = TensorOf(number);
@@ -154,6 +164,7 @@ class ExampleOperator::Reader {
     if (tensor == nullptr || tensor->type != kStringType || tensor->constant.size() < sizeof(count)) {
       return Refuse(fmt::format("its input \"{}\" is no constant list of strings", tensor == nullptr ? "" : tensor->name));
     }
+    TFLS_RETURN_IF_ERROR(CountConstant(*tensor));
     std::memcpy(&count, tensor->constant.data(), sizeof(count));
     const TensorView view{DType::kString, {}, tensor->constant};
     if (const Status status = ValidateStrings(tensor->constant, count); !status.ok()) {
@@ -219,6 +230,7 @@ class ExampleOperator::Reader {
       TFLS_RETURN_IF_ERROR(ReadTexts(static_cast<int32_t>(tensor - subgraph_.tensors.data()), feature.default_texts));
       fits = feature.default_texts.size() == feature.count;
     } else if (fits) {
+      TFLS_RETURN_IF_ERROR(CountConstant(*tensor));
       feature.default_numbers.assign(reinterpret_cast<const char*>(tensor->constant.data()), tensor->constant.size());
     }
     return fits ? OkStatus() : Refuse(fmt::format("the default of feature \"{}\" is not {} constants of its type", feature.name, feature.count));
@@ -229,7 +241,8 @@ class ExampleOperator::Reader {
   const FileOperator& op_;
   std::vector<std::string> keys_[kNumKeys];
   size_t first_default_ = 0;
-  size_t dense_bytes_ = 0;  // of one Example
+  size_t dense_bytes_ = 0;     // of one Example
+  size_t constant_bytes_ = 0;  // CountConstant
   ExampleOperator result_;
 };
 

@@ -258,6 +258,27 @@ TEST_F(ReadTest, RefusesAFirstVersionWithTooFewInputs) {
   EXPECT_EQ(Refusal(), "op: its inputs do not fit its outputs");
 }
 
+// The file has it once, the operator would have it in each of its features.
+TEST_F(ReadTest, RefusesTooManyFeaturesWithOneLongDefault) {
+  constexpr int32_t kFloats = 1 << 20;
+  const Tensor constant = Floats({kFloats}, std::vector<float>(kFloats));
+  const int32_t shared = Add("default", 0, {kFloats});
+  graph_.tensors[static_cast<size_t>(shared)].constant = constant.view().bytes;
+  std::vector<std::string> keys;
+  for (int i = 0; i < 15; ++i) {
+    keys.push_back(std::to_string(i));
+    op_.inputs.push_back(shared);
+    op_.outputs.push_back(Add(keys.back(), 0, {-1, kFloats}));
+  }
+  SetKeys(3, keys);
+  EXPECT_TRUE(ExampleOperator::Read("op", graph_, op_).ok());
+  keys.emplace_back("last");
+  op_.inputs.push_back(shared);
+  op_.outputs.push_back(Add("last", 0, {-1, kFloats}));
+  SetKeys(3, keys);
+  EXPECT_EQ(Refusal(), "op: the names and defaults of its features exceed 67108864 bytes");
+}
+
 // The smallest Example is made at once, to try the model with.
 TEST_F(ReadTest, RefusesFeaturesThatNoExampleCanHold) {
   AddDense(0, {-1, 1 << 28});
