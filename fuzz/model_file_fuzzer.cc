@@ -46,7 +46,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   // The same bytes as what a file has inside.
   (void)tflite_serving::ReadLegacySignatures(bytes);
-  (void)tflite_serving::ReadClassLabels(bytes, bytes, 0);
+  StatusOr<tflite_serving::ClassLabels> labels = tflite_serving::ClassLabels::Open(bytes, bytes);
+  if (labels.ok()) (void)labels->Read(0, 0);
   (void)tflite_serving::ReadZippedFile(bytes, "labels.txt");
   return 0;
 }

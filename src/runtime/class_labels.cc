@@ -50,24 +50,34 @@ std::vector<std::string> SplitLines(std::string_view text) {
 
 }  // namespace
 
-StatusOr<std::vector<std::vector<std::string>>> ReadClassLabels(std::span<const std::byte> metadata, std::span<const std::byte> file,
-                                                                size_t subgraph) {
+StatusOr<ClassLabels> ClassLabels::Open(std::span<const std::byte> metadata, std::span<const std::byte> file) {
   FlatBuffer buffer(metadata);
-  const std::vector<FlatTable> subgraphs = buffer.Root(kIdentifier).Tables(kModelSubgraphs);
-  std::vector<std::string> names;
-  if (subgraph < subgraphs.size()) {
-    for (const FlatTable& tensor : subgraphs[subgraph].Tables(kSubgraphOutputs)) names.push_back(LabelFileOf(tensor));
+  ClassLabels labels;
+  labels.file_ = file;
+  for (const FlatTable& subgraph : buffer.Root(kIdentifier).Tables(kModelSubgraphs)) {
+    std::vector<std::string>& names = labels.names_.emplace_back();
+    for (const FlatTable& tensor : subgraph.Tables(kSubgraphOutputs)) names.push_back(LabelFileOf(tensor));
   }
   if (!buffer.error().empty()) return InvalidArgumentError(fmt::format("the metadata is not sound: {}", buffer.error()));
-  std::vector<std::vector<std::string>> labels;
-  for (const std::string& name : names) {
-    labels.emplace_back();
-    if (name.empty()) continue;
-    StatusOr<std::string> text = ReadZippedFile(file, name);
-    if (!text.ok()) return Status(text.status().code(), fmt::format("label file \"{}\": {}", name, text.status().message()));
-    labels.back() = SplitLines(*text);
-  }
   return labels;
+}
+
+StatusOr<std::vector<std::string>> ClassLabels::Read(size_t subgraph, size_t output) {
+  const std::string name = subgraph < names_.size() && output < names_[subgraph].size() ? names_[subgraph][output] : "";
+  if (name.empty()) return std::vector<std::string>();
+  const auto [found, is_new] = read_.try_emplace(name);
+  LabelFile& labels = found->second;
+  if (is_new) {
+    StatusOr<std::string> text = ReadZippedFile(file_, name);
+    if (!text.ok()) return Status(text.status().code(), fmt::format("label file \"{}\": {}", name, text.status().message()));
+    labels.lines = SplitLines(*text);
+    labels.bytes = text->size() + labels.lines.size() * sizeof(std::string);
+  }
+  if (labels.bytes > bytes_left_) {
+    return ResourceExhaustedError(fmt::format("label file \"{}\": the labels of all outputs exceed {} bytes", name, kMaxBytes));
+  }
+  bytes_left_ -= labels.bytes;
+  return labels.lines;
 }
 
 }  // namespace tflite_serving

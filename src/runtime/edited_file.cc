@@ -117,8 +117,13 @@ class FrontWriter {
 
 class EditedFileWriter {
  public:
-  EditedFileWriter(const FlatTable& model, const TfliteFile& file)
-      : model_(model), file_(file), buffers_(model.Tables(model_field::kBuffers)), codes_(model.Tables(model_field::kOperatorCodes)) {}
+  // `buffer` is the one that `model` is in.
+  EditedFileWriter(const FlatBuffer& buffer, const FlatTable& model, const TfliteFile& file)
+      : buffer_(buffer),
+        model_(model),
+        file_(file),
+        buffers_(model.Tables(model_field::kBuffers)),
+        codes_(model.Tables(model_field::kOperatorCodes)) {}
 
   StatusOr<AlignedBuffer> Write(std::span<const std::byte> bytes) {
     namespace field = model_field;
@@ -132,9 +137,9 @@ class EditedFileWriter {
     const Written root = out_.Table(fields);
     for (size_t i = own_fields; i < fields.size(); ++i) out_.PointIntoFile(root.slots[i], model_.Target(fields[i].number));
     WriteOperatorCodes(root.slots[1]);
-    WriteSubgraphs(root.slots[2]);
+    TFLS_RETURN_IF_ERROR(WriteSubgraphs(root.slots[2]));
     WriteBuffers(root.slots[3]);
-    if (!file_.signatures.empty()) WriteSignatures(root.slots[4]);
+    if (!file_.signatures.empty()) TFLS_RETURN_IF_ERROR(WriteSignatures(root.slots[4]));
     return out_.Finish(root.position, bytes);
   }
 
@@ -156,20 +161,26 @@ class EditedFileWriter {
                                  .position);
   }
 
-  void WriteSubgraphs(size_t slot) {
+  // The reader of the old file bounds how much it reads, and this reads other parts of it than ReadTfliteFile did: to be asked before what was
+  // read here is looked up by a number from there.
+  Status CheckRead() const { return buffer_.error().empty() ? OkStatus() : InvalidArgumentError(buffer_.error()); }
+
+  Status WriteSubgraphs(size_t slot) {
     const std::vector<FlatTable> old = model_.Tables(model_field::kSubgraphs);
+    TFLS_RETURN_IF_ERROR(CheckRead());
     const Written list = out_.References(old.size());
     out_.Point(slot, list.position);
     for (size_t i = 0; i < old.size(); ++i) {
       if (file_.subgraphs[i].is_edited) {
-        WriteSubgraph(list.slots[i], old[i], file_.subgraphs[i]);
+        TFLS_RETURN_IF_ERROR(WriteSubgraph(list.slots[i], old[i], file_.subgraphs[i]));
       } else {
         out_.PointIntoFile(list.slots[i], old[i].position());
       }
     }
+    return OkStatus();
   }
 
-  void WriteSubgraph(size_t slot, const FlatTable& old, const FileSubgraph& subgraph) {
+  Status WriteSubgraph(size_t slot, const FlatTable& old, const FileSubgraph& subgraph) {
     namespace field = subgraph_field;
     const bool is_named = old.Target(field::kName) != 0;
     std::vector<Field> fields = {{field::kTensors}, {field::kInputs}, {field::kOutputs}, {field::kOperators}};
@@ -181,10 +192,11 @@ class EditedFileWriter {
     out_.Point(table.slots[2], out_.Int32s(subgraph.outputs));
 
     const std::vector<FlatTable> tensors = old.Tables(field::kTensors);
+    const std::vector<FlatTable> operators = old.Tables(field::kOperators);
+    TFLS_RETURN_IF_ERROR(CheckRead());
     const std::vector<size_t> slots = WriteList(table.slots[0], tensors, subgraph.tensors.size() - tensors.size());
     for (size_t i = tensors.size(); i < subgraph.tensors.size(); ++i) WriteTensor(slots[i], tensors, subgraph.tensors[i]);
 
-    const std::vector<FlatTable> operators = old.Tables(field::kOperators);
     const Written list = out_.References(subgraph.operators.size());
     out_.Point(table.slots[3], list.position);
     for (size_t i = 0; i < subgraph.operators.size(); ++i) {
@@ -195,6 +207,7 @@ class EditedFileWriter {
         out_.PointIntoFile(list.slots[i], operators[static_cast<size_t>(op.number)].position());
       }
     }
+    return OkStatus();
   }
 
   void WriteTensor(size_t slot, const std::vector<FlatTable>& old, const FileTensor& tensor) {
@@ -250,8 +263,9 @@ class EditedFileWriter {
     }
   }
 
-  void WriteSignatures(size_t slot) {
+  Status WriteSignatures(size_t slot) {
     const std::vector<FlatTable> old = model_.Tables(model_field::kSignatureDefs);
+    TFLS_RETURN_IF_ERROR(CheckRead());
     const Written list = out_.References(old.size());
     out_.Point(slot, list.position);
     for (size_t i = 0; i < old.size(); ++i) {
@@ -262,6 +276,7 @@ class EditedFileWriter {
         out_.PointIntoFile(list.slots[i], old[i].position());
       }
     }
+    return OkStatus();
   }
 
   void WriteSignature(size_t slot, const FlatTable& old, const FileSignature& signature, const FileSubgraph& subgraph) {
@@ -289,6 +304,7 @@ class EditedFileWriter {
     }
   }
 
+  const FlatBuffer& buffer_;
   const FlatTable model_;
   const TfliteFile& file_;
   const std::vector<FlatTable> buffers_;
@@ -324,7 +340,7 @@ StatusOr<AlignedBuffer> WriteEditedFile(const std::string& path, std::span<const
   FlatBuffer buffer(bytes);
   const FlatTable model = buffer.Root(kTfliteIdentifier);
   TFLS_RETURN_IF_ERROR(CheckEditable(path, model, file));
-  StatusOr<AlignedBuffer> edited = EditedFileWriter(model, file).Write(bytes);
+  StatusOr<AlignedBuffer> edited = EditedFileWriter(buffer, model, file).Write(bytes);
   if (!buffer.error().empty()) return InvalidArgumentError(fmt::format("{}: {}", path, buffer.error()));
   if (!edited.ok()) return Status(edited.status().code(), fmt::format("{}: {}", path, edited.status().message()));
   return edited;

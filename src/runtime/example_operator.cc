@@ -40,6 +40,22 @@ std::byte* Grow(AlignedBuffer& buffer, size_t count) {
 
 Status NoMemory(std::string_view feature) { return ResourceExhaustedError(fmt::format("feature \"{}\": no memory for its values", feature)); }
 
+constexpr size_t kMaxConstantBytes = size_t{64} << 20;  // of an operator: its features' names and defaults
+constexpr size_t kIndexBytes = 2 * sizeof(int64_t);     // of a sparse value: which Example, and which of its values
+
+// What a value takes while it is collected: numbers themselves, of texts where they lie.
+size_t CollectedSize(DType dtype) { return dtype == DType::kString ? sizeof(std::string_view) : DTypeSize(dtype); }
+
+// Takes count * size bytes of `room`.
+Status Spend(std::string_view feature, size_t count, size_t size, size_t& room) {
+  if (count > room / size) {
+    return ResourceExhaustedError(
+        fmt::format("feature \"{}\": {} bytes more, of the {} that the request's Examples may still take", feature, count * size, room));
+  }
+  room -= count * size;
+  return OkStatus();
+}
+
 StatusOr<Tensor> TextTensor(const Shape& shape, const std::vector<std::string_view>& texts, size_t count) {
   StringTensorBuilder builder;
   TFLS_RETURN_IF_ERROR(builder.Start(static_cast<int64_t>(count)));
@@ -87,7 +103,8 @@ class ExampleOperator::Reader {
       return Refuse(fmt::format("it has {} inputs and {} outputs, for {} sparse, {} dense and {} ragged features", op_.inputs.size(),
                                 op_.outputs.size(), sparse, dense, ragged));
     }
-    if (TensorOf(op_.inputs[0]) == nullptr || TensorOf(op_.inputs[0])->dims.size() != 1) return Refuse("it parses no list of Examples");
+    const FileTensor* serialized = TensorOf(op_.inputs[0]);
+    if (serialized == nullptr || serialized->type != kStringType || serialized->dims.size() != 1) return Refuse("it parses no list of Examples");
     result_.num_outputs_ = num_outputs;
     result_.row_too_many_.resize(num_outputs);
     for (size_t i = 0; i < sparse; ++i) {
@@ -122,12 +139,21 @@ class ExampleOperator::Reader {
     }
     // inputs = 2 + sparse + 2 dense, outputs = 3 sparse + dense
     const size_t sparse = (2 * op_.outputs.size() + kFirstKey - std::min(op_.inputs.size(), 2 * op_.outputs.size() + kFirstKey)) / 5;
-    const size_t dense = op_.outputs.size() - 3 * sparse;
+    const size_t dense = op_.outputs.size() - std::min(op_.outputs.size(), 3 * sparse);
     first_default_ = kFirstKey + sparse + dense;
-    if (op_.inputs.size() != first_default_ + dense) return Refuse("its inputs do not fit its outputs");
+    if (3 * sparse > op_.outputs.size() || op_.inputs.size() != first_default_ + dense) return Refuse("its inputs do not fit its outputs");
     for (size_t i = 0; i < sparse + dense; ++i) {
       TFLS_RETURN_IF_ERROR(ReadTexts(op_.inputs[kFirstKey + i], keys_[i < sparse ? kSparseKeys : kDenseKeys]));
     }
+    return OkStatus();
+  }
+
+  // To be called with each constant that is copied: any number of features may name one.
+  Status CountConstant(const FileTensor& tensor) {
+    if (tensor.constant.size() > kMaxConstantBytes - constant_bytes_) {
+      return Refuse(fmt::format("the names and defaults of its features exceed {} bytes", kMaxConstantBytes));
+    }
+    constant_bytes_ += tensor.constant.size();
     return OkStatus();
   }
 
@@ -138,6 +164,7 @@ class ExampleOperator::Reader {
     if (tensor == nullptr || tensor->type != kStringType || tensor->constant.size() < sizeof(count)) {
       return Refuse(fmt::format("its input \"{}\" is no constant list of strings", tensor == nullptr ? "" : tensor->name));
     }
+    TFLS_RETURN_IF_ERROR(CountConstant(*tensor));
     std::memcpy(&count, tensor->constant.data(), sizeof(count));
     const TensorView view{DType::kString, {}, tensor->constant};
     if (const Status status = ValidateStrings(tensor->constant, count); !status.ok()) {
@@ -183,6 +210,11 @@ class ExampleOperator::Reader {
       return Refuse(fmt::format("its output \"{}\", feature \"{}\", has a shape that is known only in the run", output.name, feature.name));
     }
     feature.count = static_cast<size_t>(count);
+    const size_t size = std::max(DTypeSize(feature.dtype), sizeof(int32_t));  // strings have an offset at least
+    if (feature.count > (kMaxTensorBytes - dense_bytes_) / size) {
+      return Refuse(fmt::format("feature \"{}\": the dense features of one Example exceed {} bytes", feature.name, kMaxTensorBytes));
+    }
+    dense_bytes_ += feature.count * size;
     TFLS_RETURN_IF_ERROR(ReadDefault(TensorOf(default_number), feature));
     result_.features_.push_back(std::move(feature));
     return OkStatus();
@@ -198,6 +230,7 @@ class ExampleOperator::Reader {
       TFLS_RETURN_IF_ERROR(ReadTexts(static_cast<int32_t>(tensor - subgraph_.tensors.data()), feature.default_texts));
       fits = feature.default_texts.size() == feature.count;
     } else if (fits) {
+      TFLS_RETURN_IF_ERROR(CountConstant(*tensor));
       feature.default_numbers.assign(reinterpret_cast<const char*>(tensor->constant.data()), tensor->constant.size());
     }
     return fits ? OkStatus() : Refuse(fmt::format("the default of feature \"{}\" is not {} constants of its type", feature.name, feature.count));
@@ -208,6 +241,8 @@ class ExampleOperator::Reader {
   const FileOperator& op_;
   std::vector<std::string> keys_[kNumKeys];
   size_t first_default_ = 0;
+  size_t dense_bytes_ = 0;     // of one Example
+  size_t constant_bytes_ = 0;  // CountConstant
   ExampleOperator result_;
 };
 
@@ -237,22 +272,25 @@ Status ExampleOperator::Append(const Feature& feature, const ExampleFeature& val
   return OkStatus();
 }
 
-Status ExampleOperator::AddDefault(const Feature& feature, size_t index, Column& column) {
+Status ExampleOperator::AddDefault(const Feature& feature, size_t index, Column& column, size_t& room) {
   if (!feature.has_default) {
     return InvalidArgumentError(fmt::format("Name: <unknown>, Feature: {} (data type: {}) is required but could not be found. Index: {}.",
                                             feature.name, DTypeName(feature.dtype), index));
   }
-  for (const std::string& text : feature.default_texts) column.values.texts.emplace_back(text);
+  for (const std::string& text : feature.default_texts) {
+    TFLS_RETURN_IF_ERROR(Spend(feature.name, text.size(), 1, room));
+    column.values.texts.emplace_back(text);
+  }
   std::byte* to = Grow<char>(column.values.numbers, feature.default_numbers.size());
   if (to == nullptr && !feature.default_numbers.empty()) return NoMemory(feature.name);
   if (to != nullptr) std::memcpy(to, feature.default_numbers.data(), feature.default_numbers.size());
   return OkStatus();
 }
 
-Status ExampleOperator::Add(const Feature& feature, const ExampleFeature* value, size_t index, Column& column) {
+Status ExampleOperator::Add(const Feature& feature, const ExampleFeature* value, size_t index, Column& column, size_t& room) {
   const bool is_dense = feature.form == Form::kDense;
   const bool is_absent = value == nullptr || value->kind() == FeatureKind::kNone;
-  if (is_absent && is_dense) return AddDefault(feature, index, column);
+  if (is_absent && is_dense) return AddDefault(feature, index, column, room);
   const size_t count = is_absent ? 0 : value->count();
   if (!is_absent) {
     const auto fail = [&](std::string_view reason) {
@@ -268,8 +306,12 @@ Status ExampleOperator::Add(const Feature& feature, const ExampleFeature* value,
       return fail(fmt::format("Number of {} values != expected.  Values size: {} but output shape: {}", DTypeName(feature.dtype), count,
                               feature.shape.ToString()));
     }
+    // Parse has counted the dense ones.
+    const size_t size = CollectedSize(feature.dtype) + (feature.form == Form::kSparse ? kIndexBytes : 0);
+    if (!is_dense) TFLS_RETURN_IF_ERROR(Spend(feature.name, count, size, room));
     TFLS_RETURN_IF_ERROR(Append(feature, *value, column.values));
   }
+  if (feature.form == Form::kRagged) TFLS_RETURN_IF_ERROR(Spend(feature.name, 1, sizeof(int64_t), room));
   column.num_values += count;
   column.longest = std::max(column.longest, static_cast<int64_t>(count));
   if (feature.form == Form::kRagged) column.splits.push_back(static_cast<int64_t>(column.num_values));
@@ -312,12 +354,14 @@ Status ExampleOperator::Finish(const Feature& feature, size_t num_examples, Colu
   return OkStatus();
 }
 
-StatusOr<std::vector<Tensor>> ExampleOperator::Parse(const TensorView& serialized) const {
+StatusOr<std::vector<Tensor>> ExampleOperator::Parse(const TensorView& serialized, size_t max_bytes) const {
   const auto num_examples = static_cast<size_t>(serialized.shape.NumElements().value_or(0));
+  size_t room = max_bytes;
   // A feature left out costs the sender nothing and us its default, in each Example.
   for (const Feature& feature : features_) {
     const Shape all({static_cast<int64_t>(num_examples), static_cast<int64_t>(feature.count)});
     TFLS_RETURN_IF_ERROR(TensorSizeBytes(feature.dtype, all).status());
+    TFLS_RETURN_IF_ERROR(Spend(feature.name, num_examples * feature.count, CollectedSize(feature.dtype), room));
   }
   std::vector<Column> columns(features_.size());
   ExampleReader example;
@@ -325,7 +369,9 @@ StatusOr<std::vector<Tensor>> ExampleOperator::Parse(const TensorView& serialize
     if (const Status status = example.Parse(serialized.StringAt(static_cast<int64_t>(i))); !status.ok()) {
       return InvalidArgumentError(fmt::format("Could not parse example input, Index: {}: {}", i, status.message()));
     }
-    for (size_t f = 0; f < features_.size(); ++f) TFLS_RETURN_IF_ERROR(Add(features_[f], example.Find(features_[f].name), i, columns[f]));
+    for (size_t f = 0; f < features_.size(); ++f) {
+      TFLS_RETURN_IF_ERROR(Add(features_[f], example.Find(features_[f].name), i, columns[f], room));
+    }
   }
   std::vector<Tensor> outputs(num_outputs_);
   for (size_t f = 0; f < features_.size(); ++f) TFLS_RETURN_IF_ERROR(Finish(features_[f], num_examples, std::move(columns[f]), outputs));

@@ -35,7 +35,8 @@ class ExampleOperator {
 
   // Parses `serialized`, strings of shape [n] with n > 0, into one tensor for each output. The errors are TensorFlow's, all INVALID_ARGUMENT:
   // `Name: <unknown>, Feature: age (data type: float) is required but could not be found.`
-  StatusOr<std::vector<Tensor>> Parse(const TensorView& serialized) const;
+  // RESOURCE_EXHAUSTED, before it is taken, for what needs more than `max_bytes` for all values (an int64 of one byte takes 24 of a sparse tensor).
+  StatusOr<std::vector<Tensor>> Parse(const TensorView& serialized, size_t max_bytes = kMaxTensorBytes) const;
 
   // The smallest Example that can be parsed: its required features alone, all zero.
   std::string SmallestExample() const;
@@ -74,8 +75,9 @@ class ExampleOperator {
   class Reader;
 
   ExampleOperator() = default;
-  static Status Add(const Feature& feature, const ExampleFeature* value, size_t index, Column& column);
-  static Status AddDefault(const Feature& feature, size_t index, Column& column);
+  // `room`: how many bytes all columns may still take.
+  static Status Add(const Feature& feature, const ExampleFeature* value, size_t index, Column& column, size_t& room);
+  static Status AddDefault(const Feature& feature, size_t index, Column& column, size_t& room);
   static Status Append(const Feature& feature, const ExampleFeature& value, Values& values);
   static Status Finish(const Feature& feature, size_t num_examples, Column column, std::vector<Tensor>& outputs);
 

@@ -9,6 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "runtime/graph_edit.h"
 #include "runtime/interpreter.h"
 #include "runtime/sample_inputs.h"
 #include "runtime/test_tensors.h"
@@ -190,6 +191,15 @@ class ReadTest : public ::testing::Test {
     EXPECT_EQ(read.status().code(), StatusCode::kUnimplemented);
     return read.status().message();
   }
+  // Of the graph with the operator in it, all of whose outputs are the graph's.
+  std::string EditRefusal() {
+    if (graph_.inputs.empty()) graph_.inputs = {0};
+    graph_.outputs = op_.outputs;
+    graph_.operators.push_back(op_);
+    const auto edit = EditSubgraph("m", 0, graph_);
+    EXPECT_EQ(edit.status().code(), StatusCode::kUnimplemented);
+    return edit.status().message();
+  }
 
   FileSubgraph graph_;
   FileOperator op_;
@@ -234,6 +244,81 @@ TEST_F(ReadTest, RefusesASingleExample) {
   EXPECT_THAT(Refusal(), HasSubstr("parses no list of Examples"));
 }
 
+// A client's numbers would be taken for the offsets of strings.
+TEST_F(ReadTest, RefusesExamplesThatAreNoStrings) {
+  AddDense(0, {-1, 2});
+  graph_.tensors[0].type = 0;
+  EXPECT_THAT(Refusal(), HasSubstr("parses no list of Examples"));
+}
+
+TEST_F(ReadTest, RefusesAFirstVersionWithTooFewInputs) {
+  op_.custom_name = "ParseExample";
+  op_.inputs = {0, 1};
+  for (int i = 0; i < 5; ++i) op_.outputs.push_back(Add("x", 0, {-1, 1}));
+  EXPECT_EQ(Refusal(), "op: its inputs do not fit its outputs");
+}
+
+// The file has it once, the operator would have it in each of its features.
+TEST_F(ReadTest, RefusesTooManyFeaturesWithOneLongDefault) {
+  constexpr int32_t kFloats = 1 << 20;
+  const Tensor constant = Floats({kFloats}, std::vector<float>(kFloats));
+  const int32_t shared = Add("default", 0, {kFloats});
+  graph_.tensors[static_cast<size_t>(shared)].constant = constant.view().bytes;
+  std::vector<std::string> keys;
+  for (int i = 0; i < 15; ++i) {
+    keys.push_back(std::to_string(i));
+    op_.inputs.push_back(shared);
+    op_.outputs.push_back(Add(keys.back(), 0, {-1, kFloats}));
+  }
+  SetKeys(3, keys);
+  EXPECT_TRUE(ExampleOperator::Read("op", graph_, op_).ok());
+  keys.emplace_back("last");
+  op_.inputs.push_back(shared);
+  op_.outputs.push_back(Add("last", 0, {-1, kFloats}));
+  SetKeys(3, keys);
+  EXPECT_EQ(Refusal(), "op: the names and defaults of its features exceed 67108864 bytes");
+}
+
+// The smallest Example is made at once, to try the model with.
+TEST_F(ReadTest, RefusesFeaturesThatNoExampleCanHold) {
+  AddDense(0, {-1, 1 << 28});
+  SetKeys(3, {"x", "y"});
+  op_.inputs.push_back(op_.inputs.back());
+  op_.outputs.push_back(Add("y", 4, {-1, 1 << 27}));
+  EXPECT_EQ(Refusal(), "op: feature \"y\": the dense features of one Example exceed 2147483647 bytes");
+  graph_.tensors[static_cast<size_t>(op_.outputs.back())].dims = {-1, (1 << 27) - 1};
+  EXPECT_TRUE(ExampleOperator::Read("op", graph_, op_).ok());
+}
+
+// Each input of the graph is fed once: nothing would feed a second one of the same tensor.
+TEST_F(ReadTest, RefusesOutputsThatAreOneTensor) {
+  AddDense(0, {-1, 2});
+  SetKeys(3, {"x", "y"});
+  op_.inputs.push_back(op_.inputs.back());
+  op_.outputs.push_back(op_.outputs[0]);
+  EXPECT_THAT(EditRefusal(), HasSubstr("its output \"x\" is another output of a ParseExample, or an input of the graph"));
+}
+
+TEST_F(ReadTest, RefusesOutputsThatAreOneTensorWhereTheyAreSliced) {
+  SetKeys(2, {"v", "w"});
+  const int32_t indices = Add("indices", 4, {-1, 2});
+  const int32_t shape = Add("shape", 4, {2});
+  op_.outputs = {indices, indices, Add("v", 0, {-1}), Add("w", 0, {-1}), shape, Add("other_shape", 4, {2})};
+  EXPECT_THAT(EditRefusal(), HasSubstr("its output \"indices\" is another output"));
+}
+
+TEST_F(ReadTest, RefusesAnOutputThatIsAnInputOfTheGraph) {
+  AddDense(0, {-1, 2});
+  graph_.inputs = {0, op_.outputs[0]};
+  EXPECT_THAT(EditRefusal(), HasSubstr("its output \"x\" is another output of a ParseExample, or an input of the graph"));
+}
+
+TEST_F(ReadTest, RefusesATensorThatTwoOperatorsMake) {
+  AddDense(0, {-1, 2});
+  graph_.operators = {op_};
+  EXPECT_THAT(EditRefusal(), HasSubstr("its output \"x\" is another output"));
+}
+
 // A feature left out costs its sender nothing, and its default the server much.
 TEST_F(ReadTest, TheSizeOfATensorIsLimited) {
   AddDense(0, {-1, 1 << 28});
@@ -241,6 +326,48 @@ TEST_F(ReadTest, TheSizeOfATensorIsLimited) {
   ASSERT_TRUE(op.ok()) << op.status().ToString();
   const Tensor two = Strings({2}, {"", ""});
   EXPECT_THAT(op->Parse(two.view()).status().message(), HasSubstr("a tensor of float[2,268435456] exceeds the limit of 2147483647 bytes"));
+}
+
+TEST_F(ReadTest, TheSizeOfAllDenseFeaturesIsLimited) {
+  SetKeys(3, {"x", "y"});
+  for (const char* name : {"x", "y"}) {
+    op_.inputs.push_back(Add("default", 0, {0}));
+    op_.outputs.push_back(Add(name, 0, {-1, 1 << 27}));
+  }
+  const auto op = ExampleOperator::Read("op", graph_, op_);
+  ASSERT_TRUE(op.ok()) << op.status().ToString();
+  const Status status = op->Parse(Strings({3}, {"", "", ""}).view()).status();
+  EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(status.message(), "feature \"y\": 1610612736 bytes more, of the 536870911 that the request's Examples may still take");
+}
+
+// What two Examples take is counted to the byte: a byte less is too little.
+TEST_F(ReadTest, TheSizeOfSparseAndRaggedFeaturesIsLimited) {
+  SetKeys(2, {"s"});
+  SetKeys(4, {"r"});
+  op_.outputs = {Add("indices", 4, {-1, 2}), Add("s", 4, {-1}), Add("shape", 4, {2}), Add("r", 5, {-1}), Add("splits", 4, {-1})};
+  const auto op = ExampleOperator::Read("op", graph_, op_);
+  ASSERT_TRUE(op.ok()) << op.status().ToString();
+  const std::string example = Example({{"s", Int64Feature({1, 2, 3})}, {"r", BytesFeature({"a"})}});
+  const Tensor examples = Strings({2}, {example, example});
+  constexpr size_t kBytes = 2 * (3 * (8 + 16) + sizeof(std::string_view) + 8);
+  EXPECT_TRUE(op->Parse(examples.view(), kBytes).ok());
+  const Status status = op->Parse(examples.view(), kBytes - 1).status();
+  EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(status.message(), "feature \"r\": 8 bytes more, of the 7 that the request's Examples may still take");
+  EXPECT_THAT(op->Parse(examples.view(), kBytes / 2).status().message(), StartsWith("feature \"s\""));
+}
+
+TEST_F(ReadTest, TheSizeOfDefaultTextsIsLimited) {
+  AddDense(5, {-1, 1});
+  graph_.tensors[static_cast<size_t>(op_.inputs.back())].dims = {1};
+  SetKeys(op_.inputs.back(), {"some text"});
+  const auto op = ExampleOperator::Read("op", graph_, op_);
+  ASSERT_TRUE(op.ok()) << op.status().ToString();
+  const Tensor two = Strings({2}, {"", ""});
+  constexpr size_t kBytes = 2 * (sizeof(std::string_view) + 9);
+  EXPECT_TRUE(op->Parse(two.view(), kBytes).ok());
+  EXPECT_EQ(op->Parse(two.view(), kBytes - 1).status().code(), StatusCode::kResourceExhausted);
 }
 
 }  // namespace

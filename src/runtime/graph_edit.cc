@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <span>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "runtime/operators.h"
 #include "runtime/shape_analysis.h"
@@ -21,7 +24,8 @@ constexpr std::array<int32_t, 1> kMinusOne = {-1};
 
 class SubgraphEditor {
  public:
-  SubgraphEditor(const std::string& path, size_t number, FileSubgraph& subgraph) : path_(path), number_(number), subgraph_(subgraph) {}
+  SubgraphEditor(const std::string& path, size_t number, FileSubgraph& subgraph)
+      : path_(path), number_(number), subgraph_(subgraph), fed_(subgraph.inputs.begin(), subgraph.inputs.end()) {}
 
   StatusOr<SubgraphEdit> Edit() {
     TFLS_RETURN_IF_ERROR(TakeOutExampleOperators());
@@ -53,6 +57,11 @@ class SubgraphEditor {
     subgraph_.is_edited = true;
     for (size_t i = 0; i < op.outputs.size(); ++i) {
       const int32_t output = op.outputs[i];
+      // Each would get a slot of its own, of which the last alone is fed.
+      if (output >= 0 && !fed_.insert(output).second) {
+        return UnimplementedError(fmt::format("{}: its output \"{}\" is another output of a ParseExample, or an input of the graph, too", where,
+                                              subgraph_.tensors[static_cast<size_t>(output)].name));
+      }
       step.produced.push_back(IsRead(output, operators) ? (step.op.HasRowTooMany(i) ? SliceInput(output) : output) : -1);
       if (step.produced.back() >= 0) subgraph_.inputs.push_back(step.produced.back());
     }
@@ -129,6 +138,7 @@ class SubgraphEditor {
   const std::string& path_;
   const size_t number_;
   FileSubgraph& subgraph_;
+  std::set<int32_t> fed_;  // tensors of the file that its clients or a ParseExample feed
   SubgraphEdit edit_;
   int32_t zero_ = -1;
   int32_t minus_one_ = -1;

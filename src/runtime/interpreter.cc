@@ -145,7 +145,7 @@ StatusOr<std::span<const TensorView>> Interpreter::Run(size_t signature, std::sp
 }
 
 Status Interpreter::FillSlots(const GraphSignature& graph, std::span<const TensorView> inputs) {
-  slots_.resize(graph.input_types.size());
+  slots_.assign(graph.input_types.size(), TensorView{});
   parsed_.clear();
   for (size_t i = 0; i < inputs.size(); ++i) slots_[graph.input_slots[i]] = inputs[i];
   for (const ExampleInput& input : graph.example_inputs) {
@@ -155,6 +155,10 @@ Status Interpreter::FillSlots(const GraphSignature& graph, std::span<const Tenso
       slots_[*input.produced_slots[i]] = produced[i].view();
       parsed_.push_back(std::move(produced[i]));
     }
+  }
+  const auto unfed = std::ranges::find(slots_, DType::kInvalid, &TensorView::dtype);
+  if (unfed != slots_.end()) {
+    return InternalError(fmt::format("signature \"{}\": nothing feeds input {} of its graph", graph.signature.key, unfed - slots_.begin()));
   }
   return OkStatus();
 }

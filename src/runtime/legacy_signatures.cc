@@ -15,6 +15,8 @@ namespace {
 constexpr unsigned kFlexString = 5;
 constexpr unsigned kFlexMap = 9;
 constexpr unsigned kFlexBlob = 25;
+// All keys and values together may be this much longer than the FlexBuffer: each of its entries may name one long text.
+constexpr size_t kSharing = 4;
 // Of the root: its packed type, and its width.
 constexpr size_t kRootBytes = 2;
 
@@ -48,13 +50,17 @@ class FlexMapReader {
     const size_t key_width = Number(map - 2 * width, width);
     if (map < 3 * width || !IsWidth(key_width) || count > bytes_.size() || Number(keys - key_width, key_width) != count) is_sound_ = false;
     std::vector<std::pair<std::string_view, std::string_view>> entries;
+    size_t budget = kSharing * bytes_.size();
     for (size_t i = 0; is_sound_ && i < count; ++i) {
       const std::string_view key = Key(Follow(keys + i * key_width, key_width));
       const unsigned type = static_cast<unsigned>(Number(map + count * width + i, 1));
       if (is_sound_ && type >> 2 != kFlexString && type >> 2 != kFlexBlob) {
         return InvalidArgumentError(fmt::format("the value of \"{}\" is of type {}, where bytes are expected", key, type >> 2));
       }
-      entries.emplace_back(key, Text(Follow(map + i * width, width), size_t{1} << (type & 3)));
+      const std::string_view text = Text(Follow(map + i * width, width), size_t{1} << (type & 3));
+      if (key.size() + text.size() > budget) return InvalidArgumentError("it names the same content from too many places");
+      budget -= key.size() + text.size();
+      entries.emplace_back(key, text);
     }
     if (!is_sound_) return InvalidArgumentError(fmt::format("it refers to what lies outside of its {} bytes", bytes_.size()));
     return entries;

@@ -62,6 +62,33 @@ TEST(LegacySignaturesTest, SaysWhatIsWrong) {
   EXPECT_THAT(ReadLegacySignatures(AsBytes(number)).status().message(), HasSubstr("where a map is expected"));
 }
 
+std::string Number(uint32_t value) { return {reinterpret_cast<const char*>(&value), sizeof(value)}; }
+
+// A map of `count` entries, all with one key and one value.
+std::string SharingMap(uint32_t count, const std::string& value) {
+  constexpr char kBlob = 25 << 2 | 2;
+  constexpr char kMap = 9 << 2 | 2;
+  std::string map = Number(static_cast<uint32_t>(value.size())) + value + std::string("k\0", 2) + Number(count);
+  const size_t keys = map.size();
+  for (uint32_t i = 0; i < count; ++i) map += Number(static_cast<uint32_t>(map.size() - sizeof(uint32_t) - value.size()));
+  map += Number(static_cast<uint32_t>(map.size() - keys)) + Number(sizeof(uint32_t)) + Number(count);
+  const size_t values = map.size();
+  for (uint32_t i = 0; i < count; ++i) map += Number(static_cast<uint32_t>(map.size() - sizeof(uint32_t)));
+  map.append(count, kBlob);
+  return map + Number(static_cast<uint32_t>(map.size() - values)) + kMap + char{sizeof(uint32_t)};
+}
+
+TEST(LegacySignaturesTest, EntriesMayNotAllNameOneLongValue) {
+  const std::string value = MessageBuilder().Delimited(15, std::string(10000, '.')).text();
+  const auto shared = ReadLegacySignatures(AsBytes(SharingMap(4, value)));
+  ASSERT_TRUE(shared.ok()) << shared.status().ToString();
+  EXPECT_EQ(shared->size(), 4);
+  EXPECT_EQ((*shared)[3].key, "k");
+  const Status status = ReadLegacySignatures(AsBytes(SharingMap(5, value))).status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message(), "it names the same content from too many places");
+}
+
 // They win over the schema's of the same key.
 TEST(LegacySignaturesTest, NameTheModelsSignatures) {
   const std::string bytes = ReadTestModel("examples/legacy_signatures");
@@ -80,6 +107,14 @@ TEST(LegacySignaturesTest, NameTheModelsSignatures) {
   ASSERT_EQ(added.outputs.size(), 1);
   EXPECT_EQ(added.outputs[0].name, "probabilities");
   EXPECT_EQ(graph->runtime_signatures.size(), 1);
+}
+
+// The runtime reads the table still: what it says must be sound even where nobody here asks for it.
+TEST(LegacySignaturesTest, ASignatureThatTheyReplaceMustBeSoundToo) {
+  const std::string bytes = ReadTestModel("refused/signature_of_no_graph");
+  const Status status = ReadModelGraph("m", AsBytes(bytes)).status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message(), "m: signature \"raw\" is over subgraph 100000000, of 1");
 }
 
 TEST(LegacySignaturesTest, AnUnknownTensorIsNamed) {

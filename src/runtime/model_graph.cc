@@ -264,6 +264,7 @@ class ModelGraphReader {
     TFLS_RETURN_IF_ERROR(CheckSubgraphs());
     TFLS_RETURN_IF_ERROR(EditSubgraphs());
     TFLS_RETURN_IF_ERROR(CheckOperators(path_, file_));
+    OpenLabels();
     TFLS_RETURN_IF_ERROR(ReadSignatures());
     ListRuntimeSignatures();
     ListOperators();
@@ -305,11 +306,14 @@ class ModelGraphReader {
     return OkStatus();
   }
 
+  // The table's own too where others have taken their place: the runtime reads them.
   Status CheckSubgraphs() const {
-    for (const FileSignature& def : signatures_) {
-      if (def.subgraph >= 0 && static_cast<size_t>(def.subgraph) < file_.subgraphs.size()) continue;
-      return InvalidArgumentError(
-          fmt::format("{}: signature \"{}\" is over subgraph {}, of {}", path_, def.key, def.subgraph, file_.subgraphs.size()));
+    for (const std::vector<FileSignature>* list : {&signatures_, &file_.signatures}) {
+      for (const FileSignature& def : *list) {
+        if (def.subgraph >= 0 && static_cast<size_t>(def.subgraph) < file_.subgraphs.size()) continue;
+        return InvalidArgumentError(
+            fmt::format("{}: signature \"{}\" is over subgraph {}, of {}", path_, def.key, def.subgraph, file_.subgraphs.size()));
+      }
     }
     return OkStatus();
   }
@@ -346,22 +350,31 @@ class ModelGraphReader {
     return OkStatus();
   }
 
-  void AddLabels(size_t subgraph, GraphSignature& signature) const {
+  void OpenLabels() {
     const FileMetadata* entry = FindMetadata(kTfliteMetadataEntry);
     if (entry == nullptr) return;
-    const StatusOr<std::vector<std::vector<std::string>>> labels = ReadClassLabels(entry->content, bytes_, subgraph);
+    StatusOr<ClassLabels> labels = ClassLabels::Open(entry->content, bytes_);
+    if (labels.ok()) labels_ = *std::move(labels);
     if (!labels.ok()) TFLS_WARNING("{}: classes stay without labels: {}", path_, labels.status().message());
-    for (size_t i = 0; labels.ok() && i < signature.output_slots.size(); ++i) {
-      const size_t slot = signature.output_slots[i];
-      if (slot >= labels->size() || (*labels)[slot].empty()) continue;
+  }
+
+  void AddLabels(size_t subgraph, GraphSignature& signature) {
+    for (size_t i = 0; i < signature.output_slots.size(); ++i) {
+      StatusOr<std::vector<std::string>> labels = labels_.Read(subgraph, signature.output_slots[i]);
+      if (!labels.ok()) {
+        TFLS_WARNING("{}: classes stay without labels: {}", path_, labels.status().message());
+        labels_ = ClassLabels();  // nor are more tried
+        return;
+      }
+      if (labels->empty()) continue;
       TensorSpec& spec = signature.signature.outputs[i];
       const int64_t classes = spec.shape.rank() == 0 ? 0 : spec.shape[spec.shape.rank() - 1];
-      const auto count = static_cast<int64_t>((*labels)[slot].size());
+      const auto count = static_cast<int64_t>(labels->size());
       if (classes >= 0 && classes != count) {
         TFLS_WARNING("{}: output \"{}\" stays without labels: there are {} for {}{}", path_, spec.name, count, DTypeName(spec.dtype),
                      spec.shape.ToString());
       } else {
-        spec.class_labels = (*labels)[slot];
+        spec.class_labels = *std::move(labels);
       }
     }
   }
@@ -395,6 +408,7 @@ class ModelGraphReader {
   TfliteFile file_;
   std::vector<FileSignature> signatures_;
   std::map<int32_t, SubgraphEdit> edits_;  // by subgraph
+  ClassLabels labels_;
   ModelGraph graph_;
 };
 

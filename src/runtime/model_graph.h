@@ -83,7 +83,7 @@ struct ModelGraph {
 // Where the file has signatures for TensorFlow Serving in its metadata (legacy_signatures.h), they win over those of the same key.
 // A file without any signature gets one signature kDefaultSignatureKey over its first subgraph. Inputs and outputs are then called by the
 // names of their tensors up to the first ':', as TensorFlow Serving does, or by the full name where two would become the same.
-// Labels (class_labels.h) that cannot be read are left out, with a warning.
+// Labels (class_labels.h) that cannot be read are left out, with a warning, and those of the outputs behind them.
 StatusOr<ModelGraph> ReadModelGraph(const std::string& path, std::span<const std::byte> bytes);
 
 }  // namespace tflite_serving

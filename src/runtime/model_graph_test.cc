@@ -6,7 +6,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "runtime/edited_file.h"
+#include "runtime/flatbuffer.h"
+#include "runtime/graph_edit.h"
 #include "runtime/test_tensors.h"
+#include "runtime/tflite_file.h"
+#include "runtime/tflite_schema.h"
 
 namespace tflite_serving {
 namespace {
@@ -128,6 +133,21 @@ TEST(ModelGraphTest, EditsGraphsWhoseOutputsTheRuntimeCannotWrite) {
   }
 }
 
+// The writer reads the file anew, within bounds of its own: what it then finds may be less than what was edited.
+TEST(ModelGraphTest, AFileThatCannotBeReadAgainIsNotEdited) {
+  for (const int list : {subgraph_field::kTensors, subgraph_field::kOperators}) {
+    std::string bytes = ReadTestModel("dynamic_signatures");
+    TfliteFile file = *ReadTfliteFile("m", AsBytes(bytes));
+    ASSERT_TRUE(EditSubgraph("m", 0, file.subgraphs[0]).ok());
+    ASSERT_TRUE(WriteEditedFile("m", AsBytes(bytes), file).ok());
+    FlatBuffer buffer(AsBytes(bytes));
+    bytes.replace(buffer.Root(kTfliteIdentifier).Tables(model_field::kSubgraphs)[0].Target(list), 4, "\xFF\xFF\xFF\x7F");
+    const Status status = WriteEditedFile("m", AsBytes(bytes), file).status();
+    EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+    EXPECT_THAT(status.message(), HasSubstr("m: the file refers to position"));
+  }
+}
+
 TEST(ModelGraphTest, LeavesOtherFilesAlone) {
   for (const std::string name : {"digits", "digits_int8", "multi_signature", "string_cube", "while_loop"}) {
     EXPECT_EQ(Read(name).edited_file.size(), 0) << name;
@@ -169,6 +189,16 @@ TEST(ModelGraphTest, TellsTheScaleOfQuantisedTensors) {
   EXPECT_FLOAT_EQ(quantised.outputs[0].quantization->scale, 1.0F / 256);
   EXPECT_FALSE(Read("digits").signatures[0].signature.inputs[0].quantization.has_value());
   EXPECT_FALSE(Read("type_int8").signatures[0].signature.inputs[0].quantization.has_value());
+}
+
+// TFLite's own kernels take zero points as int32.
+TEST(ModelGraphTest, AZeroPointThatNoKernelHasIsNone) {
+  std::string bytes = ReadTestModel("digits_int8");
+  const std::string sound("\x80\xFF\xFF\xFF\xFF\xFF\xFF\xFF", 8);
+  for (size_t at = bytes.find(sound); at != std::string::npos; at = bytes.find(sound, at)) bytes.replace(at, 8, std::string(7, '\0') + '\x80');
+  const StatusOr<ModelGraph> graph = ReadModelGraph("m", AsBytes(bytes));
+  ASSERT_TRUE(graph.ok()) << graph.status().ToString();
+  EXPECT_FALSE(graph->signatures[0].signature.inputs[0].quantization.has_value());
 }
 
 TEST(ModelGraphTest, InfersWhatASignatureIsForFromItsNames) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -35,6 +36,7 @@ std::optional<Quantization> ReadQuantization(const FlatTable& table) {
   const std::vector<float> scale = table.Scalars<float>(quantization_field::kScale);
   const std::vector<int64_t> zero_point = table.Scalars<int64_t>(quantization_field::kZeroPoint);
   if (scale.size() != 1 || zero_point.size() > 1 || !(scale[0] > 0) || !std::isfinite(scale[0])) return std::nullopt;
+  if (!zero_point.empty() && !std::in_range<int32_t>(zero_point[0])) return std::nullopt;  // no kernel takes it
   return Quantization{.scale = scale[0], .zero_point = zero_point.empty() ? 0 : zero_point[0]};
 }
 

@@ -1,5 +1,6 @@
 #include "runtime/zip_file.h"
 
+#include <algorithm>
 #include <cstring>
 #include <random>
 #include <string>
@@ -10,6 +11,7 @@
 #include "runtime/class_labels.h"
 #include "runtime/model_graph.h"
 #include "runtime/test_tensors.h"
+#include "runtime/tflite_file.h"
 
 namespace tflite_serving {
 namespace {
@@ -107,11 +109,27 @@ TEST(ClassLabelsTest, AModelWithBadLabelsLoadsWithoutThem) {
   EXPECT_THAT(cut->signatures[0].signature.outputs[0].class_labels, IsEmpty());
 }
 
+// One file may be that of many outputs, of many signatures.
+TEST(ClassLabelsTest, WhatTheyTakeIsLimited) {
+  const std::string bytes = ReadTestModel("class_labels");
+  const TfliteFile file = *ReadTfliteFile("m", AsBytes(bytes));
+  const auto entry = std::ranges::find(file.metadata, kTfliteMetadataEntry, &FileMetadata::name);
+  ASSERT_NE(entry, file.metadata.end());
+  ClassLabels labels = *ClassLabels::Open(entry->content, AsBytes(bytes));
+  EXPECT_THAT(labels.Read(0, 1).value(), IsEmpty());
+  EXPECT_THAT(labels.Read(1, 0).value(), IsEmpty());
+  const size_t bytes_each = kLabels.size() + 3 * sizeof(std::string);
+  for (size_t i = 0; i < ClassLabels::kMaxBytes / bytes_each; ++i) ASSERT_EQ(labels.Read(0, 0).value().size(), 3);
+  const Status status = labels.Read(0, 0).status();
+  EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(status.message(), "label file \"labels.txt\": the labels of all outputs exceed 67108864 bytes");
+}
+
 TEST(ClassLabelsTest, MalformedMetadataIsAnError) {
   const std::string text = "This is no FlatBuffer.";
   const std::string long_offset = std::string("\xFF\0\0\0M001", 8);
-  EXPECT_THAT(ReadClassLabels(AsBytes(text), {}, 0).status().message(), HasSubstr("the metadata is not sound"));
-  EXPECT_THAT(ReadClassLabels(AsBytes(long_offset), {}, 0).status().message(), HasSubstr("the file refers to position"));
+  EXPECT_THAT(ClassLabels::Open(AsBytes(text), {}).status().message(), HasSubstr("the metadata is not sound"));
+  EXPECT_THAT(ClassLabels::Open(AsBytes(long_offset), {}).status().message(), HasSubstr("the file refers to position"));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@ LiteRT's own interpreters cannot run: so TensorFlow's answers are kept beside ea
 """
 
 import base64
+import copy
 import functools
 import json
 
@@ -140,6 +141,16 @@ def with_legacy_signatures(keep_table):
                                          {k: names[k] for k in ("scores", "classes")}),
         "raw": signature_def("predict", {"examples": names["inputs"]},
                              {"probabilities": names["scores"]})}))
+
+
+def with_signature_of_no_graph():
+    """A signature of the schema's own table is over a graph that is not there, and one of the
+    metadata has the same key."""
+    model = tflite_writer.unpack(with_legacy_signatures(True))
+    lost = copy.copy(model.signatureDefs[0])
+    lost.signatureKey, lost.subgraphIndex = "raw", 100_000_000
+    model.signatureDefs.append(lost)
+    return tflite_writer.pack(model)
 
 
 def signature_def(method, inputs, outputs):

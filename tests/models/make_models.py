@@ -445,6 +445,7 @@ MODELS["refused"] = {
     "refused/flex_operator.tflite": lambda: one_operator("CUSTOM", custom="FlexErf"),
     "refused/custom_operator.tflite": lambda: one_operator("CUSTOM", custom="MyOperator"),
     "refused/new_version.tflite": lambda: one_operator("ABS", version=99),
+    "refused/signature_of_no_graph.tflite": example_models.with_signature_of_no_graph,
 }
 
 
