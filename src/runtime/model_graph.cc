@@ -354,8 +354,11 @@ class ModelGraphReader {
     const FileMetadata* entry = FindMetadata(kTfliteMetadataEntry);
     if (entry == nullptr) return;
     StatusOr<ClassLabels> labels = ClassLabels::Open(entry->content, bytes_);
-    if (labels.ok()) labels_ = *std::move(labels);
-    if (!labels.ok()) TFLS_WARNING("{}: classes stay without labels: {}", path_, labels.status().message());
+    if (labels.ok()) {
+      labels_ = *std::move(labels);
+    } else {
+      TFLS_WARNING("{}: classes stay without labels: {}", path_, labels.status().message());
+    }
   }
 
   void AddLabels(size_t subgraph, GraphSignature& signature) {
