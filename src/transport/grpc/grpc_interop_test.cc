@@ -204,7 +204,7 @@ TEST(GrpcInteropTest, ShutdownWaitsForCallsInFlight) {
   GrpcCall& call = *held.Take();
   std::thread shutdown([&server] { server->Shutdown(kNoDeadline); });
   // New calls are refused from some moment on; the old one is still there.
-  while (Client(*server).Call("x").status.error_code() != grpc::StatusCode::UNAVAILABLE) std::this_thread::yield();
+  while (Client(*server).Call("x", "/test.Echo/Unknown").status.error_code() != grpc::StatusCode::UNAVAILABLE) std::this_thread::yield();
   EXPECT_FALSE(call.cancellation().cancelled());
   Echo(call);
   EXPECT_EQ(answer.get().reply, "finished in time");
