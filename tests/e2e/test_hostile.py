@@ -487,10 +487,10 @@ class TestShutdown:
 
             def refused():
                 try:
-                    connected(server, server.grpc_port).close()
+                    with connected(server, server.grpc_port):
+                        return False
                 except ConnectionRefusedError:
                     return True
-                return False
             assert settles(refused, still_alive=lambda: None)
             assert server.running(), "REST was to be draining still"
             server.ended_on_purpose = True
