@@ -5,6 +5,8 @@ import signal
 import socket
 
 from google.protobuf import descriptor_pool
+from google.protobuf import json_format
+from google.protobuf import message_factory
 from google.protobuf.descriptor_pool import DescriptorPool
 import grpc
 from grpc_health.v1 import health_pb2
@@ -57,6 +59,18 @@ class TestReflection:
         assert next(answers).error_response.error_message == "File not found."
         questions.put(None)
         assert next(answers, None) is None
+
+    def test_a_predict_by_reflection_alone(self, client):
+        """As grpcurl does it: the method's path and the messages come from the server."""
+        pool = DescriptorPool(ProtoReflectionDescriptorDatabase(client.channel))
+        method = pool.FindServiceByName(PREDICTION).FindMethodByName("Predict")
+        request = message_factory.GetMessageClass(method.input_type)()
+        json_format.ParseDict({"model_spec": {"name": "half_plus_two"},
+                               "inputs": {"x": {"dtype": "DT_FLOAT", "tensor_shape": {"dim": [{"size": 2}]},
+                                                "float_val": [1, 5]}}}, request)
+        reply = client.unary(f"/{PREDICTION}/{method.name}", request.SerializeToString())
+        response = message_factory.GetMessageClass(method.output_type).FromString(reply)
+        assert list(response.outputs["y"].float_val) == [2.5, 4.5]
 
     @pytest.mark.parametrize("service", [PREDICTION, MODEL])
     def test_methods_are_those_of_the_official_stubs(self, client, service):
