@@ -39,6 +39,15 @@ UniqueFd Connect(uint16_t port, int family = AF_INET) {
   return result == 0 ? std::move(fd) : UniqueFd();
 }
 
+// Asked of the system, not of the listener: containers often have none.
+bool HasIpv6Loopback() {
+  const UniqueFd fd(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in6 address{};
+  address.sin6_family = AF_INET6;
+  address.sin6_addr = in6addr_loopback;
+  return fd.valid() && ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
+}
+
 sockaddr_un UnixAddress(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -51,7 +60,7 @@ TEST(TcpListenerTest, EveryAddressMeansBothFamilies) {
   ASSERT_TRUE(listeners.ok()) << listeners.status().ToString();
   const uint16_t port = listeners->front().port;
   EXPECT_TRUE(Connect(port).valid());
-  if (!Connect(port, AF_INET6).valid()) GTEST_SKIP() << "this machine has no IPv6 loopback: " << ::strerrordesc_np(errno);
+  EXPECT_EQ(Connect(port, AF_INET6).valid(), HasIpv6Loopback());
 }
 
 TEST(TcpListenerTest, BindsToTheAddressAsked) {
