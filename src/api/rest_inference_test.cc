@@ -94,30 +94,6 @@ TEST_F(RestInferenceTest, NothingRunsForAClientThatHasGoneOrPastTheDeadline) {
   EXPECT_EQ(servable_->runs, 0);
 }
 
-TEST_F(RestInferenceTest, AFullQueueRefuses) {
-  servable_->runs_inline = false;
-  std::promise<void> running;
-  std::promise<void> gate;
-  std::shared_future<void> open = gate.get_future().share();
-  servable_->on_run = [&, first = true](const RunRequest& request, const RunDone& done) mutable {
-    if (std::exchange(first, false)) {
-      running.set_value();
-      open.wait();
-    }
-    done(OkStatus(), request.inputs);
-  };
-  const std::string body = R"({"examples": [{"x": [1, 2]}]})";
-  FakeHttpCall in_the_worker("POST", "/v1/models/m:classify", body);
-  rest_.Handle(in_the_worker);
-  running.get_future().wait();
-  FakeHttpCall in_the_queue("POST", "/v1/models/m:classify", body);
-  rest_.Handle(in_the_queue);
-  EXPECT_EQ(Ask("classify", body).status, 503);
-  gate.set_value();
-  EXPECT_EQ(in_the_worker.Wait().status, 200);
-  EXPECT_EQ(in_the_queue.Wait().status, 200);
-}
-
 TEST_F(RestInferenceTest, MethodNamesCountOnlyWithTheFlag) {
   RestV1 rest(source_, workers_, Clock::Steady(), {.check_method_names = true});
   FakeHttpCall call("POST", "/v1/models/m:classify", R"({"examples": [{"x": [1, 2]}]})");

@@ -53,29 +53,32 @@ TEST_F(RestV1Test, AWorkerGivesTheSameAnswer) {
 
 TEST_F(RestV1Test, AFullQueueRefuses) {
   servable_->runs_inline = false;
-  std::promise<void> running;
-  std::promise<void> gate;
-  std::shared_future<void> open = gate.get_future().share();
-  servable_->on_run = [&, first = true](const RunRequest& request, const RunDone& done) mutable {
-    if (std::exchange(first, false)) {
-      running.set_value();
-      open.wait();
-    }
-    done(OkStatus(), request.inputs);
-  };
-  const std::string body = R"({"instances": [[1, 2]]})";
-  FakeHttpCall in_the_worker("POST", "/v1/models/m:predict", body);
-  rest_.Handle(in_the_worker);
-  running.get_future().wait();
-  FakeHttpCall in_the_queue("POST", "/v1/models/m:predict", body);
-  rest_.Handle(in_the_queue);
+  const std::pair<std::string, std::string> requests[] = {{"/v1/models/m:predict", R"({"instances": [[1, 2]]})"},
+                                                          {"/v1/models/m:classify", R"({"examples": [{"x": [1, 2]}]})"}};
+  for (const auto& [target, body] : requests) {
+    std::promise<void> running;
+    std::promise<void> gate;
+    std::shared_future<void> open = gate.get_future().share();
+    servable_->on_run = [&, first = true](const RunRequest& request, const RunDone& done) mutable {
+      if (std::exchange(first, false)) {
+        running.set_value();
+        open.wait();
+      }
+      done(OkStatus(), request.inputs);
+    };
+    FakeHttpCall in_the_worker("POST", target, body);
+    rest_.Handle(in_the_worker);
+    running.get_future().wait();
+    FakeHttpCall in_the_queue("POST", target, body);
+    rest_.Handle(in_the_queue);
 
-  const Answer refused = Ask("POST", "/v1/models/m:predict", body);
-  EXPECT_EQ(refused.status, 503);
-  EXPECT_THAT(refused.body, HasSubstr("too many requests"));
-  gate.set_value();
-  EXPECT_EQ(in_the_worker.Wait().status, 200);
-  EXPECT_EQ(in_the_queue.Wait().status, 200);
+    const Answer refused = Ask("POST", target, body);
+    EXPECT_EQ(refused.status, 503);
+    EXPECT_THAT(refused.body, HasSubstr("too many requests"));
+    gate.set_value();
+    EXPECT_EQ(in_the_worker.Wait().status, 200);
+    EXPECT_EQ(in_the_queue.Wait().status, 200);
+  }
 }
 
 TEST_F(RestV1Test, SyntaxErrorsComeBeforeTheUnknownModelAndThatBeforeTheSignature) {

@@ -1,7 +1,9 @@
 """The golden transcripts of tests/golden over the wire; its README says what they mean."""
 
+import email
 import json
 import math
+import subprocess
 
 from google.protobuf import text_format
 from google.protobuf.message_factory import GetMessageClass
@@ -40,23 +42,43 @@ def equal(got, expected, tolerance):
     return type(got) is type(expected) and got == expected
 
 
+def with_requests(method, url, headers, body):
+    response = requests.request(method, url, headers=headers, data=body, timeout=TIMEOUT_SECONDS)
+    return response.status_code, response.headers, response.content
+
+
+def with_curl(method, url, headers, body):
+    request = ["--head"] if method == "HEAD" else ["--request", method, "--include"]
+    if body:
+        request += ["--data-binary", "@-"]
+    for name, value in {"Content-Type": "", **headers}.items():  # curl would say it is a form
+        request += ["--header", f"{name}: {value}" if value else f"{name}:"]
+    output = subprocess.run(
+        ["curl", "-sS", "--path-as-is", "--globoff", "--compressed", *request, url], input=body,
+        capture_output=True, check=True, timeout=TIMEOUT_SECONDS).stdout
+    head, _, content = output.partition(b"\r\n\r\n")
+    status_line, _, fields = head.partition(b"\r\n")
+    return int(status_line.split()[1]), email.message_from_bytes(fields), content
+
+
+@pytest.mark.parametrize("client", [with_requests, with_curl])
 @pytest.mark.parametrize("transcript", list(transcripts(rpc=False)))
-def test_transcript(serving, transcript):
+def test_transcript(serving, transcript, client):
     request, expected = transcript["request"], transcript["response"]
     assert (transcript.keys() <= KEYS and request.keys() <= REQUEST_KEYS
             and expected.keys() <= RESPONSE_KEYS), "a key that the README does not know"
-    response = requests.request(
+    status, headers, body = client(
         request["method"], serving(transcript["model"]).base_url + request["path"],
-        headers=request.get("headers"), data=request.get("body", "").encode())
-    assert response.status_code == expected["status"], response.text
+        request.get("headers", {}), request.get("body", "").encode())
+    assert status == expected["status"], body
     for name, value in expected.get("headers", {}).items():
-        assert response.headers.get(name) == value, f"{name}: {response.headers.get(name)}"
+        assert headers.get(name) == value, f"{name}: {headers.get(name)}"
     if "body" in expected:
-        assert response.content.decode() == expected["body"]
+        assert body.decode() == expected["body"]
     if "body_json" in expected:
         tolerance = expected.get("tolerance", 0)
-        assert equal(response.json(), expected["body_json"], tolerance), (
-            f"got {response.text}\nexpected {json.dumps(expected['body_json'])}")
+        assert equal(json.loads(body), expected["body_json"], tolerance), (
+            f"got {body}\nexpected {json.dumps(expected['body_json'])}")
 
 
 @pytest.mark.parametrize("transcript", list(transcripts(rpc=True)))

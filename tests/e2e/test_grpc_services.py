@@ -3,6 +3,7 @@
 import queue
 import signal
 import socket
+import subprocess
 
 from google.protobuf import descriptor_pool
 from google.protobuf import json_format
@@ -216,3 +217,21 @@ def test_both_address_families(serving):
         with socket.socket(family) as connection:
             connection.settimeout(60)
             connection.connect((host, server.grpc_port))
+
+
+def test_h2load(serving, tmp_path):
+    """A second HTTP/2 client: many calls on each of several connections, every one answered."""
+    server = serving("half_plus_two")
+    request = predict_request("half_plus_two", {"x": tensor_content(np.float32([1, 5]))})
+    message = request.SerializeToString()
+    body = tmp_path / "message"
+    body.write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)
+    calls = 4000
+    output = subprocess.run(
+        ["h2load", f"-n{calls}", "-c8", "-m32", f"--data={body}",
+         "--header=content-type: application/grpc", "--header=te: trailers",
+         f"http://{server.grpc_target}/{PREDICTION}/Predict"],
+        capture_output=True, check=True, text=True, timeout=60).stdout
+    assert f"{calls} succeeded, 0 failed, 0 errored, 0 timeout" in output
+    reply = Client(server.grpc_target).predict(request).SerializeToString()
+    assert f"({calls * (5 + len(reply))}) data" in output

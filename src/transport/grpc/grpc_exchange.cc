@@ -15,36 +15,6 @@ constexpr size_t kReplyOffset = 8;  // keeps the reply aligned
 
 }  // namespace
 
-template <typename T>
-struct GrpcExchange::SlotAllocator {
-  using value_type = T;
-
-  explicit SlotAllocator(GrpcExchange& owner) : exchange(&owner) {}
-  template <typename U>
-  SlotAllocator(const SlotAllocator<U>& other) : exchange(other.exchange) {}  // NOLINT(google-explicit-constructor): rebound by Asio
-
-  T* allocate(size_t count) {
-    static_assert(sizeof(T) <= sizeof(slot_) && alignof(T) <= alignof(std::max_align_t));
-    return count == 1 ? reinterpret_cast<T*>(exchange->slot_) : nullptr;
-  }
-  void deallocate(T*, size_t) {}
-
-  template <typename U>
-  bool operator==(const SlotAllocator<U>& other) const {
-    return exchange == other.exchange;
-  }
-
-  GrpcExchange* exchange;
-};
-
-struct GrpcExchange::Resume {
-  using allocator_type = SlotAllocator<void>;
-  allocator_type get_allocator() const { return allocator_type(*exchange); }
-  void operator()() const { exchange->loop_.Resume(*exchange); }
-
-  GrpcExchange* exchange;
-};
-
 GrpcExchange::GrpcExchange(GrpcLoop& loop, std::shared_ptr<asio::io_context> io) : loop_(loop), io_(std::move(io)) {}
 GrpcExchange::~GrpcExchange() = default;
 
@@ -65,7 +35,7 @@ void GrpcExchange::Finish(const Status& status) {
   // The loop may drop its own reference as soon as it has the handler, while this thread is still inside post.
   if (state_.exchange(State::kFinished, std::memory_order_acq_rel) != State::kWaiting) return;
   const std::shared_ptr<asio::io_context> io = io_;
-  asio::post(*io, Resume{this});
+  resume_slot_.Post(*io, [this] { loop_.Resume(*this); });
 }
 
 bool GrpcExchange::TryWait() {

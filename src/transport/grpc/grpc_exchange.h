@@ -15,6 +15,7 @@
 #include "transport/grpc/grpc_methods.h"
 #include "transport/grpc/grpc_request_head.h"
 #include "transport/grpc_call.h"
+#include "transport/handler_slot.h"
 
 namespace tflite_serving {
 
@@ -69,18 +70,13 @@ class GrpcExchange final : public GrpcCall {
  private:
   enum class State { kHandling, kWaiting, kFinished };
 
-  // Memory for the one handler that Finish posts from another thread, so that it allocates nothing.
-  template <typename T>
-  struct SlotAllocator;
-  struct Resume;
-
   GrpcLoop& loop_;
   const std::shared_ptr<asio::io_context> io_;  // keeps the loop's queue alive while Finish posts to it
   std::atomic<State> state_ = State::kHandling;
   std::span<const std::byte> request_;
   Status status_;
-  ByteBuffer reply_;  // kReplyOffset bytes, the last five of them the prefix, and the reply
-  alignas(std::max_align_t) std::byte slot_[128];
+  ByteBuffer reply_;         // kReplyOffset bytes, the last five of them the prefix, and the reply
+  HandlerSlot resume_slot_;  // for what Finish posts from another thread
 };
 
 }  // namespace tflite_serving

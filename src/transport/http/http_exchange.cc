@@ -1,42 +1,11 @@
 #include "transport/http/http_exchange.h"
 
-#include <new>
 #include <utility>
 
 #include "transport/http/http_coding.h"
 #include "transport/http/http_connection.h"
 
 namespace tflite_serving {
-
-template <typename T>
-struct HttpExchange::SlotAllocator {
-  using value_type = T;
-
-  explicit SlotAllocator(HttpExchange& owner) : exchange(&owner) {}
-  template <typename U>
-  SlotAllocator(const SlotAllocator<U>& other) : exchange(other.exchange) {}  // NOLINT(google-explicit-constructor): rebound by Asio
-
-  T* allocate(size_t count) {
-    static_assert(sizeof(T) <= sizeof(slot_) && alignof(T) <= alignof(std::max_align_t));
-    return count == 1 ? reinterpret_cast<T*>(exchange->slot_) : nullptr;
-  }
-  void deallocate(T*, size_t) {}
-
-  template <typename U>
-  bool operator==(const SlotAllocator<U>& other) const {
-    return exchange == other.exchange;
-  }
-
-  HttpExchange* exchange;
-};
-
-struct HttpExchange::Resume {
-  using allocator_type = SlotAllocator<void>;
-  allocator_type get_allocator() const { return allocator_type(*exchange); }
-  void operator()() const { exchange->connection_->ResumeAfterFinish(); }
-
-  HttpExchange* exchange;
-};
 
 void HttpExchange::Compress() {
   std::string& body = response_.body;
@@ -60,7 +29,7 @@ void HttpExchange::Finish() {
       return;
     case State::kWaiting: {
       const std::shared_ptr<asio::io_context> io = io_;
-      asio::post(*io, Resume{this});
+      resume_slot_.Post(*io, [this] { connection_->ResumeAfterFinish(); });
       return;
     }
     case State::kAbandoned:

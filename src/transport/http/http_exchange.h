@@ -13,6 +13,7 @@
 
 #include "transport/asio_types.h"
 #include "transport/byte_buffer.h"
+#include "transport/handler_slot.h"
 #include "transport/http/http_limits.h"
 #include "transport/http/http_request_parser.h"
 #include "transport/http_call.h"
@@ -59,11 +60,6 @@ class HttpExchange final : public HttpCall {
  private:
   enum class State { kHandling, kWaiting, kFinished, kAbandoned };
 
-  // Memory for the one handler that Finish posts from another thread, so that it allocates nothing.
-  template <typename T>
-  struct SlotAllocator;
-  struct Resume;
-
   // Compresses the response's body if that is to be.
   void Compress();
 
@@ -78,8 +74,8 @@ class HttpExchange final : public HttpCall {
   std::string request_line_;  // method and target
   HttpFields fields_;
   ByteBuffer body_;
-  std::string head_;  // of the response
-  alignas(std::max_align_t) std::byte slot_[128];
+  std::string head_;         // of the response
+  HandlerSlot resume_slot_;  // for what Finish posts from another thread
 };
 
 }  // namespace tflite_serving
