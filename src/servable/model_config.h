@@ -1,0 +1,35 @@
+// What a person configured: which models to serve, from where, and which of their versions.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace tflite_serving {
+
+// Which of the versions found under a base path are to be served; the default is the highest alone.
+struct VersionPolicy {
+  enum class Kind {
+    kLatest,    // the `num_versions` highest
+    kAll,       // every one
+    kSpecific,  // those in `versions`, as far as they are there
+  };
+  Kind kind = Kind::kLatest;
+  uint32_t num_versions = 1;      // of kLatest; at least 1
+  std::vector<int64_t> versions;  // of kSpecific
+
+  friend bool operator==(const VersionPolicy&, const VersionPolicy&) = default;
+};
+
+// One entry of a ModelServerConfig (config/model_server_config.proto), checked.
+struct ModelConfig {
+  std::string name;
+  std::string base_path;  // as lifecycle/storage_path.h reads it
+  VersionPolicy version_policy;
+  std::map<std::string, int64_t, std::less<>> labels;  // to the version that each means
+
+  friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
+};
+
+}  // namespace tflite_serving
