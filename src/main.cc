@@ -1,5 +1,8 @@
 // tflite_model_server: reads the flags, starts the server, and stops it when it is told to.
 
+#include <signal.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -44,11 +47,17 @@ int Serve(const ServerOptions& options) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);  // a client that went away is an error of one write
 
-  StatusOr<std::unique_ptr<Server>> server = Server::Start(options);
+  Status strict_failure;  // written on a thread of the server, which Shutdown joins
+  StatusOr<std::unique_ptr<Server>> server = Server::Start(options, [&](const Status& failures) {
+    if (!options.strict_start || failures.ok()) return;
+    strict_failure = failures;
+    ::kill(::getpid(), SIGTERM);
+  });
   if (!server.ok()) return Refuse(server.status());
   const int signal = WaitForSignal(signals);
   TFLS_INFO("{}: finishing requests in flight", signal == SIGTERM ? "SIGTERM" : "SIGINT");
   (*server)->Shutdown();
+  if (!strict_failure.ok()) return Refuse(strict_failure);
   TFLS_INFO("Stopped");
   return EXIT_SUCCESS;
 }

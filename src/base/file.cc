@@ -26,6 +26,16 @@ StatusOr<FileKind> GetFileKind(const std::string& path) {
   return FileKind::kOther;
 }
 
+StatusOr<FileStamp> GetFileStamp(const std::string& path) {
+  constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
+  struct stat info{};
+  if (::stat(path.c_str(), &info) != 0) return ErrnoToStatus(errno, path);
+  return FileStamp{.device = info.st_dev,
+                   .inode = info.st_ino,
+                   .size_bytes = info.st_size,
+                   .modified_ns = info.st_mtim.tv_sec * kNanosecondsPerSecond + info.st_mtim.tv_nsec};
+}
+
 StatusOr<std::string> ReadFile(const std::string& path, size_t limit_bytes) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) return ErrnoToStatus(errno, path);
@@ -57,6 +67,11 @@ StatusOr<std::vector<std::string>> ListDirectory(const std::string& path) {
   if (errno != 0) return ErrnoToStatus(errno, path);
   std::sort(names.begin(), names.end());
   return names;
+}
+
+const FileSystem& FileSystem::Real() {
+  static const FileSystem real;
+  return real;
 }
 
 }  // namespace tflite_serving

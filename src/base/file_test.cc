@@ -28,6 +28,23 @@ TEST(FileTest, ReadsUpToTheLimitAndNotOneByteMore) {
   EXPECT_FALSE(ReadFile(directory.path(), 4).ok());
 }
 
+TEST(FileTest, AStampChangesWithTheContent) {
+  const TemporaryDirectory directory;
+  const std::string file = directory.Write("f", "one");
+  const FileStamp one = *GetFileStamp(file);
+  EXPECT_EQ(one.size_bytes, 3);
+  EXPECT_EQ(*GetFileStamp(file), one);
+  directory.Write("f", "three");
+  EXPECT_NE(*GetFileStamp(file), one);
+  // The same size and time in another file, as a tool that keeps times leaves it behind a rename.
+  const std::string other = directory.Write("g", "two");
+  std::filesystem::last_write_time(other, std::filesystem::last_write_time(file));
+  std::filesystem::resize_file(file, 3);
+  std::filesystem::last_write_time(file, std::filesystem::last_write_time(other));
+  EXPECT_NE(*GetFileStamp(file), *GetFileStamp(other));
+  EXPECT_EQ(GetFileStamp(directory.path() + "/none").status().code(), StatusCode::kNotFound);
+}
+
 TEST(FileTest, ListsSortedNames) {
   const TemporaryDirectory directory;
   directory.Write("b", "");

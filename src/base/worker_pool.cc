@@ -11,7 +11,9 @@ WorkerPool::WorkerPool(const std::string& name, int num_threads, size_t max_queu
   for (int i = 0; i < num_threads; ++i) threads_.push_back(StartThread(name, [this] { Work(); }));
 }
 
-WorkerPool::~WorkerPool() {
+WorkerPool::~WorkerPool() { Stop(); }
+
+void WorkerPool::Stop() {
   {
     MutexLock lock(mutex_);
     stopping_ = true;

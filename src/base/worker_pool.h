@@ -12,7 +12,7 @@
 
 namespace tflite_serving {
 
-// Thread-safe. Destruction runs what is queued, then joins.
+// Thread-safe. Destruction stops it.
 class WorkerPool {
  public:
   // `name` is the threads' name; `max_queued` the tasks that may wait beside the running ones.
@@ -23,6 +23,9 @@ class WorkerPool {
 
   // False, and `task` untouched, when the queue is full or the pool is stopping: the caller must refuse its request.
   [[nodiscard]] bool TrySubmit(std::function<void()>& task);
+
+  // Runs what is queued, then joins; nothing is taken any more. One call at a time, and not from a task.
+  void Stop();
 
  private:
   void Work();

@@ -1,77 +1,247 @@
 #include "lifecycle/manager.h"
 
+#include <algorithm>
+#include <limits>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "base/thread.h"
 #include "lifecycle/storage_path.h"
+#include "lifecycle/version_policy.h"
 #include "telemetry/log.h"
 
 namespace tflite_serving {
+namespace {
 
-Status Manager::AddModel(const std::string& name, const std::string& base_path) {
-  TFLS_ASSIGN_OR_RETURN(const std::vector<StorageVersion> found, FindVersions(name, base_path));
-  {
-    MutexLock lock(mutex_);
-    models_[name];
-  }
-  const StorageVersion& latest = found.back();
-  const ServableId id{name, latest.version};
-  if (!latest.status.ok()) {
-    SetState(id, {.state = VersionState::kEnd, .status = latest.status});
-    return latest.status;
-  }
-  return LoadVersion(id, latest.path);
+bool Has(const std::vector<StorageVersion>& versions, int64_t number) {
+  return std::ranges::find(versions, number, &StorageVersion::version) != versions.end();
 }
 
-Status Manager::LoadVersion(const ServableId& id, const std::string& path) {
-  SetState(id, {.state = VersionState::kLoading});
-  StatusOr<ServableHandle> servable = loader_(id, path);
-  if (!servable.ok()) {
-    TFLS_ERROR("Loading servable: {} failed: {}", id.ToString(), servable.status().ToString());
-    SetState(id, {.state = VersionState::kEnd, .status = servable.status()});
-    return servable.status();
+// Whether a configuration itself brings the version.
+bool Brings(const VersionPolicy& policy, const StatusOr<std::vector<StorageVersion>>& found, int64_t number) {
+  if (policy.kind == VersionPolicy::Kind::kSpecific) return std::ranges::find(policy.versions, number) != policy.versions.end();
+  return found.ok() && Has(ChooseVersions(policy, *found), number);
+}
+
+}  // namespace
+
+Manager::Manager(ServableLoader loader, const ManagerOptions& options, StateListener on_change, const FileSystem& files, const Clock& clock)
+    : loader_(std::move(loader)),
+      options_(options),
+      on_change_(std::move(on_change)),
+      files_(files),
+      clock_(clock),
+      // At most one job for each version on disk waits here.
+      loaders_("model_load", options.num_load_threads, std::numeric_limits<size_t>::max()),
+      retired_([this](const ServableId& id, const Servable* servable) {
+        Change(id.name, [&](ManagedModel& model) { model.Unloaded(id.version, servable, clock_.Now()); });
+      }) {}
+
+Manager::~Manager() {
+  Stop();
+  loaders_.Stop();
+}
+
+void Manager::Stop() {
+  stop_.Cancel();
+  {
+    MutexLock lock(mutex_);  // so that nobody misses it between a look and a wait
   }
-  SetState(id, {.state = VersionState::kAvailable, .servable = *std::move(servable)});
-  TFLS_INFO("Successfully loaded servable version {}", id.ToString());
+  changed_.NotifyAll();
+}
+
+Status Manager::CheckModel(const ModelConfig& config, const Found& found, const ConfigRules& rules) const {
+  const auto existing = models_.find(config.name);
+  const ManagedModel* const model = existing == models_.end() || existing->second.removed() ? nullptr : &existing->second;
+  const bool is_same_path = model != nullptr && model->config().base_path == config.base_path;
+  if (!found.ok() && !is_same_path) return rules.paths_must_exist ? found.status() : OkStatus();
+  for (const auto& [label, version] : config.labels) {
+    if ((model != nullptr && model->Find(version) != nullptr) || Brings(config.version_policy, found, version)) continue;
+    if (rules.labels_may_be_unavailable) {
+      if (model == nullptr) continue;
+      const auto assigned = model->config().labels.find(label);
+      if (assigned == model->config().labels.end() || assigned->second == version) continue;
+    }
+    return FailedPreconditionError(
+        fmt::format("Request to assign label to version {} of model {}, which is not currently available for inference", version, config.name));
+  }
   return OkStatus();
 }
 
-void Manager::SetState(const ServableId& id, Version version) {
+StatusOr<std::vector<std::string>> Manager::SetModels(std::vector<ModelConfig> models, const ConfigRules& rules) {
+  std::vector<Found> found;
+  found.reserve(models.size());
+  for (const ModelConfig& config : models) found.push_back(FindVersions(files_, config.name, config.base_path));
+
+  std::vector<std::string> changed;
+  std::vector<Consequences> consequences;
   {
     MutexLock lock(mutex_);
-    models_[id.name].insert_or_assign(id.version, std::move(version));
+    for (size_t i = 0; i < models.size(); ++i) TFLS_RETURN_IF_ERROR(CheckModel(models[i], found[i], rules));
+    const TimePoint now = clock_.Now();
+    std::erase_if(models_, [](const auto& entry) { return entry.second.removed() && entry.second.IsGone(); });
+    for (auto& [name, model] : models_) {
+      if (std::ranges::find(models, name, &ModelConfig::name) != models.end()) continue;
+      model.Remove(now);
+      consequences.push_back(model.TakeConsequences());
+    }
+    for (size_t i = 0; i < models.size(); ++i) {
+      const auto [entry, is_new] = models_.try_emplace(models[i].name, models[i], options_.rules);
+      ManagedModel& model = entry->second;
+      if (!is_new && !model.removed() && model.config() == models[i]) continue;
+      changed.push_back(entry->first);
+      model.Configure(std::move(models[i]));
+      model.Observe(found[i], now);
+      consequences.push_back(model.TakeConsequences());
+    }
   }
+  for (Consequences& one : consequences) CarryOut(std::move(one));
+  changed_.NotifyAll();
+  return changed;
+}
+
+void Manager::Poll() {
+  std::vector<std::pair<std::string, std::string>> paths;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [name, model] : models_) {
+      if (!model.removed()) paths.emplace_back(name, model.config().base_path);
+    }
+  }
+  for (const auto& [name, base_path] : paths) {
+    if (stop_.cancelled()) return;
+    const Found found = FindVersions(files_, name, base_path);
+    Change(name, [&](ManagedModel& model) {
+      if (!model.removed() && model.config().base_path == base_path) model.Observe(found, clock_.Now());
+    });
+  }
+}
+
+void Manager::StartPolling(std::chrono::milliseconds interval) {
+  poller_ = StartThread("model_poll", [this, interval] { PollLoop(interval); });
+}
+
+void Manager::PollLoop(std::chrono::milliseconds interval) {
+  const bool polls = interval.count() > 0;
+  TimePoint next_poll = polls ? clock_.Now() + interval : kNoDeadline;
+  while (!stop_.cancelled()) {
+    std::vector<std::string> due;
+    {
+      MutexLock lock(mutex_);
+      TimePoint next = next_poll;
+      for (const auto& [name, model] : models_) next = std::min(next, model.next_event());
+      if (clock_.Now() < next) {
+        changed_.WaitUntil(mutex_, next);
+        continue;
+      }
+      for (const auto& [name, model] : models_) due.push_back(name);
+    }
+    if (polls) {
+      Poll();
+      next_poll = clock_.Now() + interval;
+    } else {
+      for (const std::string& name : due) Change(name, [this](ManagedModel& model) { model.Advance(clock_.Now()); });
+    }
+  }
+}
+
+void Manager::Change(const std::string& name, const std::function<void(ManagedModel&)>& change) {
+  Consequences consequences;
+  {
+    MutexLock lock(mutex_);
+    const auto model = models_.find(name);
+    if (model == models_.end()) return;
+    change(model->second);
+    consequences = model->second.TakeConsequences();
+  }
+  CarryOut(std::move(consequences));
+}
+
+void Manager::CarryOut(Consequences consequences) {
+  for (const Consequences::Note& note : consequences.notes) TFLS_LOG(note.level, "{}", note.text);
+  consequences.dropped.clear();
+  for (const LoadJob& job : consequences.loads) {
+    std::function<void()> load = [this, job] { Load(job); };
+    if (!loaders_.TrySubmit(load)) return;  // the manager is being destroyed
+  }
+  if (!consequences.states_changed) return;
+  changed_.NotifyAll();
   on_change_();
 }
 
-StatusOr<ServableHandle> Manager::GetServable(const ModelSpec& spec) const {
-  if (!spec.version_label.empty()) return InvalidArgumentError(fmt::format("Unrecognized servable version label: {}", spec.version_label));
-  {
-    MutexLock lock(mutex_);
-    if (const auto model = models_.find(spec.name); model != models_.end()) {
-      for (const auto& [number, version] : model->second) {
-        if (version.servable != nullptr && (!spec.version || *spec.version == number)) return version.servable;
-      }
+void Manager::Load(const LoadJob& job) {
+  if (stop_.cancelled()) return;
+  StatusOr<ServableHandle> servable = loader_(job.id, job.path, stop_);
+  if (stop_.cancelled()) return;
+  if (servable.ok()) servable = retired_.Watch(*std::move(servable));
+  Change(job.id.name, [&](ManagedModel& model) { model.Loaded(job, std::move(servable), clock_.Now()); });
+}
+
+bool Manager::AreAtRest(std::span<const std::string> names) const {
+  return std::ranges::all_of(names, [this](const std::string& name) {
+    const auto model = models_.find(name);
+    return model == models_.end() || model->second.AtRest();
+  });
+}
+
+bool Manager::WaitUntilAtRest(std::span<const std::string> names, TimePoint deadline) {
+  MutexLock lock(mutex_);
+  while (!AreAtRest(names)) {
+    if (stop_.cancelled() || clock_.Now() >= deadline) return false;
+    changed_.WaitUntil(mutex_, deadline);
+  }
+  return true;
+}
+
+Status Manager::Failures(std::span<const std::string> names, std::string_view noun) const {
+  std::string reasons;
+  int count = 0;
+  MutexLock lock(mutex_);
+  for (const std::string& name : names) {
+    const auto model = models_.find(name);
+    if (model == models_.end()) continue;
+    const std::vector<VersionStatus> failures = model->second.failures();
+    if (!failures.empty()) ++count;
+    for (const VersionStatus& failure : failures) {
+      reasons += fmt::format("{{{} due to error: {}}}, ", ServableId{name, failure.version}.ToString(), failure.status.ToString());
     }
   }
-  return NotFoundError(fmt::format("Servable not found for request: {}", spec.ToString()));
+  return count == 0 ? OkStatus() : UnknownError(fmt::format("{} {} did not become available: {{{}}}", count, noun, reasons));
+}
+
+StatusOr<ServableHandle> Manager::GetServable(const ModelSpec& spec) const {
+  const auto not_found = [&spec] { return NotFoundError(fmt::format("Servable not found for request: {}", spec.ToString())); };
+  MutexLock lock(mutex_);
+  const auto found = models_.find(spec.name);
+  if (found == models_.end() || found->second.removed()) return not_found();
+  const ManagedModel& model = found->second;
+  std::optional<int64_t> version = spec.version;
+  if (!spec.version_label.empty()) {
+    const auto label = model.config().labels.find(spec.version_label);
+    if (label == model.config().labels.end()) return InvalidArgumentError(fmt::format("Unrecognized servable version label: {}", spec.version_label));
+    version = label->second;
+  }
+  if (ServableHandle servable = model.Find(version)) return servable;
+  if (model.IsComing(version)) return UnavailableError(fmt::format("Servable is still being loaded for request: {}", spec.ToString()));
+  if (version != spec.version) return NotFoundError(fmt::format("Servable not found for request: Specific({}, {})", spec.name, *version));
+  return not_found();
 }
 
 std::vector<VersionStatus> Manager::GetVersionStatuses(std::string_view name) const {
-  std::vector<VersionStatus> statuses;
   MutexLock lock(mutex_);
-  if (const auto model = models_.find(name); model != models_.end()) {
-    for (const auto& [number, version] : model->second) statuses.push_back({number, version.state, version.status});
-  }
-  return statuses;
+  const auto model = models_.find(name);
+  return model == models_.end() ? std::vector<VersionStatus>() : model->second.statuses();
 }
 
 std::vector<std::string> Manager::ListModels() const {
   std::vector<std::string> names;
   MutexLock lock(mutex_);
   names.reserve(models_.size());
-  for (const auto& [name, versions] : models_) names.push_back(name);
+  for (const auto& [name, model] : models_) {
+    if (!model.removed()) names.push_back(name);
+  }
   return names;
 }
 

@@ -1,52 +1,112 @@
-// The loaded versions of all models, and the way requests find them.
+// The models that are configured, their loaded versions, and the way requests find them.
+//
+// What becomes of a version is decided in managed_model.h; this carries it out. Threads: "model_poll" looks at the disk, "model_load" loads,
+// "model_unload" destroys (ARCHITECTURE.md).
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
+#include "base/cancellation.h"
+#include "base/clock.h"
+#include "base/file.h"
 #include "base/mutex.h"
 #include "base/status.h"
+#include "base/worker_pool.h"
+#include "lifecycle/managed_model.h"
+#include "lifecycle/retired_servables.h"
+#include "servable/model_config.h"
 #include "servable/servable.h"
 
 namespace tflite_serving {
 
-// Makes a servable from the model at `path`; the server says with what. Called without any lock held, possibly for a long time.
-using ServableLoader = std::function<StatusOr<ServableHandle>(const ServableId& id, const std::string& path)>;
+// Makes a servable from the model at `path`; the server says with what. Called on a loading thread without any lock held, possibly for a long time;
+// it should give up once `stop` is set.
+using ServableLoader = std::function<StatusOr<ServableHandle>(const ServableId& id, const std::string& path, const Cancellation& stop)>;
 
 // Told after the state of any version has changed, on the thread that changed it and without any lock held: it may ask the manager for the states.
 using StateListener = std::function<void()>;
 
-// Thread-safe.
+struct ManagerOptions {
+  LifecycleRules rules;
+  int num_load_threads = 1;
+};
+
+// How SetModels takes a configuration.
+struct ConfigRules {
+  // A base path that is not there is an error, unless that model is configured with it already. Otherwise it is a warning, and looked at again.
+  bool paths_must_exist = false;
+  // --allow_version_labels_for_unavailable_models
+  bool labels_may_be_unavailable = false;
+};
+
+// Thread-safe, unless said otherwise.
 class Manager : public ServableSource {
  public:
-  explicit Manager(ServableLoader loader, StateListener on_change = [] {}) : loader_(std::move(loader)), on_change_(std::move(on_change)) {}
+  Manager(
+      ServableLoader loader, const ManagerOptions& options, StateListener on_change = [] {}, const FileSystem& files = FileSystem::Real(),
+      const Clock& clock = Clock::Steady());
+  // Stops it. Handles that are out stay valid.
+  ~Manager() override;
+  Manager(const Manager&) = delete;
+  Manager& operator=(const Manager&) = delete;
 
-  // Finds the versions under `base_path` (storage_path.h) and loads the highest, as TensorFlow Serving's default policy does.
-  // The error is why nothing could be found or loaded; the version then ends in state END with the same reason.
-  Status AddModel(const std::string& name, const std::string& base_path);
+  // Makes `models`, whose names differ, all that is served: new ones are loaded, those no longer named are unloaded, others change their policy,
+  // path and labels. A model that is gone is forgotten by the next call. Checks everything first and changes nothing if it is refused; returns before
+  // anything is loaded. One call at a time. Errors:
+  //   FAILED_PRECONDITION  a label means a version that is neither AVAILABLE nor chosen by the same configuration (the original's text)
+  //   of FindVersions      see ConfigRules
+  // Gives the names of those that are new or changed.
+  StatusOr<std::vector<std::string>> SetModels(std::vector<ModelConfig> models, const ConfigRules& rules);
+
+  // Looks at every base path, and starts what follows from it. One call at a time.
+  void Poll();
+  // Calls Poll every `interval` from now on, or never if that is zero; retries happen in either case. To be called once.
+  void StartPolling(std::chrono::milliseconds interval);
+
+  // Until each version of these models that is wanted is AVAILABLE or at its END. False if that is not so by `deadline`, or the manager was stopped.
+  bool WaitUntilAtRest(std::span<const std::string> names, TimePoint deadline);
+  // Which of these models' wanted versions cannot be served, in the original's words: "1 model(s) did not become available: {…}", with `noun` for
+  // "model(s)"; OK if there are none.
+  Status Failures(std::span<const std::string> names, std::string_view noun) const;
+
+  // Looks, loads and waits no more; what is being loaded is given up, and what is loaded serves on. Returns before that is over.
+  void Stop();
 
   StatusOr<ServableHandle> GetServable(const ModelSpec& spec) const override;
   std::vector<VersionStatus> GetVersionStatuses(std::string_view name) const override;
   std::vector<std::string> ListModels() const override;
 
  private:
-  struct Version {
-    VersionState state = VersionState::kStart;
-    Status status;
-    ServableHandle servable;  // set while AVAILABLE
-  };
-  using Versions = std::map<int64_t, Version, std::greater<>>;  // the highest first
+  using Models = std::map<std::string, ManagedModel, std::less<>>;
+  using Found = StatusOr<std::vector<StorageVersion>>;
 
-  Status LoadVersion(const ServableId& id, const std::string& path);
-  void SetState(const ServableId& id, Version version);
+  Status CheckModel(const ModelConfig& config, const Found& found, const ConfigRules& rules) const TFLS_REQUIRES(mutex_);
+  // Changes a model under the lock and carries out what follows; nothing if there is no such model.
+  void Change(const std::string& name, const std::function<void(ManagedModel&)>& change);
+  void CarryOut(Consequences consequences);
+  void Load(const LoadJob& job);
+  void PollLoop(std::chrono::milliseconds interval);
+  bool AreAtRest(std::span<const std::string> names) const TFLS_REQUIRES(mutex_);
 
   const ServableLoader loader_;
+  const ManagerOptions options_;
   const StateListener on_change_;
+  const FileSystem& files_;
+  const Clock& clock_;
+  Cancellation stop_;
   mutable Mutex mutex_;
-  std::map<std::string, Versions, std::less<>> models_ TFLS_GUARDED_BY(mutex_);
+  CondVar changed_;  // any state, or stop_
+  Models models_ TFLS_GUARDED_BY(mutex_);
+  WorkerPool loaders_;
+  RetiredServables retired_;
+  std::jthread poller_;  // last: it uses everything above
 };
 
 }  // namespace tflite_serving

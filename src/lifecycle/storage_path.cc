@@ -9,9 +9,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "base/file.h"
-#include "telemetry/log.h"
-
 namespace tflite_serving {
 namespace {
 
@@ -44,11 +41,11 @@ std::optional<int64_t> ParseVersion(std::string_view name) {
 }
 
 // Which of the entries `names` of `directory` are its models: just model.tflite if there is one. An error is a file that cannot be asked about.
-StatusOr<std::vector<std::string>> FindModels(const std::string& directory, const std::vector<std::string>& names) {
+StatusOr<std::vector<std::string>> FindModels(const FileSystem& files, const std::string& directory, const std::vector<std::string>& names) {
   std::vector<std::string> models;
   for (const std::string& name : names) {
     if (!HasModelSuffix(name)) continue;
-    TFLS_ASSIGN_OR_RETURN(const FileKind kind, GetFileKind(Join(directory, name)));
+    TFLS_ASSIGN_OR_RETURN(const FileKind kind, files.Kind(Join(directory, name)));
     if (kind != FileKind::kFile) continue;
     if (name == kModelFileName) return std::vector<std::string>{name};
     models.push_back(name);
@@ -66,35 +63,42 @@ std::string DescribeSeveralModels(const std::string& directory, const std::vecto
                      kModelFileName, ListNames(models), kModelFileName);
 }
 
-// The path of the one model of version `number`, which is in `directory`.
-StatusOr<std::string> FindVersionModel(std::string_view model_name, int64_t number, const std::string& directory) {
+// Version `number`, whose directory is `directory`.
+StorageVersion ReadVersion(const FileSystem& files, std::string_view model_name, int64_t number, const std::string& directory) {
   const std::string version = fmt::format("Version {} of servable {}", number, model_name);
-  const auto cannot_read = [&version](const Status& status) {
-    return Status(status.code(), fmt::format("{} cannot be read: {}", version, status.message()));
+  const auto fail = [number](Status status) { return StorageVersion{.version = number, .status = std::move(status)}; };
+  const auto cannot_read = [&](const Status& status) {
+    return fail(Status(status.code(), fmt::format("{} cannot be read: {}", version, status.message())));
   };
-  const StatusOr<std::vector<std::string>> names = ListDirectory(directory);
+  const StatusOr<std::vector<std::string>> names = files.List(directory);
   if (!names.ok()) return cannot_read(names.status());
-  const StatusOr<std::vector<std::string>> models = FindModels(directory, *names);
+  const StatusOr<std::vector<std::string>> models = FindModels(files, directory, *names);
   if (!models.ok()) return cannot_read(models.status());
-  if (models->size() == 1) return Join(directory, models->front());
-  if (models->empty()) return NotFoundError(fmt::format("{} has no model: {}", version, DescribeNoModel(directory, *names)));
-  return InvalidArgumentError(fmt::format("{} is ambiguous: {}", version, DescribeSeveralModels(directory, *models)));
+  if (models->empty()) return fail(NotFoundError(fmt::format("{} has no model: {}", version, DescribeNoModel(directory, *names))));
+  if (models->size() > 1) return fail(InvalidArgumentError(fmt::format("{} is ambiguous: {}", version, DescribeSeveralModels(directory, *models))));
+  const std::string path = Join(directory, models->front());
+  const StatusOr<FileStamp> stamp = files.Stamp(path);
+  if (!stamp.ok()) return cannot_read(stamp.status());
+  return {.version = number, .path = path, .stamp = *stamp};
 }
 
-// The numeric directories among the entries `names` of `base_path`, by number. An entry that cannot be asked about is kept: reading it as a
+// The numeric directories among the entries `names` of `base_path`, lowest first. An entry that cannot be asked about is kept: reading it as a
 // version gives the reason, to that version alone.
-std::map<int64_t, std::string> FindVersionNames(std::string_view model_name, const std::string& base_path, const std::vector<std::string>& names) {
-  std::map<int64_t, std::string> versions;
+std::vector<StorageVersion> ReadVersions(const FileSystem& files, std::string_view model_name, const std::string& base_path,
+                                         const std::vector<std::string>& names) {
+  std::map<int64_t, std::vector<std::string>> directories;
   for (const std::string& name : names) {
     const std::optional<int64_t> number = ParseVersion(name);
     if (!number) continue;
-    const StatusOr<FileKind> kind = GetFileKind(Join(base_path, name));
-    if (kind.ok() && *kind != FileKind::kDirectory) continue;
-    const auto [existing, is_new] = versions.emplace(*number, name);
-    if (is_new) continue;
-    TFLS_WARNING("Duplicate version directories detected. Servable {} under {}: {} and {} are both version {}; {} is used", model_name, base_path,
-                 existing->second, name, *number, name);
-    existing->second = name;
+    const StatusOr<FileKind> kind = files.Kind(Join(base_path, name));
+    if (!kind.ok() || *kind == FileKind::kDirectory) directories[*number].push_back(name);
+  }
+  std::vector<StorageVersion> versions;
+  for (const auto& [number, same_number] : directories) {
+    versions.push_back(ReadVersion(files, model_name, number, Join(base_path, same_number.back())));
+    if (same_number.size() == 1) continue;
+    versions.back().warning = fmt::format("Duplicate version directories detected. Servable {} under {}: {} are all version {}; {} is used",
+                                          model_name, base_path, fmt::join(same_number, ", "), number, same_number.back());
   }
   return versions;
 }
@@ -103,19 +107,23 @@ Status CouldNotFind(std::string_view model_name, std::string_view base_path, con
   return InvalidArgumentError(fmt::format("Could not find base path {} for servable {} with error {}", base_path, model_name, status.ToString()));
 }
 
+// The model file `path` as the only version.
+StatusOr<std::vector<StorageVersion>> OnlyVersion(const FileSystem& files, std::string_view model_name, std::string_view base_path,
+                                                  const std::string& path) {
+  const StatusOr<FileStamp> stamp = files.Stamp(path);
+  if (!stamp.ok()) return CouldNotFind(model_name, base_path, stamp.status());
+  return std::vector<StorageVersion>{{.version = kOnlyVersion, .path = path, .stamp = *stamp}};
+}
+
 // What is in the directory `base_path`, whose entries are `names`.
-StatusOr<std::vector<StorageVersion>> FindInDirectory(std::string_view model_name, const std::string& base_path,
+StatusOr<std::vector<StorageVersion>> FindInDirectory(const FileSystem& files, std::string_view model_name, const std::string& base_path,
                                                       const std::vector<std::string>& names) {
-  std::vector<StorageVersion> versions;
-  for (const auto& [number, name] : FindVersionNames(model_name, base_path, names)) {
-    StatusOr<std::string> path = FindVersionModel(model_name, number, Join(base_path, name));
-    versions.push_back({.version = number, .path = path.ok() ? *path : "", .status = path.status()});
-  }
+  std::vector<StorageVersion> versions = ReadVersions(files, model_name, base_path, names);
   if (!versions.empty()) return versions;
 
-  const StatusOr<std::vector<std::string>> models = FindModels(base_path, names);
+  const StatusOr<std::vector<std::string>> models = FindModels(files, base_path, names);
   if (!models.ok()) return CouldNotFind(model_name, base_path, models.status());
-  if (models->size() == 1) return std::vector<StorageVersion>{{.version = kOnlyVersion, .path = Join(base_path, models->front())}};
+  if (models->size() == 1) return OnlyVersion(files, model_name, base_path, Join(base_path, models->front()));
   if (models->empty()) {
     return NotFoundError(
         fmt::format("No versions of servable {} found under base path {}. Did you forget to name your leaf directory as a number (eg. '/1/')? A base "
@@ -145,9 +153,9 @@ StatusOr<std::string> LocalPath(std::string_view model_name, const std::string& 
 
 }  // namespace
 
-StatusOr<std::vector<StorageVersion>> FindVersions(std::string_view model_name, const std::string& base_path) {
+StatusOr<std::vector<StorageVersion>> FindVersions(const FileSystem& files, std::string_view model_name, const std::string& base_path) {
   TFLS_ASSIGN_OR_RETURN(const std::string path, LocalPath(model_name, base_path));
-  const StatusOr<FileKind> kind = GetFileKind(path);
+  const StatusOr<FileKind> kind = files.Kind(path);
   if (!kind.ok()) return CouldNotFind(model_name, base_path, kind.status());
   switch (*kind) {
     case FileKind::kMissing:
@@ -155,15 +163,15 @@ StatusOr<std::vector<StorageVersion>> FindVersions(std::string_view model_name, 
     case FileKind::kOther:
       return InvalidArgumentError(fmt::format("Base path {} for servable {} is neither a directory nor a file", base_path, model_name));
     case FileKind::kFile:
-      if (path.ends_with(kModelSuffix)) return std::vector<StorageVersion>{{.version = kOnlyVersion, .path = path}};
+      if (path.ends_with(kModelSuffix)) return OnlyVersion(files, model_name, base_path, path);
       return InvalidArgumentError(
           fmt::format("Base path {} for servable {} is a file whose name does not end in {}", base_path, model_name, kModelSuffix));
     case FileKind::kDirectory:
       break;
   }
-  const StatusOr<std::vector<std::string>> names = ListDirectory(path);
+  const StatusOr<std::vector<std::string>> names = files.List(path);
   if (!names.ok()) return CouldNotFind(model_name, base_path, names.status());
-  return FindInDirectory(model_name, path, *names);
+  return FindInDirectory(files, model_name, path, *names);
 }
 
 }  // namespace tflite_serving

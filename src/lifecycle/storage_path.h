@@ -10,7 +10,7 @@
 // Kubernetes ConfigMap or a "current" link works. Where a directory holds both versions and a .tflite file, the versions count.
 //
 // Version names are read as TensorFlow Serving does (file_system_storage_path_source.cc): a run of digits that fits int64, leading zeros allowed;
-// of two names for one number the alphabetically last wins ("1" beats "001"), with a warning in the log; other names, and files with numeric
+// of two names for one number the alphabetically last wins ("1" beats "001"), with a warning; other names, and files with numeric
 // names, are no versions. A directory is searched for its model like this: `model.tflite` if that is a file; otherwise the only file that ends
 // in ".tflite". Names that start with a dot do not count (macOS leaves "._model.tflite" beside "model.tflite").
 #pragma once
@@ -20,6 +20,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file.h"
 #include "base/status.h"
 
 namespace tflite_serving {
@@ -27,16 +28,20 @@ namespace tflite_serving {
 // One version as it was found; nothing has been opened yet.
 struct StorageVersion {
   int64_t version = 0;
-  std::string path;  // of the .tflite file; empty if `status` is an error
-  Status status;     // why this version cannot be served: no model in it, or several. The other versions are not affected.
+  std::string path;     // of the .tflite file; empty if `status` is an error
+  FileStamp stamp;      // of that file
+  Status status;        // why this version cannot be served: no model in it, or several. The other versions are not affected.
+  std::string warning;  // about what was found, for the log; empty: none
+
+  friend bool operator==(const StorageVersion&, const StorageVersion&) = default;
 };
 
-// The versions of `model_name` under `base_path`, lowest first, and at least one. Reads directories only; thread-safe, holds no state.
+// The versions of `model_name` under `base_path`, lowest first, and at least one. Asks only for names and stamps; thread-safe, holds no state.
 //
 // Errors, each naming the model, the path and what was found there:
 //   INVALID_ARGUMENT     the base path does not exist or cannot be read (the original's code and text), is neither file nor directory, is a file
 //                        without ".tflite", has a scheme other than file://, or is a directory without versions and with several models
 //   NOT_FOUND            the base path is a directory with neither a version nor a model (the original's text, continued)
-StatusOr<std::vector<StorageVersion>> FindVersions(std::string_view model_name, const std::string& base_path);
+StatusOr<std::vector<StorageVersion>> FindVersions(const FileSystem& files, std::string_view model_name, const std::string& base_path);
 
 }  // namespace tflite_serving

@@ -14,7 +14,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using ::testing::Not;
 
 class StoragePathTest : public ::testing::Test {
@@ -26,7 +25,7 @@ class StoragePathTest : public ::testing::Test {
 
   // The versions found, as "3 relative/path" or "3 CODE: message", and a failed search as "CODE: message"; the directory's own name becomes P.
   std::vector<std::string> Find(const std::string& base_path) const {
-    const StatusOr<std::vector<StorageVersion>> versions = FindVersions("m", base_path);
+    const StatusOr<std::vector<StorageVersion>> versions = FindVersions(FileSystem::Real(), "m", base_path);
     if (!versions.ok()) return {Shorten(versions.status().ToString())};
     std::vector<std::string> found;
     for (const StorageVersion& version : *versions) {
@@ -60,30 +59,34 @@ TEST_F(StoragePathTest, VersionNamesAreDigitsThatFitInt64) {
   EXPECT_THAT(Find(), ElementsAre("0 P/0/model.tflite", "123 P/00000123/model.tflite", "9223372036854775807 P/9223372036854775807/model.tflite"));
 }
 
-TEST_F(StoragePathTest, OfTwoNamesForOneNumberTheLastWinsWithAWarning) {
+TEST_F(StoragePathTest, OfSeveralNamesForOneNumberTheLastWinsWithAWarning) {
   Write("001/model.tflite");
   Write("01/model.tflite");
   Write("1/model.tflite");
   Write("2/model.tflite");
-  testing::internal::CaptureStderr();
   EXPECT_THAT(Find(), ElementsAre("1 P/1/model.tflite", "2 P/2/model.tflite"));
-  const std::string log = testing::internal::GetCapturedStderr();
-  EXPECT_THAT(log, HasSubstr("Duplicate version directories detected. Servable m under " + base() + ": 001 and 01 are both version 1; 01 is used"));
-  EXPECT_THAT(log, HasSubstr("01 and 1 are both version 1; 1 is used"));
+  const std::vector<StorageVersion> found = *FindVersions(FileSystem::Real(), "m", base());
+  EXPECT_EQ(found[0].warning, "Duplicate version directories detected. Servable m under " + base() + ": 001, 01, 1 are all version 1; 1 is used");
+  EXPECT_EQ(found[1].warning, "");
+}
+
+TEST_F(StoragePathTest, AVersionHasTheStampOfItsFile) {
+  Write("1/model.tflite");
+  EXPECT_EQ(FindVersions(FileSystem::Real(), "m", base())->front().stamp, *GetFileStamp(base() + "/1/model.tflite"));
+  const std::string file = base() + "/1/model.tflite";
+  EXPECT_EQ(FindVersions(FileSystem::Real(), "m", file)->front().stamp, *GetFileStamp(file));
 }
 
 TEST_F(StoragePathTest, AFileWithANumericNameIsNoVersionAndHidesNone) {
   Write("3");
   Write("1/model.tflite");
   Write("01x");
-  testing::internal::CaptureStderr();
   EXPECT_THAT(Find(), ElementsAre("1 P/1/model.tflite"));
   Write("1.d/model.tflite");
   Write("4/model.tflite");
   Write("z");
   Write("5");
   EXPECT_THAT(Find(), ElementsAre("1 P/1/model.tflite", "4 P/4/model.tflite"));
-  EXPECT_THAT(testing::internal::GetCapturedStderr(), IsEmpty());
 }
 
 TEST_F(StoragePathTest, ModelTfliteIsChosenAmongOthers) {
@@ -217,7 +220,7 @@ TEST_F(StoragePathTest, ARelativePathStartsAtTheWorkingDirectory) {
   Write("1/model.tflite");
   const std::string relative = std::filesystem::relative(base()).string();
   ASSERT_THAT(relative, Not(testing::StartsWith("/")));
-  const StatusOr<std::vector<StorageVersion>> found = FindVersions("m", relative);
+  const StatusOr<std::vector<StorageVersion>> found = FindVersions(FileSystem::Real(), "m", relative);
   ASSERT_TRUE(found.ok()) << found.status().ToString();
   ASSERT_EQ(found->size(), 1u);
   EXPECT_EQ(found->front().path, relative + "/1/model.tflite");

@@ -43,57 +43,72 @@ ServableLoader MakeLoader(const ServerOptions& options) {
                                .threads_per_interpreter = std::max(1, static_cast<int>(options.tensorflow_intra_op_parallelism)),
                                .keep_state = options.keep_state,
                                .trial_program = "/proc/self/exe"};
-  return [runtime](const ServableId& id, const std::string& path) -> StatusOr<ServableHandle> {
+  return [runtime](const ServableId& id, const std::string& path, const Cancellation& /*stop*/) -> StatusOr<ServableHandle> {
     TFLS_ASSIGN_OR_RETURN(std::unique_ptr<LiteRtServable> servable, LiteRtServable::Create(id, path, runtime));
     return ServableHandle(std::move(servable));
   };
+}
+
+ManagerOptions LifecycleOptions(const ServerOptions& options) {
+  return {.rules = {.max_load_retries = options.max_num_load_retries,
+                    .load_retry_interval = std::chrono::microseconds(options.load_retry_interval_micros),
+                    .resource_preserving = options.resource_preserving},
+          .num_load_threads = options.num_load_threads > 0 ? options.num_load_threads : UsableCpus()};
 }
 
 }  // namespace
 
 Server::Server(const ServerOptions& options)
     : options_(options),
-      manager_(MakeLoader(options), [this] { UpdateHealth(); }),
+      manager_(MakeLoader(options), LifecycleOptions(options), [this] { UpdateHealth(); }),
       workers_("worker", std::max(UsableCpus(), NumInterpreters(options)), kMaxQueuedRequests),
       prediction_service_(manager_, workers_, Clock::Steady(),
                           {.tensor_content_in_replies = options.enable_serialization_as_tensor_content,
                            .check_method_names = options.enable_signature_method_name_check}),
       inference_service_(manager_, workers_, Clock::Steady(), {.check_method_names = options.enable_signature_method_name_check}),
-      model_service_(manager_),
+      model_service_(manager_, workers_,
+                     [this](const tensorflow::serving::ModelServerConfig& config, std::function<void(const Status&)> done) {
+                       StatusOr<ModelConfigList> models = CheckModelServerConfig(config);
+                       if (!models.ok()) return done(models.status());
+                       config_updater_.Reload(*std::move(models), std::move(done));
+                     }),
       rest_v1_(manager_, workers_, Clock::Steady(),
                {.timeout = std::chrono::milliseconds(options.rest_api_timeout_in_ms),
                 .tensor_content_in_replies = options.enable_serialization_as_tensor_content,
                 .cors = options.rest_api_enable_cors_support,
-                .check_method_names = options.enable_signature_method_name_check}) {}
+                .check_method_names = options.enable_signature_method_name_check}),
+      config_updater_(manager_, {.file = options.model_config_file,
+                                 .poll_interval = std::chrono::seconds(options.model_config_file_poll_wait_seconds),
+                                 .time_limit = std::chrono::seconds(options.reload_timeout_seconds),
+                                 .labels_may_be_unavailable = options.allow_version_labels_for_unavailable_models}) {}
 
 Server::~Server() { Shutdown(); }
 
-StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
+StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, std::function<void(const Status&)> on_started) {
   RaiseDescriptorLimit();
   std::unique_ptr<Server> server(new Server(options));
-  TFLS_RETURN_IF_ERROR(server->LoadModel());
+  TFLS_RETURN_IF_ERROR(server->config_updater_.ApplyFirst({.name = options.model_name, .base_path = options.model_base_path}));
+  server->UpdateHealth();
   TFLS_RETURN_IF_ERROR(server->OpenGrpc());
   TFLS_RETURN_IF_ERROR(server->OpenRest());
+  server->manager_.StartPolling(std::chrono::seconds(std::max(options.file_system_poll_wait_seconds, 0)));
+  server->config_updater_.Start([raw = server.get(), on_started = std::move(on_started)](const Status& failures) {
+    raw->Announce();
+    on_started(failures);
+  });
   return server;
-}
-
-Status Server::LoadModel() {
-  Status status = manager_.AddModel(options_.model_name, options_.model_base_path);
-  const std::vector<VersionStatus> versions = manager_.GetVersionStatuses(options_.model_name);
-  if (status.ok() || versions.empty()) return status;
-  // The original's words for a version that was found and could not be loaded.
-  return UnknownError(fmt::format("1 servable(s) did not become available: {{{{{} due to error: {}}}, }}",
-                                  ServableId{options_.model_name, versions[0].version}.ToString(), status.ToString()));
 }
 
 void Server::UpdateHealth() {
   const MutexLock lock(health_mutex_);
+  const std::vector<std::string> names = manager_.ListModels();
+  health_models_.insert(names.begin(), names.end());
   bool all_available = true;
-  for (const std::string& name : manager_.ListModels()) {
+  for (const std::string& name : health_models_) {
     const std::vector<VersionStatus> versions = manager_.GetVersionStatuses(name);
     const bool available = std::ranges::find(versions, VersionState::kAvailable, &VersionStatus::state) != versions.end();
     health_service_.SetServing(name, available);
-    all_available = all_available && available;
+    all_available = all_available && (available || !std::ranges::binary_search(names, name));
   }
   for (const std::string_view name : kHealthServices) health_service_.SetServing(std::string(name), all_available);
 }
@@ -114,9 +129,6 @@ Status Server::OpenGrpc() {
   reflection_service_ = std::make_unique<ReflectionService>(methods, stream_methods);
   std::ranges::move(reflection_service_->stream_methods(), std::back_inserter(stream_methods));
   TFLS_ASSIGN_OR_RETURN(grpc_, GrpcServer::Create(grpc, methods, stream_methods));
-  const std::string host = options_.bind_address.empty() ? "0.0.0.0" : options_.bind_address;
-  if (options_.port != 0) TFLS_INFO("Running gRPC ModelServer at {}:{} ...", host, grpc_->port());
-  if (!options_.grpc_socket_path.empty()) TFLS_INFO("Running gRPC ModelServer at UNIX socket {} ...", options_.grpc_socket_path);
   return OkStatus();
 }
 
@@ -130,13 +142,21 @@ Status Server::OpenRest() {
   http.limits.min_gzip_bytes = static_cast<size_t>(options_.rest_api_min_gzip_bytes);
   TFLS_ASSIGN_OR_RETURN(http_, HttpServer::Create(http, rest_v1_));
   http_->Start();
-  TFLS_INFO("Exporting HTTP/REST API at:localhost:{} ...", http_->port());
   return OkStatus();
+}
+
+void Server::Announce() const {
+  const std::string host = options_.bind_address.empty() ? "0.0.0.0" : options_.bind_address;
+  if (options_.port != 0) TFLS_INFO("Running gRPC ModelServer at {}:{} ...", host, grpc_->port());
+  if (!options_.grpc_socket_path.empty()) TFLS_INFO("Running gRPC ModelServer at UNIX socket {} ...", options_.grpc_socket_path);
+  if (http_ != nullptr) TFLS_INFO("Exporting HTTP/REST API at:localhost:{} ...", http_->port());
 }
 
 void Server::Shutdown() {
   const TimePoint deadline = Clock::Steady().Now() + kDrainTime;
   health_service_.Shutdown();
+  manager_.Stop();
+  config_updater_.Stop();   // so that no HandleReloadConfigRequest is waited for
   std::jthread http_drain;  // both at the same time: neither may eat up the other's
   if (http_ != nullptr) http_drain = StartThread("http_drain", [&] { http_->Shutdown(deadline); });
   if (grpc_ != nullptr) grpc_->Shutdown(deadline);

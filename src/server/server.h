@@ -1,7 +1,10 @@
-// The whole server: loads the model, then opens the ports, and closes them again in order.
+// The whole server: takes its configuration, opens the ports, loads the models, and ends all of it in order.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <set>
+#include <string>
 
 #include "api/health_service.h"
 #include "api/inference_service.h"
@@ -14,6 +17,7 @@
 #include "base/worker_pool.h"
 #include "config/server_options.h"
 #include "lifecycle/manager.h"
+#include "server/config_updater.h"
 #include "transport/grpc/grpc_server.h"
 #include "transport/http/http_server.h"
 
@@ -22,9 +26,11 @@ namespace tflite_serving {
 // Thread-compatible: one thread starts it, and the same or another one shuts it down.
 class Server {
  public:
-  // Returns when the model is loaded and both ports answer. As with TensorFlow Serving, nothing listens before that.
-  // Errors: whatever kept the model from loading or a port from opening.
-  static StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options);
+  // Returns when both ports answer: requests for a model that is still being loaded with UNAVAILABLE. `on_started` is called once, on a thread of the
+  // server, when no model of the first configuration is loading any more and the log lines that scripts wait for ("Exporting HTTP/REST API at…") are
+  // written; with what could not be served.
+  // Errors: a configuration that is refused, or whatever kept a port from opening.
+  static StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options, std::function<void(const Status& failures)> on_started);
 
   // As Shutdown.
   ~Server();
@@ -36,22 +42,25 @@ class Server {
 
  private:
   explicit Server(const ServerOptions& options);
-  Status LoadModel();
   // Tells grpc.health.v1 which models have a version to serve. The server as a whole serves if all of them have.
   void UpdateHealth();
   Status OpenGrpc();
   Status OpenRest();
+  // The original's words, for which scripts wait before they post.
+  void Announce() const;
 
   const ServerOptions options_;
   // In the order of who uses whom: each is destroyed before those above it.
   HealthService health_service_;
-  Mutex health_mutex_;  // one UpdateHealth at a time, so that an older state never comes last
+  Mutex health_mutex_;                                                  // one UpdateHealth at a time, so that an older state never comes last
+  std::set<std::string> health_models_ TFLS_GUARDED_BY(health_mutex_);  // told to health_service_ so far
   Manager manager_;
   WorkerPool workers_;
   PredictionService prediction_service_;
   InferenceService inference_service_;
   ModelService model_service_;
   RestV1 rest_v1_;
+  ConfigUpdater config_updater_;
   std::unique_ptr<ReflectionService> reflection_service_;
   std::unique_ptr<GrpcServer> grpc_;
   std::unique_ptr<HttpServer> http_;

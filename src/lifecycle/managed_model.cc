@@ -1,0 +1,260 @@
+#include "lifecycle/managed_model.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "lifecycle/version_policy.h"
+
+namespace tflite_serving {
+
+bool IsVerdict(StatusCode code) {
+  return code == StatusCode::kInvalidArgument || code == StatusCode::kUnimplemented || code == StatusCode::kDataLoss ||
+         code == StatusCode::kFailedPrecondition || code == StatusCode::kOutOfRange;
+}
+
+void ManagedModel::Configure(ModelConfig config) {
+  config_ = std::move(config);
+  removed_ = observed_ = false;
+}
+
+void ManagedModel::Remove(TimePoint now) {
+  removed_ = true;
+  problem_ = OkStatus();
+  for (auto& [number, version] : versions_) version.aspired = false;
+  Advance(now);
+}
+
+void ManagedModel::Observe(const StatusOr<std::vector<StorageVersion>>& found, TimePoint now) {
+  const bool is_first = !std::exchange(observed_, true);
+  if (!found.ok()) return KeepAll(found.status(), now);
+  const std::vector<StorageVersion> chosen = ChooseVersions(config_.version_policy, *found);
+  const std::vector<int64_t> missing = MissingVersions(config_.version_policy, *found);
+  if (missing != missing_ && !missing.empty()) {
+    Note(LogLevel::kWarning, fmt::format("Version(s) {} of servable {}, which the version policy names, are not under base path {}",
+                                         fmt::join(missing, ", "), config_.name, config_.base_path));
+  }
+  missing_ = missing;
+  if (chosen.empty()) {
+    return KeepAll(NotFoundError(fmt::format("No version of servable {} under base path {} is one that its version policy names", config_.name,
+                                             config_.base_path)),
+                   now);
+  }
+  SetProblem(OkStatus());
+  for (auto& [number, version] : versions_) version.aspired = false;
+  for (const StorageVersion& one : chosen) {
+    Version& version = versions_[one.version];
+    if (version.found != one) {
+      version.found = one;
+      version.found_since = now;
+      version.settled = false;
+      if (!one.warning.empty()) Note(LogLevel::kWarning, one.warning);
+    }
+    version.settled = version.settled || is_first || now - version.found_since >= rules_.settle_time;
+    version.aspired = true;
+    if (version.state == VersionState::kEnd && version.status.ok()) SetState(version, VersionState::kStart);  // it had left, and is wanted again
+  }
+  Advance(now);
+}
+
+void ManagedModel::KeepAll(Status problem, TimePoint now) {
+  SetProblem(std::move(problem));
+  for (auto& [number, version] : versions_) {
+    if (!version.settled) version.found_since = now;  // what was still being written has to be seen again
+  }
+  Advance(now);
+}
+
+void ManagedModel::Loaded(const LoadJob& job, StatusOr<ServableHandle> result, TimePoint now) {
+  Version& version = versions_[job.id.version];
+  version.loading = false;
+  if (!result.ok()) {
+    Fail(job.id.version, version, result.status(), now);
+  } else if (removed_) {
+    SetState(version, VersionState::kEnd, CancelledError("Loading of servable cancelled"));
+    consequences_.dropped.push_back(*std::move(result));
+  } else {
+    const bool replaces = version.servable != nullptr;
+    if (replaces) consequences_.dropped.push_back(std::move(version.servable));
+    version.servable = *std::move(result);
+    version.retries = 0;
+    SetState(version, VersionState::kAvailable);
+    Note(LogLevel::kInfo, replaces ? fmt::format("Replaced servable version {} by {}, which has changed", job.id.ToString(), job.path)
+                                   : fmt::format("Successfully loaded servable version {}", job.id.ToString()));
+  }
+  Advance(now);
+}
+
+void ManagedModel::Fail(int64_t number, Version& version, const Status& status, TimePoint now) {
+  const bool serves = version.servable != nullptr;
+  Note(LogLevel::kError, fmt::format("Loading servable: {} failed: {}{}", Id(number).ToString(), status.ToString(),
+                                     serves ? "; the version goes on with the file it had" : ""));
+  if (!IsVerdict(status.code()) && version.aspired && version.retries < rules_.max_load_retries) {
+    ++version.retries;
+    version.retry_at = now + std::max(rules_.load_retry_interval, std::chrono::microseconds(0));
+    Note(LogLevel::kInfo, fmt::format("Retrying of Loading servable: {} retry: {} of {}, in {} s", Id(number).ToString(), version.retries,
+                                      rules_.max_load_retries, std::chrono::duration<double>(rules_.load_retry_interval).count()));
+    if (!serves) SetState(version, VersionState::kLoading, status);
+    return;
+  }
+  if (version.retries > 0) {
+    Note(LogLevel::kError, fmt::format("Loading servable: {} exhausted max_num_retries: {}", Id(number).ToString(), rules_.max_load_retries));
+  }
+  if (!serves) SetState(version, VersionState::kEnd, status);
+}
+
+void ManagedModel::Unloaded(int64_t number, const Servable* servable, TimePoint now) {
+  const auto found = versions_.find(number);
+  if (found == versions_.end() || found->second.leaving != servable) return;  // another took its place long ago
+  Version& version = found->second;
+  version.leaving = nullptr;
+  version.tried.reset();
+  SetState(version, version.aspired ? VersionState::kStart : VersionState::kEnd);
+  Note(LogLevel::kInfo, fmt::format("Done unloading servable version {}", Id(number).ToString()));
+  Advance(now);
+}
+
+void ManagedModel::Advance(TimePoint now) {
+  if (rules_.resource_preserving) StopUnwanted();
+  StartLoads(now);
+  StopUnwanted();
+  ForgetEnded();
+}
+
+void ManagedModel::StartLoads(TimePoint now) {
+  const bool must_wait = rules_.resource_preserving &&
+                         std::ranges::any_of(versions_, [](const auto& entry) { return !entry.second.aspired && entry.second.leaving != nullptr; });
+  for (auto& [number, version] : versions_) {
+    if (!version.aspired || version.loading || version.leaving != nullptr || must_wait) continue;
+    const bool changed = version.settled && version.found != version.tried;
+    if (changed) version.retries = 0;
+    if (!changed && (!version.retry_at || now < *version.retry_at)) continue;
+    version.retry_at.reset();
+    version.tried = version.found;
+    if (version.found.status.ok()) {
+      StartLoad(number, version);
+    } else {
+      // Nothing to load: another look tells when that has changed.
+      Note(LogLevel::kError, fmt::format("Servable {}: {}{}", Id(number).ToString(), version.found.status.ToString(),
+                                         version.servable == nullptr ? "" : "; the version goes on with the file it had"));
+      if (version.servable == nullptr) SetState(version, VersionState::kEnd, version.found.status);
+    }
+  }
+}
+
+void ManagedModel::StartLoad(int64_t number, Version& version) {
+  version.loading = true;
+  if (version.servable == nullptr) SetState(version, VersionState::kLoading);
+  consequences_.loads.push_back({Id(number), version.found.path});
+}
+
+void ManagedModel::StopUnwanted() {
+  const bool may_drop = removed_ || rules_.resource_preserving || IsServing(true);
+  for (auto& [number, version] : versions_) {
+    if (version.aspired) continue;
+    version.retry_at.reset();
+    if (version.servable != nullptr && may_drop) {
+      version.leaving = version.servable.get();
+      consequences_.dropped.push_back(std::move(version.servable));
+      version.servable = nullptr;
+      SetState(version, VersionState::kUnloading);
+      Note(LogLevel::kInfo, fmt::format("Unloading servable version {}", Id(number).ToString()));
+    } else if (version.servable == nullptr && version.leaving == nullptr && !version.loading && version.state != VersionState::kEnd) {
+      SetState(version, VersionState::kEnd);  // it never got to serve
+    }
+  }
+}
+
+void ManagedModel::ForgetEnded() {
+  size_t ended = 0;
+  std::erase_if(versions_, [&ended](const auto& entry) {
+    const Version& version = entry.second;
+    return !version.aspired && !version.loading && version.state == VersionState::kEnd && ++ended > kMaxEndedVersions;
+  });
+}
+
+bool ManagedModel::IsServing(bool aspired) const {
+  return std::ranges::any_of(versions_, [aspired](const auto& entry) { return entry.second.aspired == aspired && entry.second.servable != nullptr; });
+}
+
+void ManagedModel::SetState(Version& version, VersionState state, Status status) {
+  if (version.state == state && version.status == status) return;
+  version.state = state;
+  version.status = std::move(status);
+  consequences_.states_changed = true;
+}
+
+void ManagedModel::SetProblem(Status problem) {
+  if (problem_ == problem) return;
+  problem_ = std::move(problem);
+  if (problem_.ok()) return;
+  std::vector<int64_t> serving;
+  for (const auto& [number, version] : versions_) {
+    if (version.servable != nullptr) serving.push_back(number);
+  }
+  Note(LogLevel::kWarning,
+       serving.empty() ? problem_.message() : fmt::format("{}; version(s) {} of it serve on", problem_.message(), fmt::join(serving, ", ")));
+}
+
+Consequences ManagedModel::TakeConsequences() { return std::exchange(consequences_, {}); }
+
+TimePoint ManagedModel::next_event() const {
+  TimePoint next = kNoDeadline;
+  for (const auto& [number, version] : versions_) {
+    if (!version.aspired || version.loading) continue;
+    if (version.retry_at) next = std::min(next, *version.retry_at);
+    if (!version.settled) next = std::min(next, version.found_since + rules_.settle_time);
+  }
+  return next;
+}
+
+ServableHandle ManagedModel::Find(std::optional<int64_t> wanted) const {
+  if (wanted) {
+    const auto found = versions_.find(*wanted);
+    return found == versions_.end() ? nullptr : found->second.servable;
+  }
+  for (const auto& [number, version] : versions_) {
+    if (version.servable != nullptr) return version.servable;
+  }
+  return nullptr;
+}
+
+bool ManagedModel::IsComing(std::optional<int64_t> wanted) const {
+  return std::ranges::any_of(versions_, [&wanted](const auto& entry) {
+    const auto& [number, version] = entry;
+    return (!wanted || *wanted == number) && version.aspired && (version.state == VersionState::kStart || version.state == VersionState::kLoading);
+  });
+}
+
+bool ManagedModel::IsGone() const {
+  return std::ranges::none_of(versions_, [](const auto& entry) {
+    const Version& version = entry.second;
+    return version.servable != nullptr || version.loading || version.leaving != nullptr;
+  });
+}
+
+std::vector<VersionStatus> ManagedModel::statuses() const {
+  std::vector<VersionStatus> statuses;
+  for (const auto& [number, version] : versions_) statuses.push_back({number, version.state, version.status});
+  return statuses;
+}
+
+bool ManagedModel::AtRest() const {
+  return removed_ || (observed_ && std::ranges::all_of(versions_, [](const auto& entry) {
+                        const Version& version = entry.second;
+                        const bool settled = version.state == VersionState::kAvailable || version.state == VersionState::kEnd;
+                        return !version.aspired || (settled && !version.loading && version.found == version.tried);
+                      }));
+}
+
+std::vector<VersionStatus> ManagedModel::failures() const {
+  std::vector<VersionStatus> failures;
+  for (const auto& [number, version] : versions_) {
+    if (version.aspired && version.state == VersionState::kEnd) failures.push_back({number, version.state, version.status});
+  }
+  return failures;
+}
+
+}  // namespace tflite_serving

@@ -1,0 +1,458 @@
+#include "lifecycle/managed_model.h"
+
+#include <memory>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/fake_file_system.h"
+#include "servable/fake_servable.h"
+
+namespace tflite_serving {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+// A model under /m whose loads end as the test says, in a time that the test turns.
+class ManagedModelTest : public testing::Test {
+ protected:
+  static std::string File(int64_t version) { return fmt::format("/m/{}/model.tflite", version); }
+  void Add(int64_t version) { files_.Write(File(version)); }
+  void Remove(int64_t version) { files_.Remove(fmt::format("/m/{}", version)); }
+
+  // A look at the disk; the paths of the loads that it began.
+  std::vector<std::string> Look() {
+    model_.Observe(FindVersions(files_, "m", "/m"), now_);
+    return Begun();
+  }
+  std::vector<std::string> Begun() {
+    const Consequences consequences = model_.TakeConsequences();
+    for (const Consequences::Note& note : consequences.notes) log_ += note.text + "\n";
+    dropped_.insert(dropped_.end(), consequences.dropped.begin(), consequences.dropped.end());
+    std::vector<std::string> paths;
+    for (const LoadJob& job : consequences.loads) {
+      EXPECT_EQ(job.id.name, "m");
+      paths.push_back(job.path);
+      jobs_.insert_or_assign(job.id.version, job);
+    }
+    return paths;
+  }
+  // Loads `version` as `result` says; what it began.
+  std::vector<std::string> Finish(int64_t version, const Status& status = OkStatus()) {
+    const LoadJob job = jobs_.extract(version).mapped();
+    if (status.ok()) {
+      model_.Loaded(job, ServableHandle(std::make_shared<FakeServable>(job.id, std::vector<Signature>())), now_);
+    } else {
+      model_.Loaded(job, status, now_);
+    }
+    return Begun();
+  }
+  // Unloads all that was dropped; what it began.
+  std::vector<std::string> Unload() {
+    for (const ServableHandle& servable : std::exchange(dropped_, {})) model_.Unloaded(servable->id().version, servable.get(), now_);
+    return Begun();
+  }
+  // A version that is on disk at first and serves.
+  void Serve(int64_t version) {
+    Add(version);
+    Look();
+    Finish(version);
+  }
+
+  // "2 AVAILABLE, 1 END"
+  std::string States() const {
+    std::vector<std::string> states;
+    for (const VersionStatus& status : model_.statuses()) states.push_back(fmt::format("{} {}", status.version, VersionStateName(status.state)));
+    return fmt::format("{}", fmt::join(states, ", "));
+  }
+  Status StatusOf(int64_t version) const {
+    for (const VersionStatus& status : model_.statuses()) {
+      if (status.version == version) return status.status;
+    }
+    return UnknownError("no such version");
+  }
+  int64_t Serving() const {
+    const ServableHandle servable = model_.Find(std::nullopt);
+    return servable == nullptr ? -1 : servable->id().version;
+  }
+
+  void UseRules(const LifecycleRules& rules) { model_ = ManagedModel(ModelConfig{.name = "m", .base_path = "/m"}, rules); }
+  void UsePolicy(VersionPolicy policy) {
+    ModelConfig config = model_.config();
+    config.version_policy = std::move(policy);
+    model_.Configure(std::move(config));
+  }
+
+  FakeFileSystem files_;
+  TimePoint now_{std::chrono::hours(1)};
+  ManagedModel model_{ModelConfig{.name = "m", .base_path = "/m"}, LifecycleRules{}};
+  std::map<int64_t, LoadJob> jobs_;
+  std::vector<ServableHandle> dropped_;
+  std::string log_;
+};
+
+TEST_F(ManagedModelTest, LoadsTheHighestOfWhatIsThereAtFirstAtOnce) {
+  Add(1);
+  Add(3);
+  EXPECT_FALSE(model_.AtRest());
+  EXPECT_THAT(Look(), ElementsAre("/m/3/model.tflite"));
+  EXPECT_EQ(States(), "3 LOADING");
+  EXPECT_TRUE(model_.IsComing(std::nullopt));
+  EXPECT_TRUE(model_.IsComing(3));
+  EXPECT_FALSE(model_.IsComing(1));
+  EXPECT_THAT(Look(), IsEmpty());
+  EXPECT_FALSE(model_.AtRest());
+  EXPECT_THAT(Finish(3), IsEmpty());
+  EXPECT_EQ(States(), "3 AVAILABLE");
+  EXPECT_TRUE(model_.AtRest());
+  EXPECT_FALSE(model_.IsComing(std::nullopt));
+  EXPECT_EQ(Serving(), 3);
+  EXPECT_EQ(model_.Find(1), nullptr);
+  EXPECT_THAT(log_, HasSubstr("Successfully loaded servable version {name: m version: 3}\n"));
+  EXPECT_EQ(model_.next_event(), kNoDeadline);
+}
+
+TEST_F(ManagedModelTest, ANewVersionTakesOverInOneStepAndTheOldOneLeaves) {
+  Serve(1);
+  Add(2);
+  EXPECT_THAT(Look(), IsEmpty());  // it may still be being written
+  EXPECT_EQ(States(), "2 START, 1 AVAILABLE");
+  EXPECT_EQ(model_.next_event(), now_ + LifecycleRules().settle_time);
+  now_ += milliseconds(1000);
+  EXPECT_THAT(Look(), ElementsAre("/m/2/model.tflite"));
+  EXPECT_EQ(States(), "2 LOADING, 1 AVAILABLE");
+  EXPECT_EQ(Serving(), 1);
+  Finish(2);
+  EXPECT_EQ(States(), "2 AVAILABLE, 1 UNLOADING");
+  EXPECT_EQ(Serving(), 2);
+  EXPECT_EQ(model_.Find(1), nullptr);
+  ASSERT_EQ(dropped_.size(), 1u);
+  EXPECT_EQ(dropped_[0]->id().version, 1);
+  Unload();
+  EXPECT_EQ(States(), "2 AVAILABLE, 1 END");
+  EXPECT_TRUE(StatusOf(1).ok());
+}
+
+TEST_F(ManagedModelTest, AFileThatIsStillBeingWrittenIsWaitedFor) {
+  Serve(1);
+  for (int i = 0; i < 5; ++i) {
+    Add(2);  // again: another size and time
+    EXPECT_THAT(Look(), IsEmpty());
+    now_ += milliseconds(999);
+    EXPECT_THAT(Look(), IsEmpty());
+  }
+  now_ += milliseconds(1);
+  EXPECT_THAT(Look(), ElementsAre("/m/2/model.tflite"));
+}
+
+TEST_F(ManagedModelTest, AFailedVersionLeavesTheOldOneServingUntilItsFileChanges) {
+  Serve(1);
+  Add(2);
+  Look();
+  now_ += seconds(1);
+  Look();
+  EXPECT_THAT(Finish(2, InvalidArgumentError("corrupt")), IsEmpty());
+  EXPECT_EQ(States(), "2 END, 1 AVAILABLE");
+  EXPECT_EQ(StatusOf(2), InvalidArgumentError("corrupt"));
+  EXPECT_EQ(Serving(), 1);
+  EXPECT_TRUE(model_.AtRest());
+  ASSERT_EQ(model_.failures().size(), 1u);
+  EXPECT_EQ(model_.failures()[0].version, 2);
+  EXPECT_THAT(log_, HasSubstr("Loading servable: {name: m version: 2} failed: INVALID_ARGUMENT: corrupt\n"));
+
+  now_ += std::chrono::hours(1);
+  EXPECT_THAT(Look(), IsEmpty());  // a verdict is final
+  Add(2);
+  Look();
+  now_ += seconds(1);
+  EXPECT_THAT(Look(), ElementsAre("/m/2/model.tflite"));
+  Finish(2);
+  EXPECT_EQ(States(), "2 AVAILABLE, 1 UNLOADING");
+}
+
+TEST_F(ManagedModelTest, AChangedFileReplacesItsVersionUnderTheSameNumber) {
+  Serve(1);
+  const ServableHandle old = model_.Find(1);
+  Add(1);
+  EXPECT_THAT(Look(), IsEmpty());
+  now_ += seconds(1);
+  EXPECT_THAT(Look(), ElementsAre("/m/1/model.tflite"));
+  EXPECT_EQ(States(), "1 AVAILABLE");
+  EXPECT_EQ(model_.Find(1), old);
+  EXPECT_FALSE(model_.AtRest());
+  Finish(1);
+  EXPECT_EQ(States(), "1 AVAILABLE");
+  EXPECT_NE(model_.Find(1), old);
+  EXPECT_THAT(dropped_, ElementsAre(old));
+  Unload();  // of the old one, which is not what serves now
+  EXPECT_EQ(States(), "1 AVAILABLE");
+}
+
+TEST_F(ManagedModelTest, AChangedFileThatFailsChangesNothing) {
+  Serve(1);
+  const ServableHandle old = model_.Find(1);
+  Add(1);
+  Look();
+  now_ += seconds(1);
+  Look();
+  Finish(1, InvalidArgumentError("corrupt"));
+  EXPECT_EQ(States(), "1 AVAILABLE");
+  EXPECT_EQ(model_.Find(1), old);
+  EXPECT_TRUE(model_.AtRest());
+  EXPECT_THAT(log_, HasSubstr("failed: INVALID_ARGUMENT: corrupt; the version goes on with the file it had\n"));
+}
+
+TEST_F(ManagedModelTest, OtherFailuresAreTriedAgainAsOftenAsTheRulesSay) {
+  UseRules({.max_load_retries = 2, .load_retry_interval = seconds(10)});
+  Add(1);
+  Look();
+  for (int retry = 1; retry <= 2; ++retry) {
+    EXPECT_THAT(Finish(1, ResourceExhaustedError("no memory")), IsEmpty());
+    EXPECT_EQ(States(), "1 LOADING");
+    EXPECT_EQ(StatusOf(1), ResourceExhaustedError("no memory"));
+    EXPECT_FALSE(model_.AtRest());
+    EXPECT_EQ(model_.next_event(), now_ + seconds(10));
+    now_ += seconds(9);
+    EXPECT_THAT(Look(), IsEmpty());
+    now_ += seconds(1);
+    model_.Advance(now_);
+    EXPECT_THAT(Begun(), ElementsAre("/m/1/model.tflite"));
+    EXPECT_THAT(log_, HasSubstr(fmt::format("Retrying of Loading servable: {{name: m version: 1}} retry: {} of 2, in 10 s\n", retry)));
+  }
+  Finish(1, ResourceExhaustedError("no memory"));
+  EXPECT_EQ(States(), "1 END");
+  EXPECT_EQ(StatusOf(1), ResourceExhaustedError("no memory"));
+  EXPECT_THAT(log_, HasSubstr("Loading servable: {name: m version: 1} exhausted max_num_retries: 2\n"));
+  now_ += std::chrono::hours(1);
+  EXPECT_THAT(Look(), IsEmpty());
+
+  Add(1);  // and all of them again for another file
+  Look();
+  now_ += seconds(1);
+  EXPECT_THAT(Look(), ElementsAre("/m/1/model.tflite"));
+  Finish(1, UnavailableError("killed"));
+  EXPECT_EQ(States(), "1 LOADING");
+}
+
+TEST_F(ManagedModelTest, WithoutRetriesTheFirstFailureIsTheEnd) {
+  UseRules({.max_load_retries = 0});
+  Add(1);
+  Look();
+  Finish(1, UnavailableError("killed"));
+  EXPECT_EQ(States(), "1 END");
+}
+
+TEST_F(ManagedModelTest, AnEmptiedOrVanishedDirectoryKeepsWhatServesAndSaysSoOnce) {
+  Serve(3);
+  files_.MakeDirectory("/m");
+  Remove(3);
+  EXPECT_THAT(Look(), IsEmpty());
+  EXPECT_THAT(log_, HasSubstr("; version(s) 3 of it serve on\n"));
+  EXPECT_EQ(model_.problem().code(), StatusCode::kNotFound);
+  files_.Remove("/m");
+  Look();
+  EXPECT_EQ(model_.problem().code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(log_, HasSubstr("Could not find base path /m for servable m"));
+  log_.clear();
+  Look();
+  EXPECT_EQ(log_, "");
+  EXPECT_EQ(States(), "3 AVAILABLE");
+  EXPECT_TRUE(model_.AtRest());
+
+  Add(4);
+  Look();
+  EXPECT_TRUE(model_.problem().ok());
+  now_ += seconds(1);
+  EXPECT_THAT(Look(), ElementsAre("/m/4/model.tflite"));
+  Finish(4);
+  EXPECT_EQ(States(), "4 AVAILABLE, 3 UNLOADING");
+}
+
+TEST_F(ManagedModelTest, WhatVanishedWhileItWasBeingWrittenIsNoReasonToHurry) {
+  Serve(1);
+  Add(2);
+  Look();
+  files_.Remove("/m");
+  now_ += seconds(5);
+  Look();
+  EXPECT_GT(model_.next_event(), now_);  // the poll thread would spin otherwise
+}
+
+TEST_F(ManagedModelTest, AMissingBasePathIsRestAndAWarning) {
+  Look();
+  EXPECT_TRUE(model_.AtRest());
+  EXPECT_EQ(States(), "");
+  EXPECT_THAT(log_, HasSubstr("Could not find base path /m for servable m with error NOT_FOUND: /m not found\n"));
+}
+
+TEST_F(ManagedModelTest, AVersionWithoutAModelEndsWithTheReasonUntilItHasOne) {
+  files_.MakeDirectory("/m/1");
+  EXPECT_THAT(Look(), IsEmpty());
+  EXPECT_EQ(States(), "1 END");
+  EXPECT_THAT(StatusOf(1).message(), HasSubstr("/m/1 is empty"));
+  Add(1);
+  Look();
+  now_ += seconds(1);
+  EXPECT_THAT(Look(), ElementsAre("/m/1/model.tflite"));
+}
+
+TEST_F(ManagedModelTest, AModelTakenOutOfAServingVersionIsSaidAndServesOn) {
+  Serve(1);
+  files_.MakeDirectory("/m/1");
+  files_.Remove(File(1));
+  files_.MakeDirectory("/m/1");
+  Look();
+  now_ += seconds(1);
+  Look();
+  EXPECT_EQ(States(), "1 AVAILABLE");
+  EXPECT_THAT(log_, HasSubstr("has no model: /m/1 is empty; the version goes on with the file it had\n"));
+}
+
+TEST_F(ManagedModelTest, PermissionErrorsAreReasonsOfTheirVersionAlone) {
+  Add(1);
+  Add(2);
+  UsePolicy({.kind = VersionPolicy::Kind::kAll});
+  files_.Break("/m/2", Status(StatusCode::kPermissionDenied, "/m/2: Permission denied"));
+  EXPECT_THAT(Look(), ElementsAre("/m/1/model.tflite"));
+  EXPECT_EQ(States(), "2 END, 1 LOADING");
+  EXPECT_EQ(StatusOf(2).code(), StatusCode::kPermissionDenied);
+  files_.Break("/m/2", OkStatus());
+  Look();
+  now_ += seconds(1);
+  EXPECT_THAT(Look(), ElementsAre("/m/2/model.tflite"));
+}
+
+TEST_F(ManagedModelTest, PoliciesChooseAndTheOldVersionsLeaveOnceAChosenOneServes) {
+  UsePolicy({.num_versions = 2});
+  for (const int version : {1, 2, 3}) Add(version);
+  EXPECT_THAT(Look(), ElementsAre("/m/3/model.tflite", "/m/2/model.tflite"));
+  Finish(3);
+  Finish(2);
+  UsePolicy({.kind = VersionPolicy::Kind::kSpecific, .versions = {1, 9}});
+  EXPECT_THAT(Look(), ElementsAre("/m/1/model.tflite"));
+  EXPECT_THAT(log_, HasSubstr("Version(s) 9 of servable m, which the version policy names, are not under base path /m\n"));
+  EXPECT_EQ(States(), "3 AVAILABLE, 2 AVAILABLE, 1 LOADING");
+  Finish(1);
+  EXPECT_EQ(States(), "3 UNLOADING, 2 UNLOADING, 1 AVAILABLE");
+  Unload();
+  EXPECT_EQ(States(), "3 END, 2 END, 1 AVAILABLE");
+  log_.clear();
+  Look();
+  EXPECT_EQ(log_, "");
+  UsePolicy({.kind = VersionPolicy::Kind::kAll});
+  EXPECT_THAT(Look(), ElementsAre("/m/3/model.tflite", "/m/2/model.tflite"));
+}
+
+TEST_F(ManagedModelTest, APolicyThatChoosesNothingKeepsWhatServes) {
+  Serve(1);
+  UsePolicy({.kind = VersionPolicy::Kind::kSpecific, .versions = {7}});
+  EXPECT_THAT(Look(), IsEmpty());
+  EXPECT_EQ(States(), "1 AVAILABLE");
+  EXPECT_THAT(model_.problem().message(), HasSubstr("No version of servable m under base path /m is one that its version policy names"));
+}
+
+TEST_F(ManagedModelTest, ResourcesArePreservedByUnloadingFirst) {
+  UseRules({.settle_time = milliseconds(0), .resource_preserving = true});
+  Serve(1);
+  Add(2);
+  EXPECT_THAT(Look(), IsEmpty());
+  EXPECT_EQ(States(), "2 START, 1 UNLOADING");
+  EXPECT_EQ(Serving(), -1);
+  EXPECT_TRUE(model_.IsComing(std::nullopt));
+  EXPECT_THAT(Look(), IsEmpty());
+  EXPECT_THAT(Unload(), ElementsAre("/m/2/model.tflite"));
+  Finish(2);
+  EXPECT_EQ(States(), "2 AVAILABLE, 1 END");
+}
+
+TEST_F(ManagedModelTest, AVersionThatIsWantedAgainWhileItLeavesIsLoadedWhenItIsGone) {
+  Serve(1);
+  Add(2);
+  Look();
+  now_ += seconds(1);
+  Look();
+  Finish(2);
+  EXPECT_EQ(States(), "2 AVAILABLE, 1 UNLOADING");
+  Remove(2);
+  EXPECT_THAT(Look(), IsEmpty());
+  EXPECT_EQ(States(), "2 AVAILABLE, 1 UNLOADING");
+  EXPECT_THAT(Unload(), ElementsAre("/m/1/model.tflite"));
+  Finish(1);
+  EXPECT_EQ(States(), "2 UNLOADING, 1 AVAILABLE");
+}
+
+TEST_F(ManagedModelTest, ARemovedModelLetsGoOfEverything) {
+  Serve(1);
+  Add(2);
+  Look();
+  now_ += seconds(1);
+  Look();
+  model_.Remove(now_);
+  Begun();
+  EXPECT_EQ(States(), "2 LOADING, 1 UNLOADING");
+  EXPECT_FALSE(model_.IsGone());
+  Finish(2);
+  EXPECT_EQ(StatusOf(2), CancelledError("Loading of servable cancelled"));
+  EXPECT_EQ(Serving(), -1);
+  Unload();
+  EXPECT_EQ(States(), "2 END, 1 END");
+  EXPECT_TRUE(model_.IsGone());
+  EXPECT_TRUE(model_.AtRest());
+
+  model_.Configure(model_.config());
+  EXPECT_THAT(Look(), ElementsAre("/m/2/model.tflite"));
+}
+
+TEST_F(ManagedModelTest, AVersionThatIsNoLongerWantedIsNotTriedAgain) {
+  Add(1);
+  Look();
+  Finish(1, UnavailableError("killed"));
+  Add(2);
+  Look();
+  EXPECT_EQ(States(), "2 START, 1 END");
+  EXPECT_TRUE(StatusOf(1).ok());
+  now_ += std::chrono::hours(1);
+  EXPECT_THAT(Look(), ElementsAre("/m/2/model.tflite"));
+}
+
+TEST_F(ManagedModelTest, EndedVersionsAreForgottenWhenTheyAreMany) {
+  UseRules({.settle_time = milliseconds(0)});
+  constexpr auto kVersions = static_cast<int64_t>(ManagedModel::kMaxEndedVersions) + 5;
+  for (int64_t version = 1; version <= kVersions; ++version) {
+    Serve(version);
+    Unload();
+  }
+  const std::vector<VersionStatus> statuses = model_.statuses();
+  ASSERT_EQ(statuses.size(), ManagedModel::kMaxEndedVersions + 1);
+  EXPECT_EQ(statuses.front().version, kVersions);
+  EXPECT_EQ(statuses.front().state, VersionState::kAvailable);
+}
+
+TEST_F(ManagedModelTest, StateChangesAreTold) {
+  Add(1);
+  model_.Observe(FindVersions(files_, "m", "/m"), now_);
+  Consequences consequences = model_.TakeConsequences();
+  EXPECT_TRUE(consequences.states_changed);
+  model_.Observe(FindVersions(files_, "m", "/m"), now_);
+  EXPECT_FALSE(model_.TakeConsequences().states_changed);
+  model_.Loaded(consequences.loads[0], InvalidArgumentError("corrupt"), now_);
+  EXPECT_TRUE(model_.TakeConsequences().states_changed);
+}
+
+TEST(IsVerdictTest, OnlyWhatTheFileSaysIsFinal) {
+  for (const StatusCode code : {StatusCode::kInvalidArgument, StatusCode::kUnimplemented, StatusCode::kDataLoss}) EXPECT_TRUE(IsVerdict(code));
+  for (const StatusCode code : {StatusCode::kUnavailable, StatusCode::kResourceExhausted, StatusCode::kAborted, StatusCode::kNotFound,
+                                StatusCode::kPermissionDenied, StatusCode::kInternal, StatusCode::kUnknown, StatusCode::kDeadlineExceeded}) {
+    EXPECT_FALSE(IsVerdict(code));
+  }
+}
+
+}  // namespace
+}  // namespace tflite_serving

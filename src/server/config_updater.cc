@@ -1,0 +1,107 @@
+#include "server/config_updater.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/thread.h"
+#include "telemetry/log.h"
+
+namespace tflite_serving {
+
+Status ConfigUpdater::ApplyFirst(const ModelConfig& model) {
+  ModelConfigList models = std::vector<ModelConfig>{model};
+  if (!options_.file.empty()) {
+    TFLS_ASSIGN_OR_RETURN(models, ReadModelServerConfigFile(options_.file));
+    from_file_ = models;
+  }
+  if (!models) {
+    TFLS_INFO("{}: Taking no action for empty config.", options_.file);
+    return OkStatus();
+  }
+  TFLS_ASSIGN_OR_RETURN(first_models_, manager_.SetModels(*std::move(models), {.labels_may_be_unavailable = options_.labels_may_be_unavailable}));
+  return OkStatus();
+}
+
+void ConfigUpdater::Start(std::function<void(const Status&)> on_started) {
+  thread_ = StartThread("model_config", [this, on_started = std::move(on_started)] { Work(on_started); });
+}
+
+void ConfigUpdater::Reload(ModelConfigList config, std::function<void(const Status&)> done) {
+  {
+    MutexLock lock(mutex_);
+    if (!stopping_ && waiting_.size() < kMaxWaiting) {
+      waiting_.push_back({std::move(config), std::move(done)});
+      wake_.NotifyOne();
+      return;
+    }
+  }
+  done(UnavailableError("too many configurations are waiting, or the server is stopping"));
+}
+
+void ConfigUpdater::Stop() {
+  std::deque<Waiting> refused;
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    refused = std::exchange(waiting_, {});
+  }
+  wake_.NotifyOne();
+  for (const Waiting& one : refused) one.done(UnavailableError("the server is stopping"));
+  if (thread_.joinable()) thread_.join();
+}
+
+std::optional<ConfigUpdater::Waiting> ConfigUpdater::Next(TimePoint until) {
+  MutexLock lock(mutex_);
+  while (waiting_.empty() && !stopping_ && Clock::Steady().Now() < until) wake_.WaitUntil(mutex_, until);
+  if (waiting_.empty()) return std::nullopt;
+  Waiting next = std::move(waiting_.front());
+  waiting_.pop_front();
+  return next;
+}
+
+void ConfigUpdater::Work(const std::function<void(const Status&)>& on_started) {
+  if (manager_.WaitUntilAtRest(first_models_, kNoDeadline)) on_started(manager_.Failures(first_models_, "servable(s)"));
+  const bool polls = !options_.file.empty() && options_.poll_interval.count() > 0;
+  TimePoint next_poll = polls ? Clock::Steady().Now() + options_.poll_interval : kNoDeadline;
+  for (;;) {
+    const std::optional<Waiting> next = Next(next_poll);
+    if (next) {
+      next->done(Apply(next->config));
+    } else if (Clock::Steady().Now() < next_poll) {
+      return;  // stopping
+    } else {
+      PollFile();
+      next_poll = Clock::Steady().Now() + options_.poll_interval;
+    }
+  }
+}
+
+Status ConfigUpdater::Apply(ModelConfigList config) {
+  if (!config) {
+    TFLS_INFO("Taking no action for empty config.");
+    return OkStatus();
+  }
+  TFLS_ASSIGN_OR_RETURN(
+      const std::vector<std::string> changed,
+      manager_.SetModels(*std::move(config), {.paths_must_exist = true, .labels_may_be_unavailable = options_.labels_may_be_unavailable}));
+  if (manager_.WaitUntilAtRest(changed, Clock::Steady().Now() + options_.time_limit)) return manager_.Failures(changed, "model(s)");
+  return DeadlineExceededError(fmt::format("The configuration is in force, and of its model(s) {} some are still loading after {} s",
+                                           fmt::join(changed, ", "), options_.time_limit.count()));
+}
+
+void ConfigUpdater::PollFile() {
+  const auto apply = [this]() -> Status {
+    TFLS_ASSIGN_OR_RETURN(const ModelConfigList models, ReadModelServerConfigFile(options_.file));
+    if (models == from_file_ && file_problem_.ok()) return OkStatus();  // what HandleReloadConfigRequest said since then holds
+    from_file_ = models;
+    return Apply(models);
+  };
+  Status problem = apply();
+  if (!problem.ok() && problem != file_problem_) TFLS_ERROR("{}: reloading the model config failed: {}", options_.file, problem.ToString());
+  file_problem_ = std::move(problem);
+}
+
+}  // namespace tflite_serving
