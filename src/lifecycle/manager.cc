@@ -203,7 +203,9 @@ Status Manager::Failures(std::span<const std::string> names, std::string_view no
     const auto model = models_.find(name);
     if (model == models_.end()) continue;
     const std::vector<VersionStatus> failures = model->second.failures();
-    if (!failures.empty()) ++count;
+    const bool has_nothing = !model->second.problem().ok() && model->second.Find(std::nullopt) == nullptr;
+    if (!failures.empty() || has_nothing) ++count;
+    if (has_nothing) reasons += fmt::format("{{{} due to error: {}}}, ", name, model->second.problem().ToString());
     for (const VersionStatus& failure : failures) {
       reasons += fmt::format("{{{} due to error: {}}}, ", ServableId{name, failure.version}.ToString(), failure.status.ToString());
     }

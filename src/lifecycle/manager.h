@@ -72,8 +72,8 @@ class Manager : public ServableSource {
 
   // Until each version of these models that is wanted is AVAILABLE or at its END. False if that is not so by `deadline`, or the manager was stopped.
   bool WaitUntilAtRest(std::span<const std::string> names, TimePoint deadline);
-  // Which of these models' wanted versions cannot be served, in the original's words: "1 model(s) did not become available: {…}", with `noun` for
-  // "model(s)"; OK if there are none.
+  // Which of these models have no version to serve, or wanted ones that cannot be served, in the original's words: "1 model(s) did not become
+  // available: {…}", with `noun` for "model(s)"; OK if there are none.
   Status Failures(std::span<const std::string> names, std::string_view noun) const;
 
   // Looks, loads and waits no more; what is being loaded is given up, and what is loaded serves on. Returns before that is over.

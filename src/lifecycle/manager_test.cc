@@ -256,7 +256,8 @@ TEST_F(ManagerTest, AStoppedManagerWaitsForNothingAndServesOn) {
   files_.Write("/m/2/model.tflite");
   manager_.Poll();
   EXPECT_EQ(Ask({.name = "m"}), "m 1");
-  ASSERT_TRUE(manager_.SetModels({{.name = "n", .base_path = "/n"}, {.name = "m", .base_path = "/m", .version_policy = {.num_versions = 2}}}, {}).ok());
+  ASSERT_TRUE(
+      manager_.SetModels({{.name = "n", .base_path = "/n"}, {.name = "m", .base_path = "/m", .version_policy = {.num_versions = 2}}}, {}).ok());
   EXPECT_FALSE(manager_.WaitUntilAtRest(std::vector<std::string>{"m"}, Patience()));
 }
 

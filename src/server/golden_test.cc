@@ -65,7 +65,11 @@ class OneModel {
   explicit OneModel(const std::string& name) {
     std::string path = std::string(TEST_MODELS_DIR) + "/" + name;
     if (!std::filesystem::is_directory(path)) path += ".tflite";
-    loaded_ = manager_.AddModel(name, path);
+    const StatusOr<std::vector<std::string>> models = manager_.SetModels({{.name = name, .base_path = path}}, {.paths_must_exist = true});
+    loaded_ = models.status();
+    if (!loaded_.ok()) return;
+    manager_.WaitUntilAtRest(*models, kNoDeadline);
+    loaded_ = manager_.Failures(*models, "model(s)");
   }
 
   const Status& loaded() const { return loaded_; }
@@ -81,10 +85,11 @@ class OneModel {
   }
 
  private:
-  Manager manager_{[](const ServableId& id, const std::string& path) -> StatusOr<ServableHandle> {
-    TFLS_ASSIGN_OR_RETURN(std::unique_ptr<LiteRtServable> servable, LiteRtServable::Create(id, path, {.num_interpreters = 1}));
-    return ServableHandle(std::move(servable));
-  }};
+  Manager manager_{[](const ServableId& id, const std::string& path, const Cancellation&) -> StatusOr<ServableHandle> {
+                     TFLS_ASSIGN_OR_RETURN(std::unique_ptr<LiteRtServable> servable, LiteRtServable::Create(id, path, {.num_interpreters = 1}));
+                     return ServableHandle(std::move(servable));
+                   },
+                   {}};
   WorkerPool workers_{"worker", 1, 16};
   RestV1 rest_{manager_, workers_, Clock::Steady(), {}};
   PredictionService prediction_{manager_, workers_, Clock::Steady(), {}};

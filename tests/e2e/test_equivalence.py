@@ -317,7 +317,7 @@ def test_many_at_once(start_server, model, pool):
 def test_not_served(model):
     """If one of these starts one day, it belongs to the models above."""
     status, output = run_to_exit(f"--port={free_port()}", f"--model_name={model}",
-                                 f"--model_base_path={base_path(model)}")
+                                 f"--model_base_path={base_path(model)}", "--strict_start")
     assert status > 0 and "Failed to start server. Error: " in output, (
         f"{model} ({NOT_SERVED[model]}): exit status {status}\n{output}")
 

@@ -83,6 +83,6 @@ def test_signatures_of_the_metadata_win(example_server, grpc_client, name):
 @pytest.mark.parametrize("name", OPERATORS)
 def test_missing_operators_are_named_at_start(name):
     status, output = run_to_exit(f"--port={free_port()}", f"--model_name={name}",
-                                 f"--model_base_path={MODELS / 'refused' / name}.tflite")
+                                 f"--model_base_path={MODELS / 'refused' / name}.tflite", "--strict_start")
     assert status > 0, output
     assert OPERATORS[name] in output

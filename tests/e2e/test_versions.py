@@ -27,7 +27,7 @@ def predict(server, path=""):
 
 def start_flags(path):
     return [f"--port={free_port()}", f"--rest_api_port={free_port()}", "--model_name=m",
-            f"--model_base_path={path}"]
+            f"--model_base_path={path}", "--strict_start"]
 
 
 def refusal(path):

@@ -1,0 +1,383 @@
+"""Versions that come, go, change and fail under a running server, and configurations that do."""
+
+import os
+import random
+import shutil
+import signal
+
+from google.protobuf import text_format
+import grpc
+from grpc_health.v1 import health_pb2
+from grpc_health.v1 import health_pb2_grpc
+import pytest
+import requests
+from tensorflow_serving.apis import model_management_pb2
+from tensorflow_serving.apis import model_service_pb2_grpc
+
+from grpc_client import fails_with
+import lifecycle_load
+import server_process
+from server_process import base_path, settles
+
+HALF_PLUS_TWO = base_path("half_plus_two").read_bytes()  # y = x / 2 + 2
+SCALAR = base_path("scalar").read_bytes()
+CORRUPT = HALF_PLUS_TWO[:len(HALF_PLUS_TWO) // 2]
+EVERY_LOOK = "--file_system_poll_wait_seconds=1"
+
+
+def put(path, data=HALF_PLUS_TWO):
+    """Written elsewhere and renamed, so that it is there whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name("." + path.name)
+    part.write_bytes(data)
+    os.replace(part, path)
+    return path
+
+
+def states(server, model="m"):
+    response = requests.get(f"{server.base_url}/v1/models/{model}")
+    if response.status_code != 200:
+        return {}
+    return {int(row["version"]): row["state"] for row in response.json()["model_version_status"]}
+
+
+def reason(server, version, model="m"):
+    rows = requests.get(f"{server.base_url}/v1/models/{model}").json()["model_version_status"]
+    return next(row["status"] for row in rows if int(row["version"]) == version)
+
+
+def become(server, expected, model="m"):
+    """Waits, asking, until the states of these versions are `expected`."""
+    def reached():
+        now = states(server, model)
+        return all(now.get(version) == state for version, state in expected.items())
+    assert settles(reached, server.running), server.describe(
+        f"states are {states(server, model)}, expected {expected}")
+
+
+def predict(server, path="m", x=1.0):
+    return requests.post(f"{server.base_url}/v1/models/{path}:predict",
+                         json={"inputs": [x]})
+
+
+def config_of(*models):
+    """A ModelServerConfig from (name, base path, more text) of each model."""
+    return "model_config_list {\n" + "".join(
+        f"  config {{ name: '{name}' base_path: '{path}' model_platform: 'tensorflow' {more} }}\n"
+        for name, path, more in models) + "}\n"
+
+
+class ConfiguredServer(server_process.Server):
+    """A server with a config file instead of one model."""
+
+    def __init__(self, config_file, *flags):
+        super().__init__("m", "/not/used", f"--model_config_file={config_file}", *flags)
+
+
+@pytest.fixture
+def configured(tmp_path):
+    """configured(text, *flags): a server of this configuration, which lies in models.config."""
+    servers = []
+
+    def start(text, *flags):
+        (tmp_path / "models.config").write_text(text)
+        servers.append(ConfiguredServer(tmp_path / "models.config", *flags))
+        return servers[-1].wait_until_ready()
+
+    yield start
+    for server in servers:
+        if not server.ended_on_purpose:
+            server.stop()
+
+
+def reload_config(server, text):
+    request = model_management_pb2.ReloadConfigRequest()
+    text_format.Parse(text, request.config)
+    with grpc.insecure_channel(server.grpc_target) as channel:
+        return model_service_pb2_grpc.ModelServiceStub(channel).HandleReloadConfigRequest(
+            request, timeout=60)
+
+
+class TestVersions:
+
+    def test_a_new_version_takes_over(self, tmp_path, start_server):
+        put(tmp_path / "1" / "model.tflite", SCALAR)
+        server = start_server("m", tmp_path, EVERY_LOOK)
+        put(tmp_path / "2" / "model.tflite")
+        become(server, {2: "AVAILABLE", 1: "END"})
+        assert predict(server).json() == {"outputs": [2.5]}
+        server.wait_for_log("Done unloading servable version {name: m version: 1}")
+
+    def test_a_corrupt_version_leaves_the_old_one_serving(self, tmp_path, start_server):
+        put(tmp_path / "1" / "model.tflite")
+        server = start_server("m", tmp_path, EVERY_LOOK)
+        put(tmp_path / "2" / "model.tflite", CORRUPT)
+        become(server, {2: "END", 1: "AVAILABLE"})
+        assert reason(server, 2)["error_code"] == "INVALID_ARGUMENT"
+        assert "2/model.tflite" in reason(server, 2)["error_message"]
+        assert predict(server).json() == {"outputs": [2.5]}
+        put(tmp_path / "2" / "model.tflite")  # mended
+        become(server, {2: "AVAILABLE", 1: "END"})
+
+    @pytest.mark.parametrize("layout", ["1/model.tflite", "model.tflite", "file"])
+    def test_a_file_replaced_in_place(self, tmp_path, start_server, layout):
+        path = tmp_path / ("m.tflite" if layout == "file" else layout)
+        put(path, SCALAR)
+        server = start_server("m", path if layout == "file" else tmp_path, EVERY_LOOK)
+        put(path)
+        server.wait_for_log("Replaced servable version {name: m version: 1} by ")
+        assert predict(server).json() == {"outputs": [2.5]}
+        assert states(server) == {1: "AVAILABLE"}
+        put(path, CORRUPT)
+        server.wait_for_log("the version goes on with the file it had")
+        assert predict(server).json() == {"outputs": [2.5]}
+
+    def test_a_file_written_slowly_is_waited_for(self, tmp_path, start_server):
+        put(tmp_path / "1" / "model.tflite")
+        server = start_server("m", tmp_path, EVERY_LOOK)
+        slow = tmp_path / "2" / "model.tflite"
+        slow.parent.mkdir()
+        with slow.open("wb") as file:
+            for at in range(0, len(HALF_PLUS_TWO), 16):
+                file.write(HALF_PLUS_TWO[at:at + 16])
+                file.flush()
+                assert predict(server).status_code == 200  # which takes its time
+        become(server, {2: "AVAILABLE"})
+        assert "{name: m version: 2} failed" not in server.log
+
+    def test_an_emptied_and_a_vanished_directory(self, tmp_path, start_server):
+        models = tmp_path / "models"
+        put(models / "1" / "model.tflite")
+        server = start_server("m", models, EVERY_LOOK)
+        shutil.rmtree(models / "1")
+        server.wait_for_log(r"No versions of servable m found.*version\(s\) 1 of it serve on")
+        models.rmdir()
+        server.wait_for_log(r"Could not find base path.*version\(s\) 1 of it serve on")
+        assert predict(server).json() == {"outputs": [2.5]}
+        put(models / "2" / "model.tflite")
+        become(server, {2: "AVAILABLE", 1: "END"})
+
+    def test_a_link_switched_to_another_directory(self, tmp_path, start_server):
+        """As Kubernetes updates a volume: ..data is a link that is replaced."""
+        put(tmp_path / "first" / "model.tflite", SCALAR)
+        put(tmp_path / "second" / "model.tflite")
+        (tmp_path / "m").mkdir()
+        (tmp_path / "m" / "1").symlink_to(tmp_path / "first")
+        server = start_server("m", tmp_path / "m", EVERY_LOOK)
+        (tmp_path / "m" / "new").symlink_to(tmp_path / "second")
+        os.replace(tmp_path / "m" / "new", tmp_path / "m" / "1")
+        server.wait_for_log("Replaced servable version")
+        assert predict(server).json() == {"outputs": [2.5]}
+
+    def test_no_look_but_the_first(self, tmp_path, start_server):
+        put(tmp_path / "1" / "model.tflite")
+        server = start_server("m", tmp_path, "--file_system_poll_wait_seconds=0")
+        put(tmp_path / "2" / "model.tflite")
+        assert states(server) == {1: "AVAILABLE"}
+
+
+class TestStart:
+
+    def test_a_missing_base_path_is_a_warning_and_looked_at_again(self, tmp_path, start_server):
+        server = start_server("m", tmp_path / "m", EVERY_LOOK)
+        server.wait_for_log("Could not find base path")
+        assert predict(server).status_code == 404
+        put(tmp_path / "m" / "1" / "model.tflite")
+        become(server, {1: "AVAILABLE"})
+        assert predict(server).json() == {"outputs": [2.5]}
+
+    def test_a_corrupt_model_is_a_state(self, tmp_path, start_server, grpc_client):
+        server = start_server("m", put(tmp_path / "m.tflite", CORRUPT), EVERY_LOOK)
+        assert states(server) == {1: "END"}
+        assert predict(server).status_code == 404
+        health = health_pb2_grpc.HealthStub(grpc_client(server).channel)
+        assert (health.Check(health_pb2.HealthCheckRequest(), timeout=60).status
+                == health_pb2.HealthCheckResponse.NOT_SERVING)
+        put(tmp_path / "m.tflite")
+        become(server, {1: "AVAILABLE"})
+        assert (health.Check(health_pb2.HealthCheckRequest(service="m"), timeout=60).status
+                == health_pb2.HealthCheckResponse.SERVING)
+
+    def test_stops_while_it_loads(self, tmp_path):
+        """SIGTERM in the middle of the start ends it as at any other time."""
+        server = server_process.Server("m", base_path("digits"))
+        server.wait_for_log(r"\S")
+        server.stop(signal.SIGTERM)
+
+
+class TestConfigFile:
+
+    def test_several_models(self, tmp_path, configured):
+        put(tmp_path / "a" / "1" / "model.tflite")
+        put(tmp_path / "b.tflite", SCALAR)
+        server = configured(config_of(("a", tmp_path / "a", ""), ("b", tmp_path / "b.tflite", "")))
+        assert predict(server, "a").json() == {"outputs": [2.5]}
+        assert states(server, "b") == {1: "AVAILABLE"}
+        assert [model["name"] for model in requests.get(f"{server.base_url}/v1/models").json()[
+            "models"]] == ["a", "b"]
+
+    def test_policies_and_labels(self, tmp_path, configured):
+        for version in (1, 2, 3):
+            put(tmp_path / "m" / str(version) / "model.tflite")
+        server = configured(config_of(
+            ("m", tmp_path / "m", "model_version_policy { specific { versions: 1 versions: 2 } } "
+             "version_labels { key: 'stable' value: 1 } version_labels { key: 'canary' value: 2 }")))
+        assert states(server) == {1: "AVAILABLE", 2: "AVAILABLE"}
+        assert predict(server, "m/labels/stable").status_code == 200
+        assert predict(server, "m/labels/canary").status_code == 200
+        assert predict(server, "m/labels/other").status_code == 400
+
+    @pytest.mark.parametrize("text, expected", [
+        ("model_config_list { config { nam: 'm' } }",
+         r"Error parsing text-format tensorflow\.serving\.ModelServerConfig: 1:31: .*nam"),
+        (config_of(("m", "/a", ""), ("m", "/b", "")),
+         "Illegal to list model m multiple times in config list"),
+        (config_of(("m", "relative/path", "")), "to have an absolute path or URI"),
+        ("model_config_list { config { name: 'm' base_path: '/m' } }", "Illegal setting neither"),
+    ])
+    def test_a_wrong_file_ends_the_start(self, tmp_path, text, expected):
+        file = tmp_path / "models.config"
+        file.write_text(text)
+        process = ConfiguredServer(file)
+        assert process.wait() > 0
+        process.wait_for_log("Failed to start server. Error: .*" + expected)
+        assert str(file) in process.log
+
+    def test_a_missing_file_is_named(self, tmp_path):
+        process = ConfiguredServer(tmp_path / "none.config")
+        assert process.wait() > 0
+        process.wait_for_log("none.config; No such file or directory")
+
+    def test_the_file_is_read_again(self, tmp_path, configured):
+        put(tmp_path / "a" / "1" / "model.tflite")
+        put(tmp_path / "b" / "1" / "model.tflite")
+        server = configured(config_of(("a", tmp_path / "a", "")),
+                            "--model_config_file_poll_wait_seconds=1")
+        (tmp_path / "models.config").write_text("nonsense")
+        server.wait_for_log("reloading the model config failed: INVALID_ARGUMENT: .*models.config")
+        assert predict(server, "a").status_code == 200
+        (tmp_path / "models.config").write_text(config_of(("b", tmp_path / "b", "")))
+        become(server, {1: "AVAILABLE"}, "b")
+        assert predict(server, "a").status_code == 404
+
+
+class TestReload:
+
+    def test_models_come_and_go(self, tmp_path, configured):
+        put(tmp_path / "a" / "1" / "model.tflite")
+        put(tmp_path / "b" / "1" / "model.tflite")
+        server = configured(config_of(("a", tmp_path / "a", "")))
+        reply = reload_config(server, config_of(("b", tmp_path / "b", "")))
+        assert reply.status.error_code == 0
+        assert predict(server, "b").status_code == 200  # it is there when the call returns
+        assert predict(server, "a").status_code == 404
+
+    def test_a_label_moves_with_its_version(self, tmp_path, configured):
+        put(tmp_path / "m" / "1" / "model.tflite")
+        server = configured(config_of(
+            ("m", tmp_path / "m", "version_labels { key: 'stable' value: 1 }")))
+        put(tmp_path / "m" / "2" / "model.tflite")
+        reload_config(server, config_of(
+            ("m", tmp_path / "m", "version_labels { key: 'stable' value: 2 }")))
+        assert predict(server, "m/labels/stable").status_code == 200
+        assert states(server)[2] == "AVAILABLE"
+
+    @pytest.mark.parametrize("more, code, message", [
+        ("version_labels { key: 'stable' value: 9 }", "FAILED_PRECONDITION",
+         "Request to assign label to version 9 of model m, which is not currently available"),
+    ])
+    def test_a_refused_configuration_changes_nothing(self, tmp_path, configured, more, code,
+                                                     message):
+        put(tmp_path / "m" / "1" / "model.tflite")
+        put(tmp_path / "n" / "1" / "model.tflite")
+        server = configured(config_of(("m", tmp_path / "m", "")))
+        with fails_with(getattr(grpc.StatusCode, code), message):
+            reload_config(server, config_of(("m", tmp_path / "m", more), ("n", tmp_path / "n", "")))
+        assert predict(server, "m").status_code == 200
+        assert predict(server, "n").status_code == 404
+
+    def test_a_missing_path_refuses_and_blocks_nothing(self, tmp_path, configured):
+        put(tmp_path / "m" / "1" / "model.tflite")
+        server = configured(config_of(("m", tmp_path / "m", "")), EVERY_LOOK)
+        with fails_with(grpc.StatusCode.INVALID_ARGUMENT, "Could not find base path"):
+            reload_config(server, config_of(("m", tmp_path / "m", ""), ("n", tmp_path / "none", "")))
+        put(tmp_path / "m" / "2" / "model.tflite")
+        become(server, {2: "AVAILABLE"})
+        reload_config(server, config_of(("m", tmp_path / "m", "")))
+
+    def test_a_model_that_cannot_be_loaded_is_reported_and_stays(self, tmp_path, configured):
+        put(tmp_path / "m" / "1" / "model.tflite")
+        put(tmp_path / "n" / "1" / "model.tflite", CORRUPT)
+        server = configured(config_of(("m", tmp_path / "m", "")), EVERY_LOOK)
+        with fails_with(grpc.StatusCode.UNKNOWN, "1 model(s) did not become available"):
+            reload_config(server, config_of(("m", tmp_path / "m", ""), ("n", tmp_path / "n", "")))
+        assert predict(server, "m").status_code == 200
+        assert states(server, "n") == {1: "END"}
+        put(tmp_path / "n" / "1" / "model.tflite")
+        become(server, {1: "AVAILABLE"}, "n")
+
+    def test_an_empty_list_unloads_everything(self, tmp_path, configured):
+        put(tmp_path / "m" / "1" / "model.tflite")
+        server = configured(config_of(("m", tmp_path / "m", "")))
+        reload_config(server, "model_config_list {}")
+        assert predict(server, "m").status_code == 404
+        assert requests.get(f"{server.base_url}/v1/models").json() == {"models": []}
+
+
+def test_no_request_fails_while_everything_changes(tmp_path):
+    """The long form, which also shows the times, is lifecycle_load.py as a script."""
+    changes = lifecycle_load.Changes(tmp_path, seed=1)
+    server = changes.start_server()
+    try:
+        load = lifecycle_load.Load(server, changes.routes, clients=4)
+        try:
+            while len(changes.counts) < 7:  # each kind at least once
+                changes.step()
+        finally:
+            tally = load.stop()
+        assert not tally.problems, "\n".join(tally.problems[:20])
+        assert len(tally.latencies_ms) > 1000
+    finally:
+        server.stop()
+
+
+def corrupted(data, generator):
+    """With a few bits flipped, a span of zeros, or the end cut off."""
+    changed = bytearray(data)
+    kind = generator.randrange(3)
+    if kind == 0:
+        del changed[generator.randrange(len(changed)):]
+    elif kind == 1:
+        start = generator.randrange(len(changed))
+        end = min(len(changed), start + generator.randrange(1, 64))
+        changed[start:end] = bytes(end - start)
+    else:
+        for _ in range(generator.randrange(1, 9)):
+            changed[generator.randrange(len(changed))] ^= 1 << generator.randrange(8)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("batch", range(4))
+def test_corrupt_versions(tmp_path, configured, batch):
+    """200 in all. Whatever is offered, the server lives and the sound version serves; which of the
+    others load depends on which byte was hit."""
+    generator = random.Random(batch)
+    put(tmp_path / "m" / "1" / "model.tflite")
+    server = configured(config_of(("m", tmp_path / "m", "model_version_policy { all {} }")),
+                        EVERY_LOOK)
+    offered = range(2, 52)
+    for version in offered:
+        put(tmp_path / "m" / str(version) / "model.tflite", corrupted(HALF_PLUS_TWO, generator))
+
+    def all_decided():
+        now = states(server)
+        return all(now.get(version) in ("AVAILABLE", "END") for version in offered)
+
+    def still_serves():
+        assert predict(server, "m/versions/1").json() == {"outputs": [2.5]}
+
+    assert settles(all_decided, still_serves, 120), server.describe(f"{states(server)}")
+    ended = [version for version in offered if states(server)[version] == "END"]
+    assert len(ended) > len(offered) / 2
+    for version in ended:
+        assert reason(server, version)["error_message"], version
