@@ -17,7 +17,9 @@ bool IsVerdict(StatusCode code) {
 
 void ManagedModel::Configure(ModelConfig config) {
   config_ = std::move(config);
-  removed_ = observed_ = false;
+  observed_ = false;
+  if (!std::exchange(removed_, false)) return;
+  for (auto& [number, version] : versions_) version.tried.reset();  // who adds a model again wants it tried again
 }
 
 void ManagedModel::Remove(TimePoint now) {
@@ -162,6 +164,7 @@ void ManagedModel::StopUnwanted() {
       SetState(version, VersionState::kUnloading);
       Note(LogLevel::kInfo, fmt::format("Unloading servable version {}", Id(number).ToString()));
     } else if (version.servable == nullptr && version.leaving == nullptr && !version.loading && version.state != VersionState::kEnd) {
+      version.tried.reset();
       SetState(version, VersionState::kEnd);  // it never got to serve
     }
   }

@@ -420,6 +420,19 @@ TEST_F(ManagedModelTest, AVersionThatIsNoLongerWantedIsNotTriedAgain) {
   EXPECT_TRUE(StatusOf(1).ok());
   now_ += std::chrono::hours(1);
   EXPECT_THAT(Look(), ElementsAre("/m/2/model.tflite"));
+  Remove(2);
+  EXPECT_THAT(Look(), ElementsAre("/m/1/model.tflite"));  // wanted again, and that is another matter
+}
+
+TEST_F(ManagedModelTest, AFailedModelThatIsAddedAgainIsTriedAgain) {
+  Add(1);
+  Look();
+  Finish(1, InvalidArgumentError("corrupt"));
+  model_.Configure(model_.config());
+  EXPECT_THAT(Look(), IsEmpty());
+  model_.Remove(now_);
+  model_.Configure(model_.config());
+  EXPECT_THAT(Look(), ElementsAre("/m/1/model.tflite"));
 }
 
 TEST_F(ManagedModelTest, EndedVersionsAreForgottenWhenTheyAreMany) {
