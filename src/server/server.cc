@@ -59,7 +59,8 @@ Server::Server(const ServerOptions& options)
                           {.tensor_content_in_replies = options.enable_serialization_as_tensor_content,
                            .check_method_names = options.enable_signature_method_name_check}),
       inference_service_(manager_, workers_, Clock::Steady(), {.check_method_names = options.enable_signature_method_name_check}),
-      model_service_(manager_),
+      model_service_(manager_, workers_,
+                     [](const auto&, const auto& done) { done(UnimplementedError("HandleReloadConfigRequest: not supported by this version yet")); }),
       rest_v1_(manager_, workers_, Clock::Steady(),
                {.timeout = std::chrono::milliseconds(options.rest_api_timeout_in_ms),
                 .tensor_content_in_replies = options.enable_serialization_as_tensor_content,
@@ -78,6 +79,7 @@ StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
 }
 
 Status Server::LoadModel() {
+  if (!options_.model_config_file.empty()) return UnimplementedError("--model_config_file: not supported by this version yet");
   Status status = manager_.AddModel(options_.model_name, options_.model_base_path);
   const std::vector<VersionStatus> versions = manager_.GetVersionStatuses(options_.model_name);
   if (status.ok() || versions.empty()) return status;
