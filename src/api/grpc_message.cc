@@ -3,6 +3,7 @@
 #include <string>
 
 #include <fmt/format.h>
+#include <google/protobuf/stubs/logging.h>
 
 namespace tflite_serving {
 
@@ -10,6 +11,7 @@ Status ParseMessage(const GrpcCall& call, google::protobuf::MessageLite& message
   std::string bytes;
   bytes.reserve(call.request_size_bytes());
   for (const auto piece : call.request()) bytes.append(reinterpret_cast<const char*>(piece.data()), piece.size());
+  const google::protobuf::LogSilencer silencer;  // clients must not write to the server's standard error
   if (!message.ParseFromString(bytes)) return InvalidArgumentError(fmt::format("the request is not a valid {}", message.GetTypeName()));
   return OkStatus();
 }

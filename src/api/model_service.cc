@@ -3,12 +3,20 @@
 #include <fmt/format.h>
 
 #include "api/grpc_message.h"
+#include "api/request_task.h"
+#include "telemetry/log.h"
 #include "tensorflow_serving/apis/get_model_status.pb.h"
+#include "tensorflow_serving/apis/model_management.pb.h"
 
 namespace tflite_serving {
 
 std::vector<GrpcMethod> ModelService::methods() {
-  return {{"/tensorflow.serving.ModelService/GetModelStatus", [this](GrpcCall& call) { GetModelStatus(call); }}};
+  return {{"/tensorflow.serving.ModelService/GetModelStatus", [this](GrpcCall& call) { GetModelStatus(call); }},
+          {"/tensorflow.serving.ModelService/HandleReloadConfigRequest", [this](GrpcCall& call) {
+             const bool here = call.request_size_bytes() <= kMaxInlineBodyBytes;
+             const Status started = RunHereOrOnWorker(here, workers_, [this, &call] { HandleReloadConfigRequest(call); });
+             if (!started.ok()) call.Finish(started);
+           }}};
 }
 
 void ModelService::GetModelStatus(GrpcCall& call) {
@@ -32,6 +40,25 @@ void ModelService::GetModelStatus(GrpcCall& call) {
     return call.Finish(NotFoundError(fmt::format("Could not find version {} of model {}", spec.version.value_or(0), spec.name)));
   }
   FinishWithMessage(call, response);
+}
+
+void ModelService::HandleReloadConfigRequest(GrpcCall& call) {
+  const auto finish = [&call](const Status& status) {
+    if (!status.ok()) {
+      TFLS_ERROR("ReloadConfig failed: {}", status.ToString());
+      return call.Finish(status);
+    }
+    tensorflow::serving::ReloadConfigResponse response;
+    response.mutable_status();
+    FinishWithMessage(call, response);
+  };
+  tensorflow::serving::ReloadConfigRequest request;
+  if (const Status status = ParseMessage(call, request); !status.ok()) return finish(status);
+  if (!request.config().has_model_config_list()) {
+    return finish(
+        InvalidArgumentError("ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently supported"));
+  }
+  reload_(request.config(), finish);
 }
 
 }  // namespace tflite_serving

@@ -1,25 +1,43 @@
-// tensorflow.serving.ModelService over gRPC: GetModelStatus.
+// tensorflow.serving.ModelService over gRPC: GetModelStatus and HandleReloadConfigRequest.
 #pragma once
 
+#include <functional>
+#include <utility>
 #include <vector>
 
+#include "base/status.h"
+#include "base/worker_pool.h"
 #include "servable/servable.h"
 #include "transport/grpc_call.h"
 
+namespace tensorflow::serving {
+class ModelServerConfig;
+}
+
 namespace tflite_serving {
 
-// Thread-safe. `servables` is borrowed and must outlive this object.
+// Replaces the whole configuration by `config`, which is a model_config_list of any content and lives for the call alone. Calls `done` once, from any
+// thread, when the models are there or the reason why not is known. It is called on threads that serve requests, so it waits for nothing itself.
+using ReloadConfig = std::function<void(const tensorflow::serving::ModelServerConfig& config, std::function<void(const Status&)> done)>;
+
+// Thread-safe. `servables` and `workers` are borrowed and must outlive this object, and no `done` may be called after it.
 class ModelService {
  public:
-  explicit ModelService(const ServableSource& servables) : servables_(servables) {}
+  ModelService(const ServableSource& servables, WorkerPool& workers, ReloadConfig reload)
+      : servables_(servables), workers_(workers), reload_(std::move(reload)) {}
 
   // The service's methods, for the gRPC server. They borrow this object.
   std::vector<GrpcMethod> methods();
 
  private:
   void GetModelStatus(GrpcCall& call);
+  // Its failures are the call's status, as the original's are, and a line of the log; the reply has a status of its own, which is always OK, and none
+  // of the metrics that were asked for.
+  void HandleReloadConfigRequest(GrpcCall& call);
 
   const ServableSource& servables_;
+  WorkerPool& workers_;
+  const ReloadConfig reload_;
 };
 
 }  // namespace tflite_serving

@@ -7,12 +7,10 @@
 #include <gtest/gtest.h>
 
 #include "api/fake_calls.h"
-#include "api/model_service.h"
 #include "servable/fake_servable.h"
 #include "servable/fake_servable_source.h"
 #include "tensorflow/core/protobuf/meta_graph.pb.h"
 #include "tensorflow_serving/apis/get_model_metadata.pb.h"
-#include "tensorflow_serving/apis/get_model_status.pb.h"
 #include "tensorflow_serving/apis/predict.pb.h"
 
 namespace tflite_serving {
@@ -24,7 +22,6 @@ class PredictionServiceTest : public testing::Test {
  protected:
   PredictionServiceTest() {
     for (GrpcMethod& method : prediction_.methods()) handlers_[method.path] = method.handler;
-    for (GrpcMethod& method : model_.methods()) handlers_[method.path] = method.handler;
   }
 
   template <typename Response>
@@ -55,7 +52,6 @@ class PredictionServiceTest : public testing::Test {
   FakeServableSource source_{{servable_}};
   WorkerPool workers_{"worker", 1, 1};
   PredictionService prediction_{source_, workers_, Clock::Steady(), {}};
-  ModelService model_{source_};
   std::map<std::string, GrpcHandler> handlers_;
 };
 
@@ -121,22 +117,6 @@ TEST_F(PredictionServiceTest, GetModelMetadata) {
   EXPECT_EQ(x.name(), "x:0");
   EXPECT_EQ(x.dtype(), tensorflow::DT_FLOAT);
   EXPECT_EQ(x.tensor_shape().dim(0).size(), -1);
-}
-
-TEST_F(PredictionServiceTest, GetModelStatus) {
-  const std::string path = "/tensorflow.serving.ModelService/GetModelStatus";
-  tensorflow::serving::GetModelStatusRequest request;
-  tensorflow::serving::GetModelStatusResponse response;
-  EXPECT_EQ(Call(path, request, response), InvalidArgumentError("Missing ModelSpec"));
-  request.mutable_model_spec()->set_name("m");
-  ASSERT_TRUE(Call(path, request, response).ok());
-  ASSERT_EQ(response.model_version_status_size(), 1);
-  EXPECT_EQ(response.model_version_status(0).version(), 3);
-  EXPECT_EQ(response.model_version_status(0).state(), tensorflow::serving::ModelVersionStatus::AVAILABLE);
-  request.mutable_model_spec()->mutable_version()->set_value(9);
-  EXPECT_EQ(Call(path, request, response), NotFoundError("Could not find version 9 of model m"));
-  request.mutable_model_spec()->set_name("none");
-  EXPECT_EQ(Call(path, request, response), NotFoundError("Could not find any versions of model none"));
 }
 
 }  // namespace

@@ -11,6 +11,8 @@ constexpr FlagRange kInt32Range = {std::numeric_limits<int32_t>::min(), kInt32Ma
 constexpr FlagRange kMessageBytesRange = {1, kInt32Max};
 constexpr FlagRange kGzipRange = {0, kInt32Max};
 constexpr FlagRange kBodyBytesRange = {1, std::numeric_limits<int64_t>::max()};
+constexpr FlagRange kCountRange = {0, kInt32Max};
+constexpr FlagRange kReloadSecondsRange = {1, 86400};
 
 using Options = ServerOptions;
 using Action = ParsedFlags::Action;
@@ -18,6 +20,7 @@ constexpr auto kGrpc = FlagGroup::kGrpc;
 constexpr auto kRest = FlagGroup::kRest;
 constexpr auto kNetwork = FlagGroup::kNetwork;
 constexpr auto kModel = FlagGroup::kModel;
+constexpr auto kLoading = FlagGroup::kLoading;
 constexpr auto kRunning = FlagGroup::kRunning;
 constexpr auto kProcess = FlagGroup::kProcess;
 
@@ -29,9 +32,6 @@ constexpr Flag NotSupported(std::string_view name, NotSupportedFlag target, std:
 }
 
 constexpr std::string_view kNoSessions = "models run on LiteRT, without TensorFlow sessions";
-constexpr std::string_view kLoadedAtStart = "the model is loaded once, at start";
-constexpr std::string_view kNoRetries = "a load that failed is not tried again by this version yet";
-constexpr std::string_view kNoWarmup = "warm-up records are not replayed by this version yet";
 constexpr std::string_view kNoXla = "models run on LiteRT, without XLA";
 
 constexpr Flag kFlags[] = {
@@ -53,6 +53,25 @@ constexpr Flag kFlags[] = {
 
     {"model_name", kModel, &Options::model_name, "name of the model in requests"},
     {"model_base_path", kModel, &Options::model_base_path, "directory of numbered versions, directory with a .tflite file, or a .tflite file"},
+    {"model_config_file", kModel, &Options::model_config_file, "text ModelServerConfig with the models, in place of the two above; empty: none"},
+    {"model_config_file_poll_wait_seconds", kModel, &Options::model_config_file_poll_wait_seconds,
+     "seconds between two readings of that file; 0 or less: it is read once", kInt32Range},
+    {"allow_version_labels_for_unavailable_models", kModel, &Options::allow_version_labels_for_unavailable_models,
+     "a new label may name a version that is not loaded"},
+
+    {"file_system_poll_wait_seconds", kLoading, &Options::file_system_poll_wait_seconds,
+     "seconds between two looks at the base paths; 0 or less: one look only", kInt32Range},
+    {"max_num_load_retries", kLoading, &Options::max_num_load_retries, "times that a load that failed is tried again", kCountRange},
+    {"load_retry_interval_micros", kLoading, &Options::load_retry_interval_micros, "microseconds between two attempts; 0 or less: none"},
+    {"num_load_threads", kLoading, &Options::num_load_threads, "threads that load models; 0: the server decides", kThreadsRange},
+    {"enable_model_warmup", kLoading, &Options::enable_model_warmup, "replay a version's warm-up requests before it serves"},
+    {"num_request_iterations_for_warmup", kLoading, &Options::num_request_iterations_for_warmup,
+     "times that each warm-up request is replayed; 0: once", kCountRange},
+    {"strict_start", kLoading, &Options::strict_start, "exit if a model of the first configuration cannot be loaded"},
+    {"unload_before_load", kLoading, &Options::unload_before_load,
+     "unload a model's old version before the new one is loaded: less memory, but a gap"},
+    {"reload_timeout_seconds", kLoading, &Options::reload_timeout_seconds, "longest wait of a configuration's reload for its models",
+     kReloadSecondsRange},
 
     {"num_tflite_pools", kRunning, &Options::num_tflite_pools, "interpreters for each loaded model; 0: one for each usable CPU", kInterpretersRange},
     {"tensorflow_intra_op_parallelism", kRunning, &Options::tensorflow_intra_op_parallelism, "threads of each interpreter; 0: one", kThreadsRange},
@@ -64,17 +83,12 @@ constexpr Flag kFlags[] = {
     {"version", kProcess, ActionFlag{Action::kShowVersion}, "print the version and exit"},
 
     Ignored("enable_grpc_healthcheck_service", false, "the gRPC health service is always on"),
-    Ignored("enable_model_warmup", true, kNoWarmup),
     Ignored("enable_profiler", true, "there is no TensorFlow profiler here"),
     Ignored("flush_filesystem_caches", true, "the page cache is left to the kernel"),
     Ignored("grpc_max_threads", 0, "gRPC has one thread for each usable core"),
-    Ignored("load_retry_interval_micros", 60000000, kNoRetries),
-    Ignored("max_num_load_retries", 5, kNoRetries),
     Ignored("mixed_precision", "", "a .tflite file says itself in which types it computes"),
-    Ignored("num_load_threads", 0, kLoadedAtStart),
-    Ignored("num_request_iterations_for_warmup", 0, kNoWarmup),
     Ignored("num_tflite_interpreters_per_pool", 1, "--num_tflite_pools alone sets the number of interpreters"),
-    Ignored("num_unload_threads", 0, kLoadedAtStart),
+    Ignored("num_unload_threads", 0, "unloading waits for requests in flight alone, and needs no threads of its own"),
     Ignored("per_process_gpu_memory_fraction", 0.0, "models run on the CPU"),
     Ignored("platform_config_file", "", "LiteRT is the only platform"),
     Ignored("prefer_tflite_model", false, ".tflite files are the only models here"),
@@ -88,13 +102,9 @@ constexpr Flag kFlags[] = {
     Ignored("xla_cpu_compilation_enabled", false, kNoXla),
     Ignored("xla_gpu_compilation_enabled", false, kNoXla),
 
-    NotSupported("allow_version_labels_for_unavailable_models", {false}, "labels for versions that are not loaded"),
     NotSupported("batching_parameters_file", {""}, "how to batch"),
     NotSupported("enable_batching", {false}, "batching of requests"),
     NotSupported("enable_per_model_batching_parameters", {false}, "batching parameters beside each model"),
-    NotSupported("file_system_poll_wait_seconds", {.original_default = 1, .harmless_up_to = 0}, "looking for versions again after the start"),
-    NotSupported("model_config_file", {""}, "several models, labels and version policies"),
-    NotSupported("model_config_file_poll_wait_seconds", {.original_default = 0, .harmless_up_to = 0}, "reading model_config_file again"),
     NotSupported("monitoring_config_file", {""}, "Prometheus metrics"),
     NotSupported("ssl_config_file", {""}, "TLS"),
     NotSupported("use_alts_credentials", {.original_default = false, .why = "not supported: ALTS works only inside Google's cloud"}, "ALTS for gRPC"),

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <limits>
-#include <optional>
 #include <span>
 #include <string_view>
 #include <variant>
@@ -14,7 +13,7 @@
 namespace tflite_serving {
 
 // The headings of --help, in its order.
-enum class FlagGroup { kGrpc, kRest, kNetwork, kModel, kRunning, kProcess, kIgnored, kNotSupported };
+enum class FlagGroup { kGrpc, kRest, kNetwork, kModel, kLoading, kRunning, kProcess, kIgnored, kNotSupported };
 
 // A value of a flag that has no field in ServerOptions.
 using PlainFlagValue = std::variant<bool, int64_t, double, std::string_view>;
@@ -29,7 +28,6 @@ struct IgnoredFlag {
 struct NotSupportedFlag {
   PlainFlagValue original_default;                             // accepted without a word, since it asks for nothing
   std::string_view why = "not supported by this version yet";  // the error for any other value
-  std::optional<int64_t> harmless_up_to = {};                  // integers up to this ask for nothing either
 };
 using FlagTarget = std::variant<bool ServerOptions::*, int32_t ServerOptions::*, int64_t ServerOptions::*, std::string ServerOptions::*,
                                 LogLevel ServerOptions::*, GrpcChannelArguments ServerOptions::*, ActionFlag, IgnoredFlag, NotSupportedFlag>;

@@ -122,10 +122,7 @@ std::optional<FlagValue> ParseValue(const Flag& flag, std::string_view text) {
 // Whether `value` asks a flag that is not supported for nothing.
 bool AsksForNothing(const NotSupportedFlag& flag, const FlagValue& value) {
   return std::visit(Overloaded{[&](bool original) { return std::get<bool>(value) == original; },
-                               [&](int64_t original) {
-                                 const int64_t number = std::get<int64_t>(value);
-                                 return number == original || (flag.harmless_up_to && number <= *flag.harmless_up_to);
-                               },
+                               [&](int64_t original) { return std::get<int64_t>(value) == original; },
                                [&](double original) { return std::get<double>(value) == original; },
                                [&](std::string_view original) { return std::get<std::string>(value) == original; }},
                     flag.original_default);
@@ -252,11 +249,12 @@ struct HelpGroup {
   FlagGroup group;
   std::string_view heading;
 };
-constexpr std::array<HelpGroup, 8> kHelpGroups = {{{FlagGroup::kGrpc, "gRPC"},
+constexpr std::array<HelpGroup, 9> kHelpGroups = {{{FlagGroup::kGrpc, "gRPC"},
                                                    {FlagGroup::kRest, "REST"},
                                                    {FlagGroup::kNetwork, "gRPC and REST"},
-                                                   {FlagGroup::kModel, "Model"},
-                                                   {FlagGroup::kRunning, "Running the model"},
+                                                   {FlagGroup::kModel, "Models"},
+                                                   {FlagGroup::kLoading, "Loading models"},
+                                                   {FlagGroup::kRunning, "Running models"},
                                                    {FlagGroup::kProcess, "Process"},
                                                    {FlagGroup::kIgnored, "Flags of TensorFlow Serving that have no effect here"},
                                                    {FlagGroup::kNotSupported, "Flags of TensorFlow Serving that are not supported"}}};
@@ -295,8 +293,9 @@ StatusOr<ParsedFlags> ParseFlags(std::span<const char* const> arguments) { retur
 
 std::string HelpText() {
   std::string text =
-      "Serves a .tflite model over TensorFlow Serving's REST and gRPC API.\n\n"
-      "usage: tflite_model_server --model_base_path=PATH [--name=value ...]\n\n"
+      "Serves .tflite models over TensorFlow Serving's REST and gRPC API.\n\n"
+      "usage: tflite_model_server --model_base_path=PATH [--name=value ...]\n"
+      "       tflite_model_server --model_config_file=FILE [--name=value ...]\n\n"
       "Flags are shown with their defaults. A bool may be written --name for --name=true. The last of a repeated flag counts.\n";
   for (const auto& [group, heading] : kHelpGroups) {
     std::vector<const Flag*> flags;

@@ -29,7 +29,8 @@ struct ParsedFlags {
 
   Action action = Action::kServe;
   ServerOptions options;             // checked (CheckServerOptions) if the action is kServe
-  std::vector<std::string> notices;  // "--mixed_precision has no effect: …", one for each ignored flag that was given; log them as warnings
+  std::vector<std::string> notices;  // to be logged as warnings: "--mixed_precision has no effect: …" for each ignored flag that was given, and
+                                     // what another flag's value means that may surprise
 };
 
 // Reads `arguments`, which are main's without the program's name. --help, -h and --version win over every error on the same line, and the last of

@@ -54,6 +54,14 @@ TEST(FlagsTest, TheDefaultsAreTheOriginals) {
   EXPECT_EQ(options.model_name, "default");
   EXPECT_EQ(options.max_body_bytes, 268435456);
   EXPECT_EQ(options.grpc_max_message_bytes, 2147483647);
+  EXPECT_EQ(options.model_config_file_poll_wait_seconds, 0);
+  EXPECT_EQ(options.file_system_poll_wait_seconds, 1);
+  EXPECT_EQ(options.max_num_load_retries, 5);
+  EXPECT_EQ(options.load_retry_interval_micros, 60000000);
+  EXPECT_EQ(options.num_load_threads, 0);
+  EXPECT_TRUE(options.enable_model_warmup);
+  EXPECT_EQ(options.num_request_iterations_for_warmup, 0);
+  EXPECT_FALSE(options.allow_version_labels_for_unavailable_models);
   EXPECT_EQ(options.log_level, LogLevel::kInfo);
   EXPECT_FALSE(options.keep_state);
   EXPECT_FALSE(options.enable_serialization_as_tensor_content);
@@ -87,7 +95,7 @@ TEST(FlagsTest, AnIntegerIsDecimalAndInRange) {
   EXPECT_EQ(Error({"--grpc_max_message_bytes=2147483648"}),
             "INVALID_ARGUMENT: --grpc_max_message_bytes=2147483648: expected an integer between 1 and 2147483647");
   EXPECT_EQ(Error({"--max_body_bytes=0"}), "INVALID_ARGUMENT: --max_body_bytes=0: expected an integer between 1 and 9223372036854775807");
-  EXPECT_EQ(Error({"--num_load_threads=many"}), "INVALID_ARGUMENT: --num_load_threads=many: expected an integer");
+  EXPECT_EQ(Error({"--load_retry_interval_micros=many"}), "INVALID_ARGUMENT: --load_retry_interval_micros=many: expected an integer");
 }
 
 TEST(FlagsTest, TextIsTakenAsItIs) {
@@ -161,27 +169,31 @@ TEST(FlagsTest, IgnoredFlagsAreNotedOnce) {
 TEST(FlagsTest, IgnoredFlagsAreStillReadCarefully) {
   EXPECT_EQ(Error({"--per_process_gpu_memory_fraction=half"}), "INVALID_ARGUMENT: --per_process_gpu_memory_fraction=half: expected a number");
   EXPECT_EQ(Error({"--enable_profiler=no"}), "INVALID_ARGUMENT: --enable_profiler=no: expected true or false");
-  EXPECT_EQ(Error({"--max_num_load_retries", "3"}), "INVALID_ARGUMENT: --max_num_load_retries: no value; write --max_num_load_retries=3");
+  EXPECT_EQ(Error({"--num_unload_threads", "3"}), "INVALID_ARGUMENT: --num_unload_threads: no value; write --num_unload_threads=3");
 }
 
 TEST(FlagsTest, AFlagThatIsNotSupportedSaysSo) {
   EXPECT_EQ(Error({"--enable_batching"}), "UNIMPLEMENTED: --enable_batching: not supported by this version yet");
-  EXPECT_EQ(Error({"--file_system_poll_wait_seconds=5"}), "UNIMPLEMENTED: --file_system_poll_wait_seconds: not supported by this version yet");
+  EXPECT_EQ(Error({"--ssl_config_file=/tls"}), "UNIMPLEMENTED: --ssl_config_file: not supported by this version yet");
   EXPECT_EQ(Error({"--use_alts_credentials"}), "UNIMPLEMENTED: --use_alts_credentials: not supported: ALTS works only inside Google's cloud");
-  // Before anything is said of the base path that it makes needless.
-  EXPECT_EQ(Parse({"--model_config_file=/m.config"}).status(), UnimplementedError("--model_config_file: not supported by this version yet"));
+  // Before anything is said of the base path, which is missing too.
+  EXPECT_EQ(Parse({"--enable_batching"}).status(), UnimplementedError("--enable_batching: not supported by this version yet"));
 }
 
 TEST(FlagsTest, AFlagThatIsNotSupportedMayAskForNothing) {
   const StatusOr<ParsedFlags> parsed =
-      Parse({"--model_base_path=/m", "--enable_batching=false", "--model_config_file=", "--file_system_poll_wait_seconds=1",
-             "--model_config_file_poll_wait_seconds=0", "--use_alts_credentials=false"});
+      Parse({"--model_base_path=/m", "--enable_batching=false", "--ssl_config_file=", "--use_alts_credentials=false"});
   ASSERT_TRUE(parsed.ok()) << parsed.status().ToString();
   EXPECT_THAT(parsed->notices, IsEmpty());
-  for (const char* harmless :
-       {"--file_system_poll_wait_seconds=0", "--file_system_poll_wait_seconds=-1", "--model_config_file_poll_wait_seconds=-1"}) {
-    EXPECT_EQ(Error({harmless}), "OK");
-  }
+}
+
+TEST(FlagsTest, RangesOfLoading) {
+  EXPECT_EQ(Options({"--reload_timeout_seconds=86400"}).reload_timeout_seconds, 86400);
+  EXPECT_THAT(Error({"--reload_timeout_seconds=0"}), EndsWith("expected an integer between 1 and 86400"));
+  EXPECT_THAT(Error({"--reload_timeout_seconds=86401"}), EndsWith("expected an integer between 1 and 86400"));
+  EXPECT_THAT(Error({"--max_num_load_retries=-1"}), EndsWith("expected an integer between 0 and 2147483647"));
+  EXPECT_EQ(Options({"--load_retry_interval_micros=-1"}).load_retry_interval_micros, -1);
+  EXPECT_EQ(Options({"--model_config_file_poll_wait_seconds=-1"}).model_config_file_poll_wait_seconds, -1);
 }
 
 TEST(FlagsTest, OnlyTheLastOfAFlagThatIsNotSupportedCounts) {

@@ -22,11 +22,12 @@ Status CheckServerOptions(const ServerOptions& options) {
     return InvalidArgumentError(fmt::format("--grpc_socket_path={}: {} bytes, and a socket's path may have {}", options.grpc_socket_path,
                                             options.grpc_socket_path.size(), kMaxSocketPathBytes));
   }
+  if (!options.model_config_file.empty()) return OkStatus();  // which names the models itself
   if (options.model_name.empty()) return InvalidArgumentError("--model_name must not be empty");
   if (options.model_base_path.empty()) {
     return InvalidArgumentError(
         "Both server_options.model_base_path and server_options.model_config_file are empty! Write --model_base_path=PATH, where PATH is a .tflite "
-        "file or a directory that holds one");
+        "file or a directory that holds one, or --model_config_file=FILE for several models");
   }
   return OkStatus();
 }

@@ -45,7 +45,21 @@ struct ServerOptions {
 
   // --- model ---
   std::string model_name = "default";
-  std::string model_base_path;  // as lifecycle/storage_path.h reads it
+  std::string model_base_path;                               // as lifecycle/storage_path.h reads it
+  std::string model_config_file;                             // as config/model_server_config.h reads it; wins over the two above; empty: none
+  int32_t model_config_file_poll_wait_seconds = 0;           // between two readings of that file; 0 or less: it is read once
+  bool allow_version_labels_for_unavailable_models = false;  // a new label may name a version that is not loaded
+
+  // --- loading ---
+  int32_t file_system_poll_wait_seconds = 1;        // between two looks at the base paths; 0 or less: one look only
+  int32_t max_num_load_retries = 5;                 // after the first attempt
+  int64_t load_retry_interval_micros = 60'000'000;  // between two attempts; 0 or less: none
+  int32_t num_load_threads = 0;                     // 0: as many as the server thinks fit
+  bool enable_model_warmup = true;                  // the version's warm-up requests are replayed before it serves
+  int32_t num_request_iterations_for_warmup = 0;    // how often each; 0: once
+  bool strict_start = false;                        // [ours] the process ends if a model of the first configuration cannot be loaded
+  bool unload_before_load = false;      // [ours] the resource-preserving way: the old version goes first, so two never need memory at once
+  int32_t reload_timeout_seconds = 20;  // [ours] how long a reload of the configuration may wait for its models
 
   // --- running ---
   int32_t num_tflite_pools = 0;                     // interpreters for each loaded model (the original's misleading name); 0: one for each usable CPU

@@ -54,6 +54,16 @@ TEST(ServerOptionsTest, ASocketPathFitsTheKernel) {
             InvalidArgumentError("--grpc_socket_path=" + std::string(108, 's') + ": 108 bytes, and a socket's path may have 107"));
 }
 
+TEST(ServerOptionsTest, AConfigFileNeedsNeitherNameNorBasePath) {
+  ServerOptions options;
+  options.model_config_file = "/models/models.config";
+  EXPECT_EQ(CheckServerOptions(options), OkStatus());
+  options.model_name = "";
+  EXPECT_EQ(CheckServerOptions(options), OkStatus());
+  options.model_base_path = "/models/digits";
+  EXPECT_EQ(CheckServerOptions(options), OkStatus());
+}
+
 TEST(ServerOptionsTest, TheModelHasAName) {
   ServerOptions options = Good();
   options.model_name = "";

@@ -52,7 +52,7 @@ ServableLoader MakeLoader(const ServerOptions& options) {
 ManagerOptions LifecycleOptions(const ServerOptions& options) {
   return {.rules = {.max_load_retries = options.max_num_load_retries,
                     .load_retry_interval = std::chrono::microseconds(options.load_retry_interval_micros),
-                    .resource_preserving = options.resource_preserving},
+                    .resource_preserving = options.unload_before_load},
           .num_load_threads = options.num_load_threads > 0 ? options.num_load_threads : UsableCpus()};
 }
 

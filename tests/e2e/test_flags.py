@@ -68,7 +68,7 @@ class TestRefused:
     @pytest.mark.parametrize("flag", [
         "--model_config_file=/models.config", "--enable_batching", "--enable_batching=true",
         "--batching_parameters_file=/b.config", "--ssl_config_file=/ssl.config",
-        "--monitoring_config_file=/monitoring.config", "--model_config_file_poll_wait_seconds=5"])
+        "--monitoring_config_file=/monitoring.config"])
     def test_not_built_yet(self, flag):
         status, output = run_to_exit(*model_flags(), flag)
         assert status > 0, f"status {status}: {output}"

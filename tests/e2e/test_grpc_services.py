@@ -84,7 +84,7 @@ class TestReflection:
 
     def test_messages_are_those_of_the_official_stubs(self, client):
         """Field by field: what reflection tells, and so what this server reads and writes, fits
-        the messages of PyPI's tensorflow-serving-api."""
+        the messages of PyPI's tensorflow-serving-api. Fields of this server's own count from 1000."""
         ours = DescriptorPool(ProtoReflectionDescriptorDatabase(client.channel))
         theirs = descriptor_pool.Default()
         pending = {message.full_name
@@ -98,6 +98,8 @@ class TestReflection:
             message, expected = ours.FindMessageTypeByName(name), theirs.FindMessageTypeByName(name)
             for field in message.fields:
                 other = expected.fields_by_name.get(field.name)
+                if other is None and field.number >= 1000:
+                    continue
                 assert other is not None, f"{name} has no field {field.name}"
                 assert ((field.number, field.type, field.is_repeated)
                         == (other.number, other.type, other.is_repeated)), f"{name}.{field.name}"

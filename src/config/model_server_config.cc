@@ -1,0 +1,216 @@
+#include "config/model_server_config.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <google/protobuf/io/tokenizer.h>
+#include <google/protobuf/stubs/logging.h>
+#include <google/protobuf/text_format.h>
+
+#include "base/file.h"
+#include "tensorflow_serving/config/model_server_config.pb.h"
+
+namespace tflite_serving {
+namespace {
+
+namespace proto = tensorflow::serving;
+
+constexpr std::array<std::string_view, 3> kPlatforms = {"tensorflow", "tflite", "litert"};
+constexpr std::array<std::string_view, 2> kPlatformsToCome = {"custom", "plugin"};
+
+// Docker and Podman leave these in the root of a container.
+constexpr std::array<std::string_view, 2> kContainerMarks = {".dockerenv", "run/.containerenv"};
+
+constexpr std::string_view kModelType = "model_type";
+constexpr std::string_view kModelKind = "model_kind";
+static_assert(kModelType.size() == kModelKind.size(), "one takes the other's place without moving what follows");
+
+constexpr std::string_view kExample = R"(model_config_list { config { name: "digits" base_path: "/models/digits" model_platform: "tensorflow" } })";
+
+// --- text ---
+
+bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+bool IsSpace(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+bool IsOfWord(char c) { return IsLetter(c) || IsDigit(c) || c == '_'; }
+
+// Behind the closing quote of the string that begins at `at`, or at the end of the line, which ends it too.
+size_t EndOfString(std::string_view text, size_t at) {
+  const char quote = text[at];
+  for (++at; at < text.size() && text[at] != '\n'; ++at) {
+    if (text[at] == quote) return at + 1;
+    if (text[at] == '\\') ++at;
+  }
+  return std::min(at, text.size());
+}
+
+// `text` with model_kind in place of each model_type whose value is quoted. libprotobuf refuses a string for an enum and has no hook for it.
+std::string RenameQuotedModelTypes(std::string_view given) {
+  std::string text(given);
+  size_t field = std::string::npos;  // of the model_type that the last token was, or that a colon has followed since
+  bool colon = false;
+  for (size_t at = 0; at < text.size();) {
+    const char c = text[at];
+    if (IsSpace(c)) {
+      ++at;
+    } else if (c == '#') {
+      at = std::min(text.find('\n', at), text.size());
+    } else if (IsOfWord(c)) {
+      const size_t start = at;
+      while (at < text.size() && IsOfWord(text[at])) ++at;
+      field = std::string_view(text).substr(start, at - start) == kModelType ? start : std::string::npos;
+      colon = false;
+    } else if (c == '"' || c == '\'') {
+      if (field != std::string::npos && colon) text.replace(field, kModelType.size(), kModelKind);
+      field = std::string::npos;
+      at = EndOfString(text, at);
+    } else {
+      if (c != ':' || colon) field = std::string::npos;
+      colon = c == ':';
+      ++at;
+    }
+  }
+  return text;
+}
+
+// In the words of the text as it was given.
+class FirstError : public google::protobuf::io::ErrorCollector {
+ public:
+  void AddError(int line, google::protobuf::io::ColumnNumber column, const std::string& message) override {
+    if (!text_.empty()) return;
+    text_ = line < 0 ? message : fmt::format("{}:{}: {}", line + 1, column + 1, message);
+    if (const size_t at = text_.find(kModelKind); at != std::string::npos) text_.replace(at, kModelKind.size(), kModelType);
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;  // counted from 1, as libprotobuf's own log does
+};
+
+// --- rules ---
+
+// With a scheme, as the original counts them, or from the root.
+bool IsAbsolute(std::string_view path) {
+  const std::string_view scheme = path.substr(0, path.find("://"));
+  if (path.starts_with('/') || scheme.size() == path.size()) return path.starts_with('/');
+  return !scheme.empty() && IsLetter(scheme.front()) && std::ranges::all_of(scheme, [](char c) { return IsLetter(c) || IsDigit(c) || c == '.'; });
+}
+
+Status CheckPlatform(const proto::ModelConfig& model) {
+  const std::string& platform = model.model_platform();
+  if (std::ranges::find(kPlatformsToCome, platform) != kPlatformsToCome.end()) {  // whatever the model_type is: users write any word there
+    return UnimplementedError(fmt::format("Model {} requests platform {}, which this version does not serve yet", model.name(), platform));
+  }
+  const bool has_type = model.model_type() != proto::MODEL_TYPE_UNSPECIFIED || !model.model_kind().empty();
+  if (has_type == !platform.empty()) {
+    return InvalidArgumentError(
+        fmt::format("Illegal setting {} ModelServerConfig::model_type (deprecated) {} ModelServerConfig::model_platform, model name is {}",
+                    has_type ? "both" : "neither", has_type ? "and" : "nor", model.name()));
+  }
+  if (has_type && model.model_type() != proto::TENSORFLOW && model.model_kind() != proto::ModelType_Name(proto::TENSORFLOW)) {
+    const std::string type = model.model_kind().empty() ? fmt::format("{}", static_cast<int>(model.model_type())) : model.model_kind();
+    return InvalidArgumentError(fmt::format("ModelServerConfig::model_type choice {} not supported. Model {} may have model_platform: \"{}\" instead",
+                                            type, model.name(), kPlatforms.front()));
+  }
+  if (!has_type && std::ranges::find(kPlatforms, platform) == kPlatforms.end()) {
+    return InvalidArgumentError(
+        fmt::format("Model {} requests unsupported platform {}; there are {}", model.name(), platform, fmt::join(kPlatforms, ", ")));
+  }
+  if (model.has_custom_model_config()) {
+    return InvalidArgumentError(fmt::format("Model {} has a custom_model_config, which only model_platform: \"custom\" takes", model.name()));
+  }
+  return OkStatus();
+}
+
+VersionPolicy FromProto(const proto::FileSystemStoragePathSourceConfig::ServableVersionPolicy& policy) {
+  if (policy.has_all()) return {.kind = VersionPolicy::Kind::kAll};
+  if (policy.has_specific()) {
+    const auto& versions = policy.specific().versions();
+    return {.kind = VersionPolicy::Kind::kSpecific, .versions = {versions.begin(), versions.end()}};
+  }
+  return {.num_versions = std::max(policy.latest().num_versions(), 1U)};
+}
+
+StatusOr<ModelConfig> CheckModel(const proto::ModelConfig& model) {
+  if (model.name().empty()) return InvalidArgumentError(fmt::format("a model has no name; its base_path is \"{}\"", model.base_path()));
+  TFLS_RETURN_IF_ERROR(CheckPlatform(model));
+  if (!IsAbsolute(model.base_path())) {
+    return InvalidArgumentError(
+        fmt::format("Expected model {} to have an absolute path or URI; got base_path()={}", model.name(), model.base_path()));
+  }
+  if (model.has_logging_config()) {
+    return InvalidArgumentError(
+        fmt::format("No request-logger-creator provided. Model {} has a logging_config, and requests are not logged here", model.name()));
+  }
+  return ModelConfig{.name = model.name(),
+                     .base_path = model.base_path(),
+                     .version_policy = FromProto(model.model_version_policy()),
+                     .labels = {model.version_labels().begin(), model.version_labels().end()}};
+}
+
+}  // namespace
+
+StatusOr<ModelConfigList> CheckModelServerConfig(const proto::ModelServerConfig& config) {
+  if (const size_t size = config.ByteSizeLong(); size > kMaxModelServerConfigBytes) {
+    return ResourceExhaustedError(fmt::format("a ModelServerConfig of {} bytes, and the limit is {}", size, kMaxModelServerConfigBytes));
+  }
+  switch (config.config_case()) {
+    case proto::ModelServerConfig::CONFIG_NOT_SET:
+      return ModelConfigList();
+    case proto::ModelServerConfig::kCustomModelConfig:
+      return InvalidArgumentError(
+          "ModelServerConfig::custom_model_config names a source of models, and none is built in; list the models in model_config_list");
+    case proto::ModelServerConfig::kModelConfigList:
+      break;
+  }
+  std::vector<ModelConfig> models;
+  std::set<std::string_view> names;
+  for (const proto::ModelConfig& model : config.model_config_list().config()) {
+    TFLS_ASSIGN_OR_RETURN(ModelConfig checked, CheckModel(model));
+    models.push_back(std::move(checked));
+    if (!names.insert(model.name()).second) {
+      return InvalidArgumentError(fmt::format("Illegal to list model {} multiple times in config list", model.name()));
+    }
+  }
+  return ModelConfigList(std::move(models));
+}
+
+StatusOr<ModelConfigList> ParseModelServerConfigText(std::string_view text, std::string_view file_name) {
+  const google::protobuf::LogSilencer silencer;  // it also logs what it returns
+  proto::ModelServerConfig config;
+  FirstError error;
+  google::protobuf::TextFormat::Parser parser;
+  parser.RecordErrorsTo(&error);
+  parser.SetRecursionLimit(kMaxModelServerConfigDepth);
+  if (!parser.ParseFromString(RenameQuotedModelTypes(text), &config)) {
+    return InvalidArgumentError(fmt::format("Invalid protobuf file: '{}': Error parsing text-format {}: {} (expected is text like: {})", file_name,
+                                            config.GetTypeName(), error.text(), kExample));
+  }
+  // Text may escape any bytes into a string, a message may not.
+  if (std::string bytes; !config.SerializeToString(&bytes) || !config.ParseFromString(bytes)) {
+    return InvalidArgumentError(fmt::format("Invalid protobuf file: '{}': it has a string that is not UTF-8", file_name));
+  }
+  StatusOr<ModelConfigList> models = CheckModelServerConfig(config);
+  if (!models.ok()) return Status(models.status().code(), fmt::format("{} (in '{}')", models.status().message(), file_name));
+  return models;
+}
+
+StatusOr<ModelConfigList> ReadModelServerConfigFile(const std::string& path, const std::string& root) {
+  const StatusOr<std::string> text = ReadFile(path, kMaxModelServerConfigBytes);
+  if (text.ok()) return ParseModelServerConfigText(*text, path);
+  if (text.status().code() != StatusCode::kNotFound) return text.status();
+  std::string message = fmt::format("{}; No such file or directory", path);
+  for (const std::string_view mark : kContainerMarks) {
+    const StatusOr<FileKind> kind = GetFileKind(fmt::format("{}{}", root, mark));
+    if (!kind.ok() || *kind == FileKind::kMissing) continue;
+    message += ". This is a container: has its Dockerfile a COPY for the file, or `docker run` a mount (-v HOST_FOLDER:CONTAINER_FOLDER)?";
+    break;
+  }
+  return NotFoundError(message);
+}
+
+}  // namespace tflite_serving

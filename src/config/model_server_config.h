@@ -1,0 +1,51 @@
+// Which models to serve: the text of --model_config_file or the message of HandleReloadConfigRequest, checked, as ModelConfigs.
+//
+// The format is tensorflow.serving.ModelServerConfig (proto/tensorflow_serving/config/model_server_config.proto), in a file as protobuf text:
+//
+//   model_config_list {
+//     config { name: "digits" base_path: "/models/digits" model_platform: "tensorflow" }
+//   }
+//
+// The rules and texts are TensorFlow Serving's (server_core.cc), with these additions: model_platform may also be "tflite" or "litert", which mean
+// the same runtime; model_type may also be a quoted word; "custom" and "plugin" are known as platforms, and not served yet.
+//
+// All functions are thread-safe and write nothing to the log or to standard error. Errors, of which the first is reported:
+//   INVALID_ARGUMENT     not of the format, or against a rule; the message names the model, or the line and column
+//   UNIMPLEMENTED        a platform that is not served yet
+//   RESOURCE_EXHAUSTED   more than kMaxModelServerConfigBytes
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "servable/model_config.h"
+
+namespace tensorflow::serving {
+class ModelServerConfig;
+}
+
+namespace tflite_serving {
+
+// Of a file's text, and of a message as it is sent.
+inline constexpr size_t kMaxModelServerConfigBytes = size_t{4} << 20;
+// Messages inside of messages, in text; the deepest one with a meaning is the fifth.
+inline constexpr int kMaxModelServerConfigDepth = 16;
+
+// These models and no others, in the order given; an empty list asks for none at all. Nothing if the configuration says nothing (an empty file),
+// which changes nothing: "Taking no action for empty config."
+using ModelConfigList = std::optional<std::vector<ModelConfig>>;
+
+StatusOr<ModelConfigList> CheckModelServerConfig(const tensorflow::serving::ModelServerConfig& config);
+
+// `file_name` is where the text came from, for errors.
+StatusOr<ModelConfigList> ParseModelServerConfigText(std::string_view text, std::string_view file_name);
+
+// Also NOT_FOUND, which tells of COPY and mounts if this process runs in a container, and whatever else keeps the file from being read. Whether it is
+// a container is seen from `root`, the root of the file system; tests have one of their own.
+StatusOr<ModelConfigList> ReadModelServerConfigFile(const std::string& path, const std::string& root = "/");
+
+}  // namespace tflite_serving
