@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/thread.h"
 #include "base/usable_cpus.h"
+#include "config/model_server_config.h"
 #include "runtime/litert_servable.h"
 #include "telemetry/log.h"
 
@@ -79,7 +80,10 @@ StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
 }
 
 Status Server::LoadModel() {
-  if (!options_.model_config_file.empty()) return UnimplementedError("--model_config_file: not supported by this version yet");
+  if (!options_.model_config_file.empty()) {
+    TFLS_RETURN_IF_ERROR(ReadModelServerConfigFile(options_.model_config_file).status());
+    return UnimplementedError("--model_config_file: not supported by this version yet");
+  }
   Status status = manager_.AddModel(options_.model_name, options_.model_base_path);
   const std::vector<VersionStatus> versions = manager_.GetVersionStatuses(options_.model_name);
   if (status.ok() || versions.empty()) return status;
