@@ -4,6 +4,7 @@
 
 #include "api/grpc_message.h"
 #include "api/request_task.h"
+#include "servable/model_config.h"
 #include "telemetry/log.h"
 #include "tensorflow_serving/apis/get_model_status.pb.h"
 #include "tensorflow_serving/apis/model_management.pb.h"
@@ -52,6 +53,10 @@ void ModelService::HandleReloadConfigRequest(GrpcCall& call) {
     response.mutable_status();
     FinishWithMessage(call, response);
   };
+  if (call.request_size_bytes() > kMaxModelServerConfigBytes) {
+    return finish(ResourceExhaustedError(
+        fmt::format("a ReloadConfigRequest of {} bytes, and the limit is {}", call.request_size_bytes(), kMaxModelServerConfigBytes)));
+  }
   tensorflow::serving::ReloadConfigRequest request;
   if (const Status status = ParseMessage(call, request); !status.ok()) return finish(status);
   if (!request.config().has_model_config_list()) {

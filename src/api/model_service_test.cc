@@ -15,6 +15,7 @@
 #include "base/thread.h"
 #include "servable/fake_servable.h"
 #include "servable/fake_servable_source.h"
+#include "servable/model_config.h"
 #include "tensorflow_serving/apis/get_model_status.pb.h"
 #include "tensorflow_serving/apis/model_management.pb.h"
 
@@ -141,6 +142,23 @@ TEST_F(ModelServiceTest, ALargeRequestIsReadOnAWorker) {
   EXPECT_NE(thread_, std::this_thread::get_id());
   done_(OkStatus());
   EXPECT_EQ(call.Wait(), OkStatus());
+}
+
+TEST_F(ModelServiceTest, ALargerRequestIsNotRead) {
+  for (const bool fits : {true, false}) {
+    ReloadConfigRequest request;
+    request.ParseFromString(OneModel("digits"));
+    request.add_metric_names(std::string(kMaxModelServerConfigBytes, 'x'));
+    const size_t spare = request.ByteSizeLong() - kMaxModelServerConfigBytes;
+    request.mutable_metric_names(0)->resize(kMaxModelServerConfigBytes - spare + (fits ? 0 : 1));
+    FakeGrpcCall call(request.SerializeAsString());
+    Reload(call);
+    if (fits) {
+      WaitForReload();
+      done_(OkStatus());
+    }
+    EXPECT_EQ(call.Wait(), fits ? OkStatus() : ResourceExhaustedError("a ReloadConfigRequest of 4194305 bytes, and the limit is 4194304"));
+  }
 }
 
 TEST_F(ModelServiceTest, LibprotobufLogsNothingOfARequest) {

@@ -155,9 +155,6 @@ StatusOr<ModelConfig> CheckModel(const proto::ModelConfig& model) {
 }  // namespace
 
 StatusOr<ModelConfigList> CheckModelServerConfig(const proto::ModelServerConfig& config) {
-  if (const size_t size = config.ByteSizeLong(); size > kMaxModelServerConfigBytes) {
-    return ResourceExhaustedError(fmt::format("a ModelServerConfig of {} bytes, and the limit is {}", size, kMaxModelServerConfigBytes));
-  }
   switch (config.config_case()) {
     case proto::ModelServerConfig::CONFIG_NOT_SET:
       return ModelConfigList();

@@ -12,10 +12,8 @@
 // All functions are thread-safe and write nothing to the log or to standard error. Errors, of which the first is reported:
 //   INVALID_ARGUMENT     not of the format, or against a rule; the message names the model, or the line and column
 //   UNIMPLEMENTED        a platform that is not served yet
-//   RESOURCE_EXHAUSTED   more than kMaxModelServerConfigBytes
 #pragma once
 
-#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -30,8 +28,6 @@ class ModelServerConfig;
 
 namespace tflite_serving {
 
-// Of a file's text, and of a message as it is sent.
-inline constexpr size_t kMaxModelServerConfigBytes = size_t{4} << 20;
 // Messages inside of messages, in text; the deepest one with a meaning is the fifth.
 inline constexpr int kMaxModelServerConfigDepth = 16;
 
@@ -44,8 +40,9 @@ StatusOr<ModelConfigList> CheckModelServerConfig(const tensorflow::serving::Mode
 // `file_name` is where the text came from, for errors.
 StatusOr<ModelConfigList> ParseModelServerConfigText(std::string_view text, std::string_view file_name);
 
-// Also NOT_FOUND, which tells of COPY and mounts if this process runs in a container, and whatever else keeps the file from being read. Whether it is
-// a container is seen from `root`, the root of the file system; tests have one of their own.
+// Also RESOURCE_EXHAUSTED for more than kMaxModelServerConfigBytes; NOT_FOUND, which tells of COPY and mounts if this process runs in a container,
+// and whatever else keeps the file from being read. Whether it is a container is seen from `root`, the root of the file system; tests have one of
+// their own.
 StatusOr<ModelConfigList> ReadModelServerConfigFile(const std::string& path, const std::string& root = "/");
 
 }  // namespace tflite_serving

@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include "base/temporary_directory.h"
-#include "tensorflow_serving/config/model_server_config.pb.h"
 
 namespace tflite_serving {
 namespace {
@@ -218,19 +217,6 @@ TEST(ModelServerConfigTest, SizeIsLimited) {
   directory.Write("m.config", text + " ");
   EXPECT_EQ(ReadModelServerConfigFile(path).status(),
             ResourceExhaustedError(fmt::format("{}: larger than the limit of {} bytes", path, kMaxModelServerConfigBytes)));
-
-  tensorflow::serving::ModelServerConfig message;
-  auto& model = *message.mutable_model_config_list()->add_config();
-  model.set_name("m");
-  model.set_model_platform("tflite");
-  model.set_base_path(std::string(kMaxModelServerConfigBytes, '/'));
-  model.mutable_base_path()->resize(2 * kMaxModelServerConfigBytes - message.ByteSizeLong());
-  ASSERT_EQ(message.ByteSizeLong(), kMaxModelServerConfigBytes);
-  EXPECT_EQ(CheckModelServerConfig(message).status(), OkStatus());
-  model.mutable_base_path()->push_back('m');
-  EXPECT_EQ(CheckModelServerConfig(message).status(),
-            ResourceExhaustedError(
-                fmt::format("a ModelServerConfig of {} bytes, and the limit is {}", kMaxModelServerConfigBytes + 1, kMaxModelServerConfigBytes)));
 }
 
 TEST(ModelServerConfigTest, AMissingFileTellsContainersOfMounts) {

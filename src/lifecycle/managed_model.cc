@@ -12,7 +12,8 @@ namespace tflite_serving {
 
 bool IsVerdict(StatusCode code) {
   return code == StatusCode::kInvalidArgument || code == StatusCode::kUnimplemented || code == StatusCode::kDataLoss ||
-         code == StatusCode::kFailedPrecondition || code == StatusCode::kOutOfRange;
+         code == StatusCode::kFailedPrecondition || code == StatusCode::kOutOfRange ||
+         code == StatusCode::kInternal;  // as the runtime fails on a model that it cannot run
 }
 
 void ManagedModel::Configure(ModelConfig config) {

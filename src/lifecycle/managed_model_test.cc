@@ -460,9 +460,11 @@ TEST_F(ManagedModelTest, StateChangesAreTold) {
 }
 
 TEST(IsVerdictTest, OnlyWhatTheFileSaysIsFinal) {
-  for (const StatusCode code : {StatusCode::kInvalidArgument, StatusCode::kUnimplemented, StatusCode::kDataLoss}) EXPECT_TRUE(IsVerdict(code));
+  for (const StatusCode code : {StatusCode::kInvalidArgument, StatusCode::kUnimplemented, StatusCode::kDataLoss, StatusCode::kInternal}) {
+    EXPECT_TRUE(IsVerdict(code));
+  }
   for (const StatusCode code : {StatusCode::kUnavailable, StatusCode::kResourceExhausted, StatusCode::kAborted, StatusCode::kNotFound,
-                                StatusCode::kPermissionDenied, StatusCode::kInternal, StatusCode::kUnknown, StatusCode::kDeadlineExceeded}) {
+                                StatusCode::kPermissionDenied, StatusCode::kUnknown, StatusCode::kDeadlineExceeded}) {
     EXPECT_FALSE(IsVerdict(code));
   }
 }

@@ -1,12 +1,16 @@
 // What a person configured: which models to serve, from where, and which of their versions.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
 
 namespace tflite_serving {
+
+// What a configuration may have, as a file's text and as the message of a reload.
+inline constexpr size_t kMaxModelServerConfigBytes = size_t{4} << 20;
 
 // Which of the versions found under a base path are to be served; the default is the highest alone.
 struct VersionPolicy {

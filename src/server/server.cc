@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/thread.h"
 #include "base/usable_cpus.h"
+#include "config/model_server_config.h"
 #include "runtime/litert_servable.h"
 #include "telemetry/log.h"
 

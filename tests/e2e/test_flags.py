@@ -66,13 +66,33 @@ class TestRefused:
 
     # Features of the original that are not built yet: silence would look like success.
     @pytest.mark.parametrize("flag", [
-        "--model_config_file=/models.config", "--enable_batching", "--enable_batching=true",
-        "--batching_parameters_file=/b.config", "--ssl_config_file=/ssl.config",
-        "--monitoring_config_file=/monitoring.config"])
+        "--enable_batching", "--enable_batching=true", "--batching_parameters_file=/b.config",
+        "--ssl_config_file=/ssl.config", "--monitoring_config_file=/monitoring.config"])
     def test_not_built_yet(self, flag):
         status, output = run_to_exit(*model_flags(), flag)
         assert status > 0, f"status {status}: {output}"
         assert flag.split("=")[0] in output and "not supported" in output, output
+
+    @pytest.mark.parametrize("text, error", [
+        ("model_config_list {\n  config { nme: 'm' }\n}",
+         "INVALID_ARGUMENT: Invalid protobuf file: '{path}': Error parsing text-format "
+         "tensorflow.serving.ModelServerConfig: 2:15: Message type "
+         '"tensorflow.serving.ModelConfig" has no field named "nme". (expected is text like: '),
+        ("model_config_list { config { name: 'm' base_path: 'm' model_platform: 'tensorflow' } }",
+         "INVALID_ARGUMENT: Expected model m to have an absolute path or URI; "
+         "got base_path()=m (in '{path}')"),
+        ("model_config_list { config { name: 'm' base_path: '/m' model_platform: 'custom' } }",
+         "UNIMPLEMENTED: Model m requests platform custom, which this version does not serve yet"),
+        (None, "NOT_FOUND: {path}; No such file or directory"),
+    ])
+    def test_wrong_config_file(self, tmp_path, text, error):
+        path = tmp_path / "models.config"
+        if text is not None:
+            path.write_text(text)
+        status, output = run_to_exit(f"--port={free_port()}", f"--model_config_file={path}")
+        assert status > 0, f"status {status}: {output}"
+        start = "Failed to start server. Error: " + error.replace("{path}", str(path))
+        assert output.startswith(start), output  # and no line of libprotobuf's before it
 
     def test_missing_base_path(self):
         status, output = run_to_exit(*model_flags(model_base_path=None))

@@ -229,7 +229,7 @@ class TestConfigFile:
 
     @pytest.mark.parametrize("text, expected", [
         ("model_config_list { config { nam: 'm' } }",
-         r"Error parsing text-format tensorflow\.serving\.ModelServerConfig: 1:31: .*nam"),
+         r"Error parsing text-format tensorflow\.serving\.ModelServerConfig: 1:33: .*nam"),
         (config_of(("m", "/a", ""), ("m", "/b", "")),
          "Illegal to list model m multiple times in config list"),
         (config_of(("m", "relative/path", "")), "to have an absolute path or URI"),
