@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,6 +12,7 @@
 #include "base/status.h"
 #include "config/flags.h"
 #include "runtime/model_trial.h"
+#include "server/model_commands.h"
 #include "server/server.h"
 #include "telemetry/log.h"
 
@@ -57,6 +59,7 @@ int Main(std::span<const char* const> arguments) {
   if (!arguments.empty() && std::string_view(arguments[0]).starts_with(kModelTrialFlag)) {
     return RunModelTrial(std::atoi(arguments[0] + kModelTrialFlag.size()));
   }
+  if (const std::optional<int> status = RunModelCommand(arguments)) return *status;
   const StatusOr<ParsedFlags> flags = ParseFlags(arguments);
   if (!flags.ok()) return Refuse(flags.status(), "Try --help for the list of flags.\n");
   switch (flags->action) {

@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <string>
 #include <thread>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "api/warm_up_requests.h"
 #include "base/clock.h"
 #include "base/thread.h"
 #include "base/usable_cpus.h"
@@ -45,6 +47,7 @@ ServableLoader MakeLoader(const ServerOptions& options) {
                                .trial_program = "/proc/self/exe"};
   return [runtime](const ServableId& id, const std::string& path) -> StatusOr<ServableHandle> {
     TFLS_ASSIGN_OR_RETURN(std::unique_ptr<LiteRtServable> servable, LiteRtServable::Create(id, path, runtime));
+    TFLS_RETURN_IF_ERROR(ReplayWarmupRequests(*servable, std::filesystem::path(path).parent_path().string(), 1));
     return ServableHandle(std::move(servable));
   };
 }
