@@ -11,17 +11,27 @@
 #include "servable/fake_servable.h"
 #include "telemetry/log.h"
 
+namespace {
+
+using tflite_serving::DType;
+using tflite_serving::FakeServable;
+using tflite_serving::IdentitySignature;
+using tflite_serving::RunDone;
+using tflite_serving::RunRequest;
+using tflite_serving::TfRecord;
+
+}  // namespace
+
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace tflite_serving;
-  SetLogLevel(LogLevel::kError);  // every file that was read is a line
+  tflite_serving::SetLogLevel(tflite_serving::LogLevel::kError);  // every file that was read is a line
   if (size == 0) return 0;
   const std::string rest(reinterpret_cast<const char*>(data) + 1, size - 1);
   std::istringstream file((data[0] & 1) != 0 ? TfRecord(rest) : rest);
   FakeServable servable({"m", 1}, {IdentitySignature(DType::kFloat, {-1, 1})});
   servable.on_run = [](const RunRequest& request, const RunDone& done) {
     if (request.inputs.size() != 1 || request.inputs[0].dtype != DType::kFloat || request.inputs[0].shape.rank() != 2) std::abort();
-    done(OkStatus(), request.inputs);
+    done(tflite_serving::OkStatus(), request.inputs);
   };
-  (void)ReplayWarmupRequests(servable, file, "f", 1);
+  (void)tflite_serving::ReplayWarmupRequests(servable, file, "f", 1);
   return 0;
 }

@@ -18,10 +18,11 @@ inline constexpr size_t kMaxWarmUpRecords = 1000;
 
 // Sends every request of the version's file to `servable`, `iterations` times each (at least once), through the same code that requests of clients
 // take, one after the other. No file is fine. A request's signature is its own, its model name and version are not looked at. Records without a
-// log are passed over. Blocks; a run takes the time that it takes. The calling thread's priority is that of the runs.
+// log are passed over. A model whose state is kept (--keep_state) keeps what they leave behind. Blocks; a run takes the time that it takes, at the
+// calling thread's priority.
 //
 // Errors name the file and the record: DATA_LOSS for what is no TFRecord file, INVALID_ARGUMENT for what is no PredictionLog and for more than
-// kMaxWarmUpRecords, UNIMPLEMENTED for logs of SessionRun and streamed Predict, and those of the requests.
+// kMaxWarmUpRecords, UNIMPLEMENTED for logs of SessionRun and streamed Predict, TfRecordReader's others, and those of the requests.
 Status ReplayWarmupRequests(Servable& servable, const std::string& version_directory, int iterations);
 
 // The same over an open file; `path` is for messages.

@@ -122,19 +122,19 @@ StatusOr<std::vector<Output>> RunRows(size_t signature, Interpreter& interpreter
   return outputs;
 }
 
-StatusOr<RowsTrial> TryRows(const Signature& signature, size_t number, int64_t open_dim, Interpreter& interpreter) {
+StatusOr<RowsTrial> TryRows(const GraphSignature& graph, size_t number, int64_t open_dim, Interpreter& interpreter) {
   std::mt19937 random(kSeed);
   std::array<std::vector<Tensor>, kNumRows> rows;
-  TFLS_ASSIGN_OR_RETURN(rows[0], RandomInputs(signature, 1, open_dim, random));
+  TFLS_ASSIGN_OR_RETURN(rows[0], RandomInputs(graph, 1, open_dim, random));
   for (int draw = 0; draw < kMaxDraws && (draw == 0 || !Differ(rows[0], rows[1])); ++draw) {
-    TFLS_ASSIGN_OR_RETURN(rows[1], RandomInputs(signature, 1, open_dim, random));
+    TFLS_ASSIGN_OR_RETURN(rows[1], RandomInputs(graph, 1, open_dim, random));
   }
   std::array<std::vector<Output>, kNumRows> alone;
   for (size_t row = 0; row < kNumRows; ++row) {
     TFLS_ASSIGN_OR_RETURN(alone[row], RunRows(number, interpreter, rows[row], 1));
   }
   std::vector<Tensor> stacked;
-  for (size_t input = 0; input < signature.inputs.size(); ++input) {
+  for (size_t input = 0; input < graph.signature.inputs.size(); ++input) {
     TFLS_ASSIGN_OR_RETURN(Tensor tensor, Stack(rows, input));
     stacked.push_back(std::move(tensor));
   }
@@ -160,12 +160,12 @@ bool HasRows(const Signature& signature) { return FixesBatchOfOne(signature) || 
 RowsTrial TryRows(const Model& model, size_t signature) {
   const GraphSignature& graph = model.graph().signatures[signature];
   // With state, an answer depends on more than its row.
-  if (!HasRows(graph.signature) || model.graph().has_state || !graph.example_inputs.empty()) return {};
+  if (!HasRows(graph.signature) || model.graph().has_state) return {};
   const StatusOr<std::unique_ptr<Interpreter>> interpreter = Interpreter::Create(model, {});
   if (!interpreter.ok()) return {};
   // A failure is an answer too: this graph does not take more rows, or not of that length.
   for (const int64_t open_dim : kOpenDims) {
-    const StatusOr<RowsTrial> trial = TryRows(graph.signature, signature, open_dim, **interpreter);
+    const StatusOr<RowsTrial> trial = TryRows(graph, signature, open_dim, **interpreter);
     if (trial.ok()) return *trial;
   }
   return {};

@@ -71,9 +71,8 @@ void RunOnRandomInputs(const Model& model, Interpreter& interpreter) {
   std::mt19937 random(kSeed);
   for (size_t number = 0; number < model.graph().signatures.size(); ++number) {
     const GraphSignature& graph = model.graph().signatures[number];
-    if (!graph.example_inputs.empty()) continue;  // there are no random Examples
     for (const int64_t open_dim : kOpenDims) {
-      const StatusOr<std::vector<Tensor>> inputs = RandomInputs(graph.signature, open_dim, open_dim, random);
+      const StatusOr<std::vector<Tensor>> inputs = RandomInputs(graph, open_dim, open_dim, random);
       if (inputs.ok() && interpreter.Run(number, ViewsOf(*inputs), kNoDeadline).ok()) break;
     }
   }

@@ -46,7 +46,6 @@ std::string RowsText(const LiteRtServable& servable, size_t number) {
   if (servable.batchable(number)) return "batchable: two rows of one run are answered as alone, bit for bit";
   if (servable.model().graph().has_state) return "not batchable: the model has state";
   if (graph.signature.runs_alone) return "not batchable: the size of an output depends on the data";
-  if (!graph.example_inputs.empty()) return "not batchable: the graph parses Examples itself";
   if (!HasRows(graph.signature)) return "not batchable: the first dimensions are not all open, nor all 1";
   const bool alike = servable.trial().rows[number].alike;
   return alike ? "not batchable: rows answered together differ in rounding" : "not batchable: rows answered together differ, or cannot be";

@@ -77,15 +77,14 @@ bool TakesAnyRows(const Signature& signature) {
 }
 
 StatusOr<std::vector<Tensor>> MakeInputs(LiteRtServable& servable, size_t signature, int64_t rows) {
-  const GraphSignature& graph = servable.model().graph().signatures[signature];
-  Signature sized = servable.signatures()[signature];
-  for (size_t i = 0; i < sized.inputs.size(); ++i) sized.inputs[i].shape = sized.RequestShape(i);
-  const bool any_rows = TakesAnyRows(sized);
+  GraphSignature sized = servable.model().graph().signatures[signature];
+  sized.signature = servable.signatures()[signature];
+  const bool any_rows = TakesAnyRows(sized.signature);
+  for (size_t i = 0; i < sized.signature.inputs.size(); ++i) sized.signature.inputs[i].shape = sized.signature.RequestShape(i);
   Status status;
   for (const int64_t open_dim : kOpenDims) {
     std::mt19937 random(kSeed);
-    StatusOr<std::vector<Tensor>> inputs =
-        graph.example_inputs.empty() ? RandomInputs(sized, any_rows ? rows : open_dim, open_dim, random) : ZeroInputs(graph, rows);
+    StatusOr<std::vector<Tensor>> inputs = RandomInputs(sized, any_rows ? rows : open_dim, open_dim, random);
     if (!inputs.ok()) return inputs.status();
     status = RunOnce(servable, signature, ViewsOf(*inputs));
     if (status.ok()) return inputs;

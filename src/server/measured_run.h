@@ -20,8 +20,8 @@ struct RunTimes {
 // Whether requests may bring any number of rows.
 bool TakesAnyRows(const Signature& signature);
 
-// Inputs for a run of `rows` rows (1 where TakesAnyRows is false), with sizes for other open dimensions that the model takes, found by running it:
-// random numbers, or the smallest Examples. The error of the last try if it takes none.
+// Inputs for a run of `rows` rows (1 where TakesAnyRows is false), with sizes for other open dimensions that the model takes, found by running it;
+// random content. The error of the last try if it takes none.
 StatusOr<std::vector<Tensor>> MakeInputs(LiteRtServable& servable, size_t signature, int64_t rows);
 
 // Has `num_callers` threads run signature number `signature` on `inputs`, one run after the other, for `time` in all, in several tries of one run at
