@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 #include "base/status.h"
 #include "config/flags.h"
 #include "runtime/model_trial.h"
+#include "server/model_commands.h"
 #include "server/server.h"
 #include "telemetry/log.h"
 
@@ -66,6 +68,7 @@ int Main(std::span<const char* const> arguments) {
   if (!arguments.empty() && std::string_view(arguments[0]).starts_with(kModelTrialFlag)) {
     return RunModelTrial(std::atoi(arguments[0] + kModelTrialFlag.size()));
   }
+  if (const std::optional<int> status = RunModelCommand(arguments)) return *status;
   const StatusOr<ParsedFlags> flags = ParseFlags(arguments);
   if (!flags.ok()) return Refuse(flags.status(), "Try --help for the list of flags.\n");
   switch (flags->action) {

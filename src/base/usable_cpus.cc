@@ -7,6 +7,7 @@
 #include <string>
 #include <thread>
 
+#include "base/cgroup.h"
 #include "base/file.h"
 
 namespace tflite_serving {
@@ -18,23 +19,12 @@ int RoundUp(long quota, long period) { return quota > 0 && period > 0 ? static_c
 
 // The quota that applies to this process: the smallest on the way from its own group up to the root. 0 = none.
 int QuotaV2() {
-  const StatusOr<std::string> membership = ReadFile("/proc/self/cgroup", kSmallFileBytes);
-  std::string group;
-  if (membership.ok()) {
-    std::istringstream lines(*membership);
-    for (std::string line; std::getline(lines, line);) {
-      if (line.starts_with("0::")) group = line.substr(3);
-    }
-  }
   int smallest = 0;
-  for (;;) {
-    const StatusOr<std::string> text = ReadFile("/sys/fs/cgroup" + group + "/cpu.max", kSmallFileBytes);
-    const int quota = text.ok() ? ParseCpuMax(*text) : 0;
+  for (const std::string& text : ReadCgroupFiles("cpu.max")) {
+    const int quota = ParseCpuMax(text);
     if (quota > 0) smallest = smallest == 0 ? quota : std::min(smallest, quota);
-    const size_t slash = group.rfind('/');
-    if (group.empty() || slash == std::string::npos) return smallest;
-    group.resize(slash);
   }
+  return smallest;
 }
 
 int QuotaV1() {

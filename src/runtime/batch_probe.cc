@@ -22,51 +22,64 @@ constexpr double kTolerance = 1e-4;
 constexpr int kMaxDraws = 16;
 constexpr unsigned kSeed = 20;
 
-bool FixesBatchOfOne(const Signature& signature) {
-  const auto is_one = [](const TensorSpec& spec) { return spec.shape.rank() > 0 && spec.shape[0] == 1; };
-  return !signature.inputs.empty() && std::ranges::all_of(signature.inputs, is_one) && std::ranges::all_of(signature.outputs, is_one);
+template <typename Has>
+bool EveryTensor(const Signature& signature, Has has) {
+  return !signature.inputs.empty() && std::ranges::all_of(signature.inputs, has) && std::ranges::all_of(signature.outputs, has);
 }
 
-// One answer, row by row: elements as bytes (strings: as they are).
+auto FirstDimensionIs(int64_t dim) {
+  return [dim](const TensorSpec& spec) { return spec.shape.rank() > 0 && spec.shape[0] == dim; };
+}
+
+// One answer, row by row: the bytes of a row's elements; of strings, each behind its length.
 struct Output {
   DType dtype = DType::kInvalid;
-  std::vector<std::vector<std::string>> rows;
+  std::vector<std::string> rows;
 };
 
-// Nothing if the output does not have one row for each of `num_rows`.
+std::string RowText(const TensorView& view, int64_t begin, int64_t end) {
+  std::string text;
+  if (view.dtype != DType::kString) {
+    const size_t size = DTypeSize(view.dtype);
+    const auto bytes = view.bytes.subspan(static_cast<size_t>(begin) * size, static_cast<size_t>(end - begin) * size);
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  }
+  for (int64_t i = begin; i < end; ++i) {
+    text += std::to_string(view.StringAt(i).size()) + ":";
+    text += view.StringAt(i);
+  }
+  return text;
+}
+
+// False if the output does not have one row for each of `num_rows`.
 bool SplitRows(const TensorView& view, size_t num_rows, Output& output) {
   if (view.shape.rank() == 0 || view.shape[0] != static_cast<int64_t>(num_rows)) return false;
   const int64_t count = view.shape.NumElements().value_or(0) / view.shape[0];
-  const size_t size = DTypeSize(view.dtype);
   output.dtype = view.dtype;
-  for (int64_t row = 0; row < view.shape[0]; ++row) {
-    std::vector<std::string>& elements = output.rows.emplace_back();
-    for (int64_t i = row * count; i < (row + 1) * count; ++i) {
-      elements.emplace_back(view.dtype == DType::kString
-                                ? view.StringAt(i)
-                                : std::string_view(reinterpret_cast<const char*>(view.bytes.data()) + static_cast<size_t>(i) * size, size));
-    }
-  }
+  for (int64_t row = 0; row < view.shape[0]; ++row) output.rows.push_back(RowText(view, row * count, (row + 1) * count));
   return true;
 }
 
 template <typename T>
-bool CloseAs(const std::vector<std::string>& a, const std::vector<std::string>& b) {
-  const auto read = [](const std::string& bytes) {
-    T value;
-    std::memcpy(&value, bytes.data(), sizeof(value));
-    return static_cast<double>(value);
-  };
+std::vector<T> Numbers(const std::string& row) {
+  std::vector<T> numbers(row.size() / sizeof(T));
+  if (!numbers.empty()) std::memcpy(numbers.data(), row.data(), numbers.size() * sizeof(T));
+  return numbers;
+}
+
+template <typename T>
+bool CloseAs(const std::string& a, const std::string& b) {
+  const std::vector<T> expected = Numbers<T>(a);
   double largest = 0;
-  for (const std::string& element : a) {
-    if (std::isfinite(read(element))) largest = std::max(largest, std::abs(read(element)));
+  for (const T number : expected) {
+    if (std::isfinite(number)) largest = std::max(largest, std::abs(double{number}));
   }
-  return std::ranges::equal(a, b, [&](const std::string& x, const std::string& y) {
-    return x == y || (std::isnan(read(x)) && std::isnan(read(y))) || std::abs(read(x) - read(y)) <= kTolerance * largest;
+  return std::ranges::equal(expected, Numbers<T>(b), [&](T x, T y) {
+    return x == y || (std::isnan(x) && std::isnan(y)) || std::abs(double{x} - double{y}) <= kTolerance * largest;
   });
 }
 
-bool SameRow(DType dtype, const std::vector<std::string>& a, const std::vector<std::string>& b) {
+bool SameRow(DType dtype, const std::string& a, const std::string& b) {
   if (dtype == DType::kFloat) return CloseAs<float>(a, b);
   if (dtype == DType::kDouble) return CloseAs<double>(a, b);
   return a == b;
@@ -109,42 +122,53 @@ StatusOr<std::vector<Output>> RunRows(size_t signature, Interpreter& interpreter
   return outputs;
 }
 
-StatusOr<bool> AnswersRowsAlike(const Signature& signature, size_t number, Interpreter& interpreter) {
+StatusOr<RowsTrial> TryRows(const GraphSignature& graph, size_t number, int64_t open_dim, Interpreter& interpreter) {
   std::mt19937 random(kSeed);
   std::array<std::vector<Tensor>, kNumRows> rows;
-  TFLS_ASSIGN_OR_RETURN(rows[0], RandomInputs(signature, 1, random));
+  TFLS_ASSIGN_OR_RETURN(rows[0], RandomInputs(graph, 1, open_dim, random));
   for (int draw = 0; draw < kMaxDraws && (draw == 0 || !Differ(rows[0], rows[1])); ++draw) {
-    TFLS_ASSIGN_OR_RETURN(rows[1], RandomInputs(signature, 1, random));
+    TFLS_ASSIGN_OR_RETURN(rows[1], RandomInputs(graph, 1, open_dim, random));
   }
   std::array<std::vector<Output>, kNumRows> alone;
   for (size_t row = 0; row < kNumRows; ++row) {
     TFLS_ASSIGN_OR_RETURN(alone[row], RunRows(number, interpreter, rows[row], 1));
   }
   std::vector<Tensor> stacked;
-  for (size_t input = 0; input < signature.inputs.size(); ++input) {
+  for (size_t input = 0; input < graph.signature.inputs.size(); ++input) {
     TFLS_ASSIGN_OR_RETURN(Tensor tensor, Stack(rows, input));
     stacked.push_back(std::move(tensor));
   }
   TFLS_ASSIGN_OR_RETURN(const std::vector<Output> together, RunRows(number, interpreter, stacked, kTogether.size()));
+  RowsTrial trial{.alike = true, .identical = true};
   for (size_t output = 0; output < together.size(); ++output) {
     for (size_t place = 0; place < kTogether.size(); ++place) {
-      if (!SameRow(together[output].dtype, alone[kTogether[place]][output].rows[0], together[output].rows[place])) return false;
+      const std::string& expected = alone[kTogether[place]][output].rows[0];
+      const std::string& found = together[output].rows[place];
+      trial.alike = trial.alike && SameRow(together[output].dtype, expected, found);
+      trial.identical = trial.identical && expected == found;
     }
   }
-  return true;
+  return trial;
 }
 
 }  // namespace
 
-bool BatchOfOneIsFree(const Model& model, size_t signature) {
+bool FixesBatchOfOne(const Signature& signature) { return EveryTensor(signature, FirstDimensionIs(1)); }
+
+bool HasRows(const Signature& signature) { return FixesBatchOfOne(signature) || EveryTensor(signature, FirstDimensionIs(-1)); }
+
+RowsTrial TryRows(const Model& model, size_t signature) {
   const GraphSignature& graph = model.graph().signatures[signature];
-  // With state, an answer depends on more than its row; and there are no random Examples.
-  if (!FixesBatchOfOne(graph.signature) || model.graph().has_state || !graph.example_inputs.empty()) return false;
+  // With state, an answer depends on more than its row.
+  if (!HasRows(graph.signature) || model.graph().has_state) return {};
   const StatusOr<std::unique_ptr<Interpreter>> interpreter = Interpreter::Create(model, {});
-  if (!interpreter.ok()) return false;
-  // A failure is an answer too: this graph does not take more rows.
-  const StatusOr<bool> alike = AnswersRowsAlike(graph.signature, signature, **interpreter);
-  return alike.ok() && *alike;
+  if (!interpreter.ok()) return {};
+  // A failure is an answer too: this graph does not take more rows, or not of that length.
+  for (const int64_t open_dim : kOpenDims) {
+    const StatusOr<RowsTrial> trial = TryRows(graph, signature, open_dim, **interpreter);
+    if (trial.ok()) return *trial;
+  }
+  return {};
 }
 
 }  // namespace tflite_serving

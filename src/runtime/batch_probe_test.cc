@@ -9,15 +9,26 @@
 namespace tflite_serving {
 namespace {
 
-TEST(BatchProbeTest, FreeWhereRowsDoNotDependOnEachOther) {
-  EXPECT_TRUE(BatchOfOneIsFree(*OpenTestModel("fixed_batch_1"), 0));
-  EXPECT_TRUE(BatchOfOneIsFree(*OpenTestModel("half_plus_two_1x1"), 0));
+bool Identical(const std::string& name) { return TryRows(*OpenTestModel(name), 0).identical; }
+bool Alike(const std::string& name) { return TryRows(*OpenTestModel(name), 0).alike; }
+
+TEST(BatchProbeTest, RowsThatDoNotTouchEachOtherAreIdentical) {
+  for (const std::string name : {"fixed_batch_1", "half_plus_two_1x1", "half_plus_two", "digits", "string_cube", "examples/dense"}) {
+    EXPECT_TRUE(Identical(name)) << name;
+    EXPECT_TRUE(Alike(name)) << name;
+  }
 }
 
-TEST(BatchProbeTest, NotFreeWhereTheGraphHasItBakedIn) { EXPECT_FALSE(BatchOfOneIsFree(*OpenTestModel("baked_batch"), 0)); }
+TEST(BatchProbeTest, NotWhereTheGraphHasTheBatchBakedIn) { EXPECT_FALSE(Alike("baked_batch")); }
 
-// The same graph as row_mixing, whose softmax runs down the batch, but exported for one row.
-TEST(BatchProbeTest, NotFreeWhereRowsMix) {
+// A softmax runs down the batch.
+TEST(BatchProbeTest, NotWhereRowsMix) {
+  EXPECT_FALSE(Alike("row_mixing"));
+  EXPECT_FALSE(Identical("row_mixing"));
+}
+
+// The same graph exported for one row.
+TEST(BatchProbeTest, NotWhereRowsOfAFixedBatchMix) {
   std::string bytes = ReadTestModel("row_mixing");
   const std::string open_shape("\x02\0\0\0\xff\xff\xff\xff\x04\0\0\0", 12);  // a vector of two: -1, 4
   const std::string fixed_shape("\x02\0\0\0\x01\0\0\0\x04\0\0\0", 12);
@@ -30,12 +41,17 @@ TEST(BatchProbeTest, NotFreeWhereRowsMix) {
   const auto model = Model::Open("m", AsBytes(bytes));
   ASSERT_TRUE(model.ok()) << model.status().ToString();
   ASSERT_EQ((*model)->graph().signatures[0].signature.inputs[0].shape, Shape({1, 4}));
-  EXPECT_FALSE(BatchOfOneIsFree(**model, 0));
+  EXPECT_FALSE(TryRows(**model, 0).alike);
 }
 
-TEST(BatchProbeTest, NothingToFreeWhereTheBatchIsOpenOrNotOne) {
-  for (const std::string name : {"half_plus_two", "baked_batch_2", "scalar", "stateful"})
-    EXPECT_FALSE(BatchOfOneIsFree(*OpenTestModel(name), 0)) << name;
+TEST(BatchProbeTest, NothingToTryWithoutRowsOrWithState) {
+  for (const std::string name : {"baked_batch_2", "scalar", "stateful", "stateful_batch"}) EXPECT_FALSE(Alike(name)) << name;
+}
+
+TEST(BatchProbeTest, OnlyABatchOfOneIsOneThatTheFileFixes) {
+  EXPECT_TRUE(FixesBatchOfOne(OpenTestModel("fixed_batch_1")->graph().signatures[0].signature));
+  EXPECT_FALSE(FixesBatchOfOne(OpenTestModel("half_plus_two")->graph().signatures[0].signature));
+  EXPECT_FALSE(FixesBatchOfOne(OpenTestModel("baked_batch_2")->graph().signatures[0].signature));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <random>
 #include <utility>
 
 #include <fmt/format.h>
@@ -378,16 +379,41 @@ StatusOr<std::vector<Tensor>> ExampleOperator::Parse(const TensorView& serialize
   return outputs;
 }
 
+namespace {
+
+// A feature in an Example's map, of `count` values that `next` gives, each serialized.
+template <typename Next>
+std::string FeatureEntry(std::string_view name, DType dtype, size_t count, Next next) {
+  std::string list;
+  for (size_t i = 0; i < count; ++i) list += dtype == DType::kString ? DelimitedField(1, next()) : next();
+  if (dtype != DType::kString) list = DelimitedField(1, list);
+  return DelimitedField(1, DelimitedField(1, name) + DelimitedField(2, DelimitedField(static_cast<uint32_t>(KindOf(dtype)), list)));
+}
+
+std::string RandomValue(DType dtype, std::mt19937& random) {
+  if (dtype == DType::kString) return {static_cast<char>('a' + random() % 26)};
+  if (dtype == DType::kInt64) return {static_cast<char>(random() & 1)};
+  const float number = std::normal_distribution<float>()(random);
+  return {reinterpret_cast<const char*>(&number), sizeof(number)};
+}
+
+}  // namespace
+
 std::string ExampleOperator::SmallestExample() const {
   std::string entries;
   for (const Feature& feature : features_) {
     if (feature.form != Form::kDense || feature.has_default) continue;
-    std::string list;
-    const std::string_view zeros("\0\0\0\0", feature.dtype == DType::kFloat ? sizeof(float) : feature.dtype == DType::kInt64 ? 1 : 0);
-    for (size_t i = 0; i < feature.count; ++i) list += feature.dtype == DType::kString ? DelimitedField(1, "") : std::string(zeros);
-    if (feature.dtype != DType::kString) list = DelimitedField(1, list);
-    const std::string value = DelimitedField(static_cast<uint32_t>(KindOf(feature.dtype)), list);
-    entries += DelimitedField(1, DelimitedField(1, feature.name) + DelimitedField(2, value));
+    const std::string zero(feature.dtype == DType::kFloat ? sizeof(float) : feature.dtype == DType::kInt64 ? 1 : 0, '\0');
+    entries += FeatureEntry(feature.name, feature.dtype, feature.count, [&] { return zero; });
+  }
+  return DelimitedField(1, entries);
+}
+
+std::string ExampleOperator::RandomExample(std::mt19937& random) const {
+  std::string entries;
+  for (const Feature& feature : features_) {
+    const size_t count = feature.form == Form::kDense ? feature.count : 1 + random() % 2;
+    entries += FeatureEntry(feature.name, feature.dtype, count, [&] { return RandomValue(feature.dtype, random); });
   }
   return DelimitedField(1, entries);
 }

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <random>
 #include <span>
 #include <string>
 #include <string_view>
@@ -40,6 +41,8 @@ class ExampleOperator {
 
   // The smallest Example that can be parsed: its required features alone, all zero.
   std::string SmallestExample() const;
+  // One with all features, and random values as RandomInputs makes them (sample_inputs.h); one or two of a feature of variable length.
+  std::string RandomExample(std::mt19937& random) const;
 
  private:
   // Numbers as they lie in memory, or texts.

@@ -2,6 +2,7 @@
 
 #include <list>
 #include <memory>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -156,6 +157,18 @@ TEST(ExampleOperatorTest, TheSmallestExampleIsOne) {
     Runner runner(name);
     const std::string smallest = runner.graph().example_inputs.at(0).op.SmallestExample();
     EXPECT_TRUE(runner.Run({smallest, smallest}).ok()) << name;
+  }
+}
+
+TEST(ExampleOperatorTest, RandomExamplesAreSomeAndDiffer) {
+  std::mt19937 random(7);
+  for (const std::string name : {"dense", "sparse", "first_version", "classifier", "regressor"}) {
+    Runner runner(name);
+    const ExampleOperator& op = runner.graph().example_inputs.at(0).op;
+    const std::string one = op.RandomExample(random);
+    const std::string other = op.RandomExample(random);
+    EXPECT_NE(one, other) << name;
+    EXPECT_TRUE(runner.Run({one, other}).ok()) << name;
   }
 }
 

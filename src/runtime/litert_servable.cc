@@ -53,27 +53,38 @@ StatusOr<std::vector<std::unique_ptr<Interpreter>>> NewInterpreters(const Model&
 StatusOr<std::unique_ptr<LiteRtServable>> LiteRtServable::Create(ServableId id, const std::string& path, const RuntimeOptions& options,
                                                                  const Clock& clock) {
   TFLS_ASSIGN_OR_RETURN(std::unique_ptr<SealedFile> file, SealedFile::Copy(path, kMaxModelBytes));
-  TrialReport report{.rows_may_be_probed = true};
+  TrialReport trial;
   if (!options.trial_program.empty()) {
-    TFLS_ASSIGN_OR_RETURN(report, TryModel(options.trial_program, path, *file, options.trial_time_limit));
+    TFLS_ASSIGN_OR_RETURN(trial, TryModel(options.trial_program, path, *file, options.trial_limits, options.stop));
   }
   TFLS_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, Model::Open(path, std::move(file)));
   TFLS_ASSIGN_OR_RETURN(std::vector<std::unique_ptr<Interpreter>> interpreters, NewInterpreters(*model, options, clock));
-  std::unique_ptr<LiteRtServable> servable(new LiteRtServable(std::move(id), std::move(model), std::move(interpreters), clock));
-  for (size_t i = 0; i < servable->signatures_.size(); ++i) {
-    servable->signatures_[i].batch_of_one_is_free = report.rows_may_be_probed && BatchOfOneIsFree(*servable->model_, i);
+  if (options.trial_program.empty()) {
+    for (size_t i = 0; i < model->graph().signatures.size(); ++i) trial.rows.push_back(TryRows(*model, i));
   }
+  trial.rows.resize(model->graph().signatures.size());
+  std::unique_ptr<LiteRtServable> servable(new LiteRtServable(std::move(id), std::move(trial), std::move(model), std::move(interpreters), clock));
   servable->MeasureRuns();
-  TFLS_DEBUG("{}: {} signatures, {} interpreters, {} bytes of packed weights", path, servable->signatures_.size(), servable->pool_.size(),
-             servable->model_->WeightCacheBytes());
+  TFLS_DEBUG("{}: {} signatures, {} interpreters, {} bytes of packed weights, {} bytes in all", path, servable->signatures_.size(),
+             servable->pool_.size(), servable->model_->WeightCacheBytes(), servable->memory_bytes());
   return servable;
 }
 
-LiteRtServable::LiteRtServable(ServableId id, std::unique_ptr<Model> model, std::vector<std::unique_ptr<Interpreter>> interpreters,
+LiteRtServable::LiteRtServable(ServableId id, TrialReport trial, std::unique_ptr<Model> model, std::vector<std::unique_ptr<Interpreter>> interpreters,
                                const Clock& clock)
-    : id_(std::move(id)), clock_(clock), model_(std::move(model)), estimates_(model_->graph().signatures.size()), pool_(std::move(interpreters)) {
-  for (const GraphSignature& graph : model_->graph().signatures) signatures_.push_back(graph.signature);
+    : id_(std::move(id)),
+      trial_(std::move(trial)),
+      clock_(clock),
+      model_(std::move(model)),
+      estimates_(model_->graph().signatures.size()),
+      pool_(std::move(interpreters)) {
+  for (size_t i = 0; i < model_->graph().signatures.size(); ++i) {
+    Signature& signature = signatures_.emplace_back(model_->graph().signatures[i].signature);
+    signature.batch_of_one_is_free = FixesBatchOfOne(signature) && trial_.rows[i].alike;
+  }
 }
+
+size_t LiteRtServable::memory_bytes() const { return model_->FileBytes() + model_->WeightCacheBytes() + pool_.size() * trial_.interpreter_bytes; }
 
 void LiteRtServable::MeasureRuns() {
   if (model_->graph().has_state || model_->graph().has_control_flow) return;  // never inline: no estimate is needed

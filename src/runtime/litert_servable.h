@@ -25,7 +25,8 @@ struct RuntimeOptions {
   bool keep_state = false;
   // The program that tries models first (model_trial.h): "/proc/self/exe" in the server. Empty: no trial, for files that are known to be sound.
   std::string trial_program;
-  std::chrono::milliseconds trial_time_limit = kModelTrialTimeLimit;
+  TrialLimits trial_limits;
+  const Cancellation* stop = nullptr;  // ends the trial; null: nothing does
 };
 
 // Thread-safe.
@@ -55,12 +56,25 @@ class LiteRtServable : public Servable {
 
   const Model& model() const { return *model_; }
 
+  // What the trial found out; without one (trial_program) only its `rows`, which were then tried here.
+  const TrialReport& trial() const { return trial_; }
+
+  // Whether requests to signature number `signature` may share a run: at load, two random rows were answered together as alone, bit for bit, and no
+  // output's size depends on the data.
+  bool batchable(size_t signature) const { return trial_.rows[signature].identical && !signatures_[signature].runs_alone; }
+
+  // What this version takes while it is loaded, about: the file and its packed weights, once, and what each interpreter took in the trial on
+  // inputs of the file's own size (nothing where there was none). Larger requests take more, and an interpreter keeps what its largest one took.
+  size_t memory_bytes() const;
+
  private:
-  LiteRtServable(ServableId id, std::unique_ptr<Model> model, std::vector<std::unique_ptr<Interpreter>> interpreters, const Clock& clock);
+  LiteRtServable(ServableId id, TrialReport trial, std::unique_ptr<Model> model, std::vector<std::unique_ptr<Interpreter>> interpreters,
+                 const Clock& clock);
   // Runs every signature again, now that memory is warm, for a first estimate.
   void MeasureRuns();
 
   const ServableId id_;
+  const TrialReport trial_;
   const Clock& clock_;
   const std::unique_ptr<Model> model_;
   std::vector<Signature> signatures_;

@@ -142,6 +142,34 @@ TEST(LiteRtServableTest, TriesTheModelFirstIfTold) {
   EXPECT_NE(Load(TestModelPath("fixed_batch_1"), {.trial_program = TRIAL_PROGRAM}), nullptr);
 }
 
+TEST(LiteRtServableTest, KnowsWhatItTakesAfterATrial) {
+  const auto one = Load(TestModelPath("digits"), {.num_interpreters = 1, .trial_program = TRIAL_PROGRAM});
+  const auto three = Load(TestModelPath("digits"), {.num_interpreters = 3, .trial_program = TRIAL_PROGRAM});
+  EXPECT_GT(one->memory_bytes(), one->model().FileBytes() + one->model().WeightCacheBytes());
+  EXPECT_GT(three->memory_bytes(), one->memory_bytes());
+  const auto untried = Load(TestModelPath("digits"));
+  EXPECT_EQ(untried->memory_bytes(), untried->model().FileBytes() + untried->model().WeightCacheBytes());
+}
+
+TEST(LiteRtServableTest, KnowsWhoseRequestsMayShareARun) {
+  for (const std::string program : {TRIAL_PROGRAM, ""}) {
+    for (const std::string name : {"digits", "digits_int8", "half_plus_two", "fixed_batch_1"}) {
+      EXPECT_TRUE(Load(TestModelPath(name), {.trial_program = program})->batchable(0)) << name;
+    }
+    for (const std::string name : {"row_mixing", "baked_batch", "stateful", "scalar", "dynamic_output"}) {
+      EXPECT_FALSE(Load(TestModelPath(name), {.trial_program = program})->batchable(0)) << name;
+    }
+  }
+}
+
+TEST(LiteRtServableTest, TheTrialsLimitsAreTheOptions) {
+  const Status status =
+      LiteRtServable::Create({"m", 1}, TestModelPath("digits"), {.trial_program = TRIAL_PROGRAM, .trial_limits = {.memory_bytes = size_t{1} << 20}})
+          .status();
+  EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
+  EXPECT_THAT(status.message(), HasSubstr("where 1 MiB are allowed"));
+}
+
 TEST(LiteRtServableTest, OtherTypesNeverReachTheRuntime) {
   const auto servable = Load(TestModelPath("half_plus_two"));
   const Status status = CheckAndRun(*servable, One(TensorOf<int64_t>(DType::kInt64, {2}, {1, 2})));

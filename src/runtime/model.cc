@@ -97,6 +97,7 @@ StatusOr<std::unique_ptr<Model>> Model::Open(const std::string& path, std::span<
   LiteRtModel handle = nullptr;
   const std::span<const std::byte> edited = model->graph_.edited_file.bytes();
   const std::span<const std::byte> runtime_bytes = edited.empty() ? bytes : edited;
+  model->file_bytes_ = runtime_bytes.size();
   const LiteRtStatus status = LiteRtCreateModelFromBuffer(model->environment_.get(), runtime_bytes.data(), runtime_bytes.size(), &handle);
   if (status != kLiteRtStatusOk) return LiteRtError(path, "the runtime cannot read the file", status);
   model->model_.reset(handle);
@@ -166,10 +167,11 @@ Status Model::ExplainCompileFailure(int num_threads, LiteRtStatus failure) const
   if (LiteRtCreateCompiledModel(environment_.get(), model_.get(), options.get(), &compiled) == kLiteRtStatusOk) LiteRtDestroyCompiledModel(compiled);
   const std::string caught = capture.Finish();
   LogCaught(caught);
-  for (const auto& [op, place] : graph_.operators) {
+  for (const auto& [op, use] : graph_.operators) {
     const std::string phrase = fmt::format("Didn't find op for builtin opcode '{}' version '{}'", op.first, op.second);
     if (caught.find(phrase) == std::string::npos) continue;
-    return UnimplementedError(fmt::format("{}: the runtime lacks an operator of the model: {}; it knows older versions of it only", path_, place));
+    return UnimplementedError(
+        fmt::format("{}: the runtime lacks an operator of the model: {}; it knows older versions of it only", path_, use.first_place));
   }
   return LiteRtError(path_, "the runtime cannot compile the model", failure);
 }

@@ -42,6 +42,8 @@ class Model {
   // The first call of a process may run alone only: it fills the weight cache, and catches standard error (stderr_capture.h).
   StatusOr<CompiledModelPtr> Compile(int num_threads) const;
 
+  // What the runtime reads: the file, or what became of it when its graphs had to be edited.
+  size_t FileBytes() const { return file_bytes_; }
   // Bytes of packed weights in the cache; 0 before the first compilation.
   size_t WeightCacheBytes() const;
 
@@ -55,6 +57,7 @@ class Model {
   const std::string path_;
   const ModelGraph graph_;
   std::unique_ptr<SealedFile> file_;  // null if the caller keeps the bytes, or the runtime reads graph_.edited_file
+  size_t file_bytes_ = 0;
   UniqueFd weight_cache_;
   EnvironmentPtr environment_;
   ModelPtr model_;  // last: refers to all above

@@ -400,8 +400,8 @@ class ModelGraphReader {
     for (size_t i = 0; i < file_.subgraphs.size(); ++i) {
       for (const FileOperator& op : file_.subgraphs[i].operators) {
         if (op.number < 0 || op.code == kCustomOperator) continue;
-        std::string& place = graph_.operators[{OperatorName(op.code), op.version}];
-        if (place.empty()) place = DescribeOperator(file_.subgraphs[i], i, op);
+        OperatorUse& use = graph_.operators[{OperatorName(op.code), op.version}];
+        if (use.count++ == 0) use.first_place = DescribeOperator(file_.subgraphs[i], i, op);
       }
     }
   }

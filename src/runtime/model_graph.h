@@ -65,13 +65,17 @@ struct RuntimeSignature {
   size_t num_outputs = 0;
 };
 
+struct OperatorUse {
+  std::string first_place;  // DescribeOperator
+  size_t count = 0;         // in all subgraphs
+};
+
 // Immutable once read.
 struct ModelGraph {
   std::vector<GraphSignature> signatures;  // those of the file's table, in its order, then those that only its metadata has
   std::vector<RuntimeSignature> runtime_signatures;
-  bool has_signature_table = false;  // false: a signature here was made up from tensor names
-  // Builtin operators by name and version, and where the first of them is (DescribeOperator).
-  std::map<std::pair<std::string, int32_t>, std::string> operators;
+  bool has_signature_table = false;                                  // false: a signature here was made up from tensor names
+  std::map<std::pair<std::string, int32_t>, OperatorUse> operators;  // builtin ones by name and version
   AlignedBuffer edited_file;      // what the runtime is to read instead of the file, if its graphs had to be edited (graph_edit.h)
   bool has_state = false;         // a run may leave something behind for the next one
   bool has_control_flow = false;  // a run's time may depend on the data

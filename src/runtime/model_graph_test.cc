@@ -1,8 +1,10 @@
 #include "runtime/model_graph.h"
 
+#include <cstring>
 #include <random>
 #include <string>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -246,6 +248,31 @@ TEST(ModelGraphTest, SurvivesCorruption) {
     }
   }
   EXPECT_GT(refused, 1000);
+}
+
+// The position of a scalar field that a table has.
+size_t FieldPosition(const std::string& bytes, const FlatTable& table, int field) {
+  const auto read = [&]<typename T>(size_t position, T) {
+    T value{};
+    std::memcpy(&value, bytes.data() + position, sizeof(value));
+    return value;
+  };
+  const size_t vtable = table.position() - static_cast<size_t>(read(table.position(), int32_t{}));
+  return table.position() + read(vtable + 4 + 2 * static_cast<size_t>(field), uint16_t{});
+}
+
+TEST(ModelGraphTest, ATensorOfABufferThatIsNotThereIsRefused) {
+  std::string bytes = ReadTestModel("half_plus_two");
+  FlatBuffer file(AsBytes(bytes));
+  const FlatTable root = file.Root(kTfliteIdentifier);
+  const auto num_buffers = static_cast<uint32_t>(root.Tables(model_field::kBuffers).size());
+  const FlatTable tensor = root.Tables(model_field::kSubgraphs)[0].Tables(subgraph_field::kTensors)[0];
+  const size_t position = FieldPosition(bytes, tensor, tensor_field::kBuffer);
+  ASSERT_LT(tensor.Scalar<uint32_t>(tensor_field::kBuffer), num_buffers);
+  std::memcpy(bytes.data() + position, &num_buffers, sizeof(num_buffers));
+  const Status status = ReadModelGraph("m", AsBytes(bytes)).status();
+  EXPECT_EQ(status,
+            InvalidArgumentError(fmt::format("m: tensor \"serving_default_x:0\" names buffer {0}, but the file has {0} buffers", num_buffers)));
 }
 
 }  // namespace

@@ -9,32 +9,53 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cstdlib>
 #include <memory>
-#include <optional>
+#include <random>
+#include <sstream>
 
 #include <fmt/format.h>
 
+#include "base/file.h"
 #include "base/unique_fd.h"
-#include "runtime/batch_probe.h"
+#include "base/usable_memory.h"
 #include "runtime/interpreter.h"
 #include "runtime/model.h"
+#include "runtime/sample_inputs.h"
 #include "runtime/warm_up.h"
 
 namespace tflite_serving {
 namespace {
 
-// The child's report: these lines as it gets there, or the last one instead.
-constexpr std::string_view kRunsLine = "runs\n";
-constexpr std::string_view kProbedLine = "probed\n";
-constexpr std::string_view kErrorMark = "error ";  // then the code's number, a space, the message
-constexpr size_t kMaxReportBytes = 1 << 16;
+// The child's report, line by line as it gets there:
+//   runs LOAD_MICROSECONDS PEAK_BYTES INTERPRETER_BYTES
+//   rows ALIKE IDENTICAL                                  one for each signature
+// Or, in place of all, the error mark, the code's number, a space and the message.
+constexpr std::string_view kRunsMark = "runs ";
+constexpr std::string_view kRowsMark = "rows ";
+constexpr std::string_view kErrorMark = "error ";
+constexpr size_t kMaxReportBytes = 1 << 20;
 
+// How often the parent looks at what the child has taken: in this time no process takes much.
+constexpr std::chrono::milliseconds kWatchInterval{10};
 constexpr std::chrono::milliseconds kNoTime{0};
+
+constexpr size_t kMaxStatusBytes = 1 << 16;
+constexpr size_t kMiB = 1 << 20;
+constexpr unsigned kSeed = 5;
+
+// A line of /proc/PID/status, "VmHWM:\t  2088 kB", in bytes; 0 if there is none.
+size_t ProcessMemory(std::string_view process, std::string_view field) {
+  const StatusOr<std::string> status = ReadFile(fmt::format("/proc/{}/status", process), kMaxStatusBytes);
+  const size_t line = status.ok() ? status->find(fmt::format("\n{}:", field)) : std::string::npos;
+  return line == std::string::npos ? 0 : std::strtoull(status->c_str() + line + field.size() + 2, nullptr, 10) << 10;
+}
 
 void Report(std::string_view text) {
   while (!text.empty()) {
@@ -45,16 +66,35 @@ void Report(std::string_view text) {
   }
 }
 
+// A sound model may refuse made-up numbers; what it must not do is end the process.
+void RunOnRandomInputs(const Model& model, Interpreter& interpreter) {
+  std::mt19937 random(kSeed);
+  for (size_t number = 0; number < model.graph().signatures.size(); ++number) {
+    const GraphSignature& graph = model.graph().signatures[number];
+    for (const int64_t open_dim : kOpenDims) {
+      const StatusOr<std::vector<Tensor>> inputs = RandomInputs(graph, open_dim, open_dim, random);
+      if (inputs.ok() && interpreter.Run(number, ViewsOf(*inputs), kNoDeadline).ok()) break;
+    }
+  }
+}
+
 Status TryMapped(std::span<const std::byte> bytes) {
   // No path: messages begin with ": ", and the parent puts its path there.
+  const auto start = std::chrono::steady_clock::now();
   TFLS_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, Model::Open("", bytes));
   {
+    const size_t before = ProcessMemory("self", "RssAnon");
     TFLS_ASSIGN_OR_RETURN(const std::unique_ptr<Interpreter> interpreter, Interpreter::Create(*model, {}));
     TFLS_RETURN_IF_ERROR(WarmUp(*model, *interpreter));
+    const auto load_time = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start);
+    const size_t after = ProcessMemory("self", "RssAnon");
+    RunOnRandomInputs(*model, *interpreter);
+    Report(fmt::format("{}{} {} {}\n", kRunsMark, load_time.count(), ProcessMemory("self", "VmHWM"), after - std::min(after, before)));
   }
-  Report(kRunsLine);
-  for (size_t i = 0; i < model->graph().signatures.size(); ++i) BatchOfOneIsFree(*model, i);
-  Report(kProbedLine);
+  for (size_t i = 0; i < model->graph().signatures.size(); ++i) {
+    const RowsTrial rows = TryRows(*model, i);
+    Report(fmt::format("{}{:d} {:d}\n", kRowsMark, rows.alike, rows.identical));
+  }
   return OkStatus();
 }
 
@@ -112,21 +152,43 @@ class SpawnSetup {
   posix_spawnattr_t attributes_;
 };
 
-// All that comes through `fd` until its other end is closed; nothing if that takes longer than `time_limit`.
-std::optional<std::string> ReadReport(int fd, std::chrono::milliseconds time_limit) {
-  const auto deadline = std::chrono::steady_clock::now() + time_limit;
+// How it went with a child.
+struct Watched {
+  enum End { kItself, kCpuTime, kTime, kMemory, kStopped } end = kItself;  // why: it ended itself, or was ended because it took too much
   std::string report;
+  size_t peak_memory_bytes = 0;  // kMemory: when it was ended
+};
+
+std::chrono::nanoseconds CpuTime(pid_t pid) {
+  clockid_t clock{};
+  timespec time{};
+  if (::clock_getcpuclockid(pid, &clock) != 0 || ::clock_gettime(clock, &time) != 0) return kNoTime;
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
+// Waits until the child has closed its end of the pipe `fd`, or has taken too much.
+Watched Watch(pid_t pid, int fd, const TrialLimits& limits, const Cancellation* stop) {
+  const auto deadline = std::chrono::steady_clock::now() + limits.time;
+  const std::string process = std::to_string(pid);
+  Watched child;
   for (;;) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     pollfd entry{.fd = fd, .events = POLLIN, .revents = 0};
-    const int ready = ::poll(&entry, 1, static_cast<int>(std::max(left, kNoTime).count()));
-    if (ready < 0 && errno == EINTR) continue;
-    if (ready <= 0) return std::nullopt;
-    char chunk[4096];
-    const ssize_t n = ::read(fd, chunk, sizeof(chunk));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0 || report.size() > kMaxReportBytes) return report;
-    report.append(chunk, static_cast<size_t>(n));
+    const int ready = ::poll(&entry, 1, static_cast<int>(std::clamp(left, kNoTime, kWatchInterval).count()));
+    if (ready > 0) {
+      char chunk[4096];
+      const ssize_t n = ::read(fd, chunk, sizeof(chunk));
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0 || child.report.size() > kMaxReportBytes) return child;
+      child.report.append(chunk, static_cast<size_t>(n));
+    }
+    child.peak_memory_bytes = std::max(child.peak_memory_bytes, ProcessMemory(process, "VmHWM"));
+    child.end = stop != nullptr && stop->cancelled()            ? Watched::kStopped
+                : child.peak_memory_bytes > limits.memory_bytes ? Watched::kMemory
+                : CpuTime(pid) > limits.cpu_time                ? Watched::kCpuTime
+                : std::chrono::steady_clock::now() >= deadline  ? Watched::kTime
+                                                                : Watched::kItself;
+    if (child.end != Watched::kItself) return child;
   }
 }
 
@@ -143,6 +205,12 @@ std::string HowItEnded(int wait_status) {
   return name == nullptr ? fmt::format("signal {}", WTERMSIG(wait_status)) : fmt::format("SIG{}", name);
 }
 
+// Signals by which a process ends itself. All others come from outside.
+bool IsOwnDoing(int signal) {
+  constexpr int kOwn[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGSYS, SIGTRAP};
+  return std::ranges::find(kOwn, signal) != std::end(kOwn);
+}
+
 // The error in a report that begins with one.
 Status ReadError(const std::string& path, std::string_view report) {
   report.remove_prefix(kErrorMark.size());
@@ -153,9 +221,59 @@ Status ReadError(const std::string& path, std::string_view report) {
   return Status(static_cast<StatusCode>(code), fmt::format("{}{}{}", path, report.starts_with(':') ? "" : ": ", report));
 }
 
+// A report that begins with kRunsMark.
+TrialReport ReadReport(const std::string& text) {
+  TrialReport report;
+  std::istringstream words(text.substr(kRunsMark.size()));
+  int64_t load_time = 0;
+  words >> load_time >> report.peak_memory_bytes >> report.interpreter_bytes;
+  report.load_time = std::chrono::microseconds(load_time);
+  RowsTrial rows;
+  for (std::string mark; words >> mark >> rows.alike >> rows.identical;) report.rows.push_back(rows);
+  return report;
+}
+
+StatusOr<TrialReport> Judge(const std::string& path, const Watched& child, int wait_status, const TrialLimits& limits) {
+  if (child.end == Watched::kStopped) return CancelledError(fmt::format("{}: the trial of the model was given up", path));
+  if (child.report.starts_with(kErrorMark)) return ReadError(path, child.report);
+  if (child.end == Watched::kItself && WIFSIGNALED(wait_status) && !IsOwnDoing(WTERMSIG(wait_status))) {
+    return UnavailableError(fmt::format("{}: the trial of the model was killed ({})", path, HowItEnded(wait_status)));
+  }
+  const bool runs = child.report.starts_with(kRunsMark);
+  const TrialReport report = runs ? ReadReport(child.report) : TrialReport{.peak_memory_bytes = child.peak_memory_bytes};
+  if (report.peak_memory_bytes > limits.memory_bytes) {
+    return ResourceExhaustedError(fmt::format("{}: loading and running the model takes {} MiB of memory, where {} MiB are allowed", path,
+                                              (report.peak_memory_bytes + kMiB - 1) / kMiB, limits.memory_bytes / kMiB));
+  }
+  // It runs. What came of trying rows together is in the report as far as it got.
+  if (runs) return report;
+  if (child.end == Watched::kCpuTime) {
+    return InvalidArgumentError(
+        fmt::format("{}: the model was still loading or running after {} ms of processor time", path, limits.cpu_time.count()));
+  }
+  if (child.end == Watched::kTime) {
+    return InvalidArgumentError(fmt::format("{}: the model was still loading or running after {} ms", path, limits.time.count()));
+  }
+  return InvalidArgumentError(fmt::format("{}: the model ended the process that tried it ({})", path, HowItEnded(wait_status)));
+}
+
+// Makes this process one that the machine can do without.
+void StepBack() {
+  const rlimit no_core{.rlim_cur = 0, .rlim_max = 0};
+  ::setrlimit(RLIMIT_CORE, &no_core);
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ::setpriority(PRIO_PROCESS, 0, kTrialNiceness);
+  constexpr std::string_view kFirst = "1000";
+  const UniqueFd choice(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+  // Without it the kernel judges this process as any other; nothing else depends on it.
+  if (choice.valid()) (void)!::write(choice.get(), kFirst.data(), kFirst.size());
+}
+
 }  // namespace
 
-StatusOr<TrialReport> TryModel(const std::string& program, const std::string& path, const SealedFile& file, std::chrono::milliseconds time_limit) {
+StatusOr<TrialReport> TryModel(const std::string& program, const std::string& path, const SealedFile& file, TrialLimits limits,
+                               const Cancellation* stop) {
+  if (limits.memory_bytes == 0) limits.memory_bytes = static_cast<size_t>(kTrialMemoryShare * static_cast<double>(UsableMemoryBytes()));
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return ErrnoToStatus(errno, "a pipe to the trial of a model");
   const UniqueFd read_end(ends[0]);
@@ -165,21 +283,14 @@ StatusOr<TrialReport> TryModel(const std::string& program, const std::string& pa
   TFLS_ASSIGN_OR_RETURN(const pid_t pid, setup.Spawn(program, fmt::format("{}{}", kModelTrialFlag, file.fd())));
   write_end = UniqueFd();  // the child has the only one: its end is the pipe's
 
-  const std::optional<std::string> report = ReadReport(read_end.get(), time_limit);
-  if (!report) ::kill(pid, SIGKILL);
-  const int wait_status = WaitFor(pid);
-  if (report && report->starts_with(kErrorMark)) return ReadError(path, *report);
-  if (report && report->starts_with(kRunsLine)) return TrialReport{.rows_may_be_probed = report->ends_with(kProbedLine)};
-  if (!report) {
-    return InvalidArgumentError(fmt::format("{}: the model was still loading or running after {} ms", path, time_limit.count()));
-  }
-  return InvalidArgumentError(fmt::format("{}: the model ended the process that tried it ({})", path, HowItEnded(wait_status)));
+  const Watched child = Watch(pid, read_end.get(), limits, stop);
+  // Even one that ended itself: a corrupt model may have closed the pipe only. One that is on its way out keeps the status that it has.
+  ::kill(pid, SIGKILL);
+  return Judge(path, child, WaitFor(pid), limits);
 }
 
 int RunModelTrial(int fd) {
-  const rlimit no_core{.rlim_cur = 0, .rlim_max = 0};
-  ::setrlimit(RLIMIT_CORE, &no_core);
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  StepBack();
   const Status status = TryDescriptor(fd);
   if (status.ok()) return 0;
   Report(fmt::format("{}{} {}", kErrorMark, static_cast<int>(status.code()), status.message()));

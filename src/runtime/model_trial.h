@@ -3,31 +3,55 @@
 // LiteRT checks files badly: of 300 small corruptions of a sound file a fifth end the process that loads it (SIGSEGV, SIGBUS, SIGABRT). So the
 // server starts itself once more, as `program --internal_model_trial=FD`, which loads, compiles and runs the model and says how it went. main()
 // hands that flag to RunModelTrial before anything else.
+//
+// The child has low priority, is the first that the kernel's out-of-memory killer takes, leaves no core dump, and does not outlive the thread that
+// started it.
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "base/cancellation.h"
 #include "base/sealed_file.h"
 #include "base/status.h"
+#include "runtime/batch_probe.h"
 
 namespace tflite_serving {
 
 inline constexpr std::string_view kModelTrialFlag = "--internal_model_trial=";
-// Loading and a first run take a second for a model of a gigabyte; some corrupt files never return.
-inline constexpr std::chrono::milliseconds kModelTrialTimeLimit{20'000};
+
+// What a child may take. One that takes more is ended.
+struct TrialLimits {
+  // Loading and a first run take a second for a model of a gigabyte; some corrupt files never return.
+  std::chrono::milliseconds cpu_time{20'000};
+  // By the clock, for one that waits for something. Ample, since a child of low priority stands behind the server's requests.
+  std::chrono::milliseconds time{200'000};
+  // Resident at once: the file, its packed weights, tensors, and some 10 MB of the program. 0: kTrialMemoryShare of UsableMemoryBytes().
+  size_t memory_bytes = 0;
+};
+inline constexpr double kTrialMemoryShare = 0.75;
+
+inline constexpr int kTrialNiceness = 10;
 
 struct TrialReport {
-  // The model also survived being run with more rows than it was exported for (batch_probe.h), so that may be done again here.
-  bool rows_may_be_probed = false;
+  // By signature: whether its rows may share a run. Shorter than the signatures where trying that took too much or ended the process.
+  std::vector<RowsTrial> rows;
+  std::chrono::microseconds load_time{0};  // to open, compile and run every signature once, at the child's priority
+  size_t peak_memory_bytes = 0;            // resident, until every signature had run
+  size_t interpreter_bytes = 0;            // what the first interpreter and its runs took, beside the file and the packed weights
 };
 
-// Starts `program` (the server: "/proc/self/exe") on `file` and waits for its verdict. `path` is for messages. Thread-safe.
-// Errors: the model's own; INVALID_ARGUMENT if it ended the process that tried it, or took longer than `time_limit`; others if no process could be
-// started. The child leaves no core dump, and does not outlive the calling thread.
-StatusOr<TrialReport> TryModel(const std::string& program, const std::string& path, const SealedFile& file,
-                               std::chrono::milliseconds time_limit = kModelTrialTimeLimit);
+// Starts `program` (the server: "/proc/self/exe") on `file` and waits for its verdict: it opens and compiles the model and runs each signature on
+// zeros, then on random numbers, which it may refuse; then TryRows. `path` is for messages. Thread-safe.
+//
+// Verdicts on the file: the model's own errors; INVALID_ARGUMENT if it ended the process that tried it, or took longer than the limits;
+// RESOURCE_EXHAUSTED if it took more memory. CANCELLED once `stop` is set; null: never. UNAVAILABLE if somebody else killed the child (an operator,
+// the out-of-memory killer); others if no process could be started.
+StatusOr<TrialReport> TryModel(const std::string& program, const std::string& path, const SealedFile& file, TrialLimits limits = {},
+                               const Cancellation* stop = nullptr);
 
 // The child's side: tries the model in descriptor `fd`, reports on standard output; the process's exit status.
 int RunModelTrial(int fd);

@@ -3,10 +3,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <iostream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "runtime/model_trial.h"
 
@@ -15,6 +17,18 @@ namespace {
 std::string FirstBytes(int fd) {
   char bytes[8] = {};
   return ::pread(fd, bytes, sizeof(bytes), 0) == sizeof(bytes) ? std::string(bytes, sizeof(bytes)) : "";
+}
+
+void Spin() {
+  for (volatile bool again = true; again;) {
+  }
+}
+
+// 512 MB, a little at a time; then waits to be found.
+void TakeMemory() {
+  std::vector<std::vector<char>> taken;
+  for (int i = 0; i < 64; ++i) taken.emplace_back(size_t{8} << 20, 'x');
+  ::pause();
 }
 
 }  // namespace
@@ -27,9 +41,23 @@ int main(int argc, char** argv) {
   if (first == "sleep...") ::pause();
   if (first == "abort...") std::abort();
   if (first == "exit....") return 3;
-  if (first == "runs....") {
-    std::cout << "runs\n" << std::flush;
-    std::abort();
+  if (first == "segv....") ::raise(SIGSEGV);
+  if (first == "bus.....") ::raise(SIGBUS);
+  if (first == "kill....") ::raise(SIGKILL);
+  if (first == "term....") ::raise(SIGTERM);
+  if (first == "spin....") Spin();
+  if (first == "memory..") TakeMemory();
+  if (first == "closes..") {
+    ::close(STDOUT_FILENO);
+    ::pause();
+  }
+  if (first.starts_with("run.")) {
+    std::cout << "runs 5 " << (first == "run.1gib" ? 1 << 30 : 4096) << " 7\nrows 1 0\n" << std::flush;
+    if (first == "run.abrt") std::abort();
+    if (first == "run.kill") ::raise(SIGKILL);
+    if (first == "run.spin") Spin();
+    if (first == "run.mem.") TakeMemory();
+    return 0;
   }
   return tflite_serving::RunModelTrial(fd);
 }

@@ -1,5 +1,7 @@
 #include "runtime/model_trial.h"
 
+#include <sys/resource.h>
+
 #include <chrono>
 #include <random>
 #include <string>
@@ -13,20 +15,40 @@ namespace tflite_serving {
 namespace {
 
 using ::testing::AnyOf;
+using ::testing::MatchesRegex;
 using ::testing::StartsWith;
 
-StatusOr<TrialReport> Try(const std::string& content, std::chrono::milliseconds time_limit = kModelTrialTimeLimit) {
+constexpr std::chrono::milliseconds kNotLong{1};
+
+StatusOr<TrialReport> Try(const std::string& content, const TrialLimits& limits = {}, const Cancellation* stop = nullptr) {
   const auto file = SealedFile::FromBytes("m.tflite", AsBytes(content));
   EXPECT_TRUE(file.ok());
-  return TryModel(TRIAL_PROGRAM, "m.tflite", **file, time_limit);
+  return TryModel(TRIAL_PROGRAM, "m.tflite", **file, limits, stop);
 }
 
 TEST(ModelTrialTest, SoundModelsPass) {
   for (const std::string name : {"half_plus_two", "multi_signature", "stateful", "string_cube", "fixed_batch_1", "baked_batch", "digits",
                                  "dynamic_signatures", "examples/sparse"}) {
     const StatusOr<TrialReport> report = Try(ReadTestModel(name));
-    EXPECT_TRUE(report.ok()) << name << ": " << report.status().ToString();
-    EXPECT_TRUE(report.ok() && report->rows_may_be_probed) << name;
+    ASSERT_TRUE(report.ok()) << name << ": " << report.status().ToString();
+    EXPECT_EQ(report->rows.size(), OpenTestModel(name)->graph().signatures.size()) << name;
+    EXPECT_GT(report->load_time.count(), 0) << name;
+    EXPECT_GT(report->peak_memory_bytes, size_t{1} << 20) << name;
+    EXPECT_GT(report->interpreter_bytes, 0U) << name;
+    EXPECT_LT(report->interpreter_bytes, report->peak_memory_bytes) << name;
+  }
+}
+
+TEST(ModelTrialTest, TellsWhoseRowsMayShareARun) {
+  for (const std::string name : {"half_plus_two", "fixed_batch_1", "digits", "digits_int8", "string_cube"}) {
+    const StatusOr<TrialReport> report = Try(ReadTestModel(name));
+    ASSERT_TRUE(report.ok()) << name << ": " << report.status().ToString();
+    EXPECT_TRUE(report->rows[0].identical) << name;
+  }
+  for (const std::string name : {"row_mixing", "baked_batch", "stateful"}) {
+    const StatusOr<TrialReport> report = Try(ReadTestModel(name));
+    ASSERT_TRUE(report.ok()) << name << ": " << report.status().ToString();
+    EXPECT_FALSE(report->rows[0].identical) << name;
   }
 }
 
@@ -54,16 +76,67 @@ TEST(ModelTrialTest, ACrashIsAnErrorThatNamesTheSignal) {
   EXPECT_EQ(Try("exit....").status().message(), "m.tflite: the model ended the process that tried it (exit status 3)");
 }
 
-TEST(ModelTrialTest, ACrashAfterTheModelRanOnlyForbidsTheProbe) {
-  const StatusOr<TrialReport> report = Try("runs....");
-  ASSERT_TRUE(report.ok()) << report.status().ToString();
-  EXPECT_FALSE(report->rows_may_be_probed);
+TEST(ModelTrialTest, EverySignalThatAProcessBringsOnItselfIsAVerdict) {
+  EXPECT_EQ(Try("segv....").status(), InvalidArgumentError("m.tflite: the model ended the process that tried it (SIGSEGV)"));
+  EXPECT_EQ(Try("bus.....").status(), InvalidArgumentError("m.tflite: the model ended the process that tried it (SIGBUS)"));
+}
+
+TEST(ModelTrialTest, BeingKilledSaysNothingOfTheModel) {
+  EXPECT_EQ(Try("kill....").status(), UnavailableError("m.tflite: the trial of the model was killed (SIGKILL)"));
+  EXPECT_EQ(Try("term....").status(), UnavailableError("m.tflite: the trial of the model was killed (SIGTERM)"));
+  EXPECT_EQ(Try("run.kill").status(), UnavailableError("m.tflite: the trial of the model was killed (SIGKILL)"));
+}
+
+// Closed pipe, live process: nobody waits for it.
+TEST(ModelTrialTest, AProcessThatOnlyClosesItsPipeIsEnded) { EXPECT_EQ(Try("closes..").status().code(), StatusCode::kUnavailable); }
+
+TEST(ModelTrialTest, WhatGoesWrongAfterTheModelRanOnlyForbidsToBatchIt) {
+  // Processor time, since the machine may be busy: enough for any build of the program to start.
+  for (const auto& [content, limits] : {std::pair("run.abrt", TrialLimits()), std::pair("run.spin", TrialLimits{.cpu_time = std::chrono::seconds(1)}),
+                                        std::pair("run.mem.", TrialLimits{.memory_bytes = size_t{256} << 20})}) {
+    const StatusOr<TrialReport> report = Try(content, limits);
+    ASSERT_TRUE(report.ok()) << content << ": " << report.status().ToString();
+    EXPECT_EQ(report->load_time, std::chrono::microseconds(5));
+    EXPECT_EQ(report->peak_memory_bytes, 4096U);
+    EXPECT_EQ(report->interpreter_bytes, 7U);
+    ASSERT_EQ(report->rows.size(), 1U);
+    EXPECT_TRUE(report->rows[0].alike);
+    EXPECT_FALSE(report->rows[0].identical);
+  }
 }
 
 TEST(ModelTrialTest, AModelThatNeverReturnsIsStopped) {
-  const Status status = Try("sleep...", std::chrono::milliseconds(1)).status();
-  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
-  EXPECT_EQ(status.message(), "m.tflite: the model was still loading or running after 1 ms");
+  EXPECT_EQ(Try("sleep...", {.time = kNotLong}).status(), InvalidArgumentError("m.tflite: the model was still loading or running after 1 ms"));
+  EXPECT_EQ(Try("spin....", {.cpu_time = kNotLong}).status(),
+            InvalidArgumentError("m.tflite: the model was still loading or running after 1 ms of processor time"));
+}
+
+TEST(ModelTrialTest, ATrialMayBeGivenUp) {
+  Cancellation stop;
+  stop.Cancel();
+  EXPECT_EQ(Try("sleep...", {}, &stop).status(), CancelledError("m.tflite: the trial of the model was given up"));
+}
+
+TEST(ModelTrialTest, AModelThatTakesTooMuchMemoryIsStopped) {
+  const Status watched = Try("memory..", {.memory_bytes = size_t{256} << 20}).status();
+  EXPECT_EQ(watched.code(), StatusCode::kResourceExhausted);
+  EXPECT_THAT(watched.message(), MatchesRegex("m.tflite: loading and running the model takes [0-9]+ MiB of memory, where 256 MiB are allowed"));
+}
+
+// What the child counted itself holds, however quick it was.
+TEST(ModelTrialTest, TheChildsOwnCountIsHeldAgainstTheLimit) {
+  EXPECT_TRUE(Try("run.1gib", {.memory_bytes = size_t{1} << 30}).ok());
+  EXPECT_EQ(Try("run.1gib", {.memory_bytes = (size_t{1} << 30) - 1}).status(),
+            ResourceExhaustedError("m.tflite: loading and running the model takes 1024 MiB of memory, where 1023 MiB are allowed"));
+}
+
+TEST(ModelTrialTest, TheChildStepsBackForTheServer) {
+  EXPECT_EXIT(
+      {
+        RunModelTrial(-1);
+        ::_exit(::getpriority(PRIO_PROCESS, 0));
+      },
+      ::testing::ExitedWithCode(kTrialNiceness), "");
 }
 
 TEST(ModelTrialTest, AProgramThatIsNotThereIsAnError) {
@@ -85,7 +158,7 @@ TEST(ModelTrialTest, CorruptFilesNeverEndThisProcess) {
     } else {
       corrupt.replace(random() % (corrupt.size() - 16), 16, 16, '\0');
     }
-    const StatusOr<TrialReport> report = Try(corrupt, std::chrono::milliseconds(2000));
+    const StatusOr<TrialReport> report = Try(corrupt, {.cpu_time = std::chrono::milliseconds(2000)});
     if (report.ok()) continue;
     ++refused;
     EXPECT_THAT(report.status().code(),

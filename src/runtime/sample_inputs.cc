@@ -7,27 +7,27 @@
 namespace tflite_serving {
 namespace {
 
-Shape Closed(const Shape& shape, int64_t open_dim) {
+Shape Closed(const Shape& shape, int64_t open_rows, int64_t open_dim) {
   Shape closed = shape;
   for (int i = 0; i < shape.rank(); ++i) {
-    if (shape[i] < 0) closed.set(i, open_dim);
+    if (shape[i] < 0) closed.set(i, i == 0 ? open_rows : open_dim);
   }
   return closed;
 }
 
-StatusOr<Tensor> Strings(const Shape& shape, std::string_view text) {
+template <typename Next>
+StatusOr<Tensor> Strings(const Shape& shape, Next next) {
   const std::optional<int64_t> count = shape.NumElements();
   if (!count) return InvalidArgumentError("too many strings");
   StringTensorBuilder builder;
   TFLS_RETURN_IF_ERROR(builder.Start(*count));
-  for (int64_t i = 0; i < *count; ++i) TFLS_RETURN_IF_ERROR(builder.Add(text));
+  for (int64_t i = 0; i < *count; ++i) TFLS_RETURN_IF_ERROR(builder.Add(next()));
   return Tensor(DType::kString, shape, builder.Finish());
 }
 
-StatusOr<Tensor> Zeros(const TensorSpec& spec, int64_t open_dim, std::string_view text = "") {
-  const Shape shape = Closed(spec.shape, open_dim);
-  if (spec.dtype == DType::kString) return Strings(shape, text);
-  TFLS_ASSIGN_OR_RETURN(Tensor tensor, Tensor::Create(spec.dtype, shape));
+StatusOr<Tensor> Zeros(DType dtype, const Shape& shape, std::string_view text) {
+  if (dtype == DType::kString) return Strings(shape, [&] { return text; });
+  TFLS_ASSIGN_OR_RETURN(Tensor tensor, Tensor::Create(dtype, shape));
   if (!tensor.bytes().empty()) std::memset(tensor.bytes().data(), 0, tensor.bytes().size());
   return tensor;
 }
@@ -40,14 +40,13 @@ void Fill(std::span<std::byte> bytes, Draw draw) {
   }
 }
 
-StatusOr<Tensor> Randoms(const TensorSpec& spec, int64_t open_dim, std::mt19937& random) {
-  if (spec.dtype == DType::kString)
-    return Strings(Closed(spec.shape, open_dim), std::string(1 + random() % 3, static_cast<char>('a' + random() % 26)));
-  TFLS_ASSIGN_OR_RETURN(Tensor tensor, Zeros(spec, open_dim));
+StatusOr<Tensor> Randoms(DType dtype, const Shape& shape, std::mt19937& random) {
+  if (dtype == DType::kString) return Strings(shape, [&] { return std::string(1 + random() % 3, static_cast<char>('a' + random() % 26)); });
+  TFLS_ASSIGN_OR_RETURN(Tensor tensor, Tensor::Create(dtype, shape));
   const auto normal = [&] { return std::normal_distribution<double>()(random); };
   const auto bit = [&] { return random() & 1; };
   const auto byte = [&] { return random() & 0xFF; };
-  switch (spec.dtype) {
+  switch (dtype) {
     case DType::kFloat:
     case DType::kComplex64:
       Fill<float>(tensor.bytes(), normal);
@@ -85,23 +84,37 @@ StatusOr<Tensor> Randoms(const TensorSpec& spec, int64_t open_dim, std::mt19937&
   return tensor;
 }
 
+// The operator that parses what is fed into input number `input`; null where none does.
+const ExampleOperator* FindParser(const GraphSignature& graph, size_t input) {
+  const auto parser = std::ranges::find(graph.example_inputs, graph.input_slots[input], &ExampleInput::serialized_slot);
+  return parser == graph.example_inputs.end() ? nullptr : &parser->op;
+}
+
+StatusOr<Tensor> RandomExamples(const ExampleOperator& parser, const Shape& shape, std::mt19937& random) {
+  return Strings(shape, [&] { return parser.RandomExample(random); });
+}
+
 }  // namespace
 
 StatusOr<std::vector<Tensor>> ZeroInputs(const GraphSignature& graph, int64_t open_dim) {
   std::vector<Tensor> tensors;
   for (size_t i = 0; i < graph.signature.inputs.size(); ++i) {
-    const auto parser = std::ranges::find(graph.example_inputs, graph.input_slots[i], &ExampleInput::serialized_slot);
-    const std::string text = parser == graph.example_inputs.end() ? "" : parser->op.SmallestExample();
-    TFLS_ASSIGN_OR_RETURN(Tensor tensor, Zeros(graph.signature.inputs[i], open_dim, text));
+    const ExampleOperator* const parser = FindParser(graph, i);
+    const TensorSpec& spec = graph.signature.inputs[i];
+    TFLS_ASSIGN_OR_RETURN(Tensor tensor,
+                          Zeros(spec.dtype, Closed(spec.shape, open_dim, open_dim), parser == nullptr ? "" : parser->SmallestExample()));
     tensors.push_back(std::move(tensor));
   }
   return tensors;
 }
 
-StatusOr<std::vector<Tensor>> RandomInputs(const Signature& signature, int64_t open_dim, std::mt19937& random) {
+StatusOr<std::vector<Tensor>> RandomInputs(const GraphSignature& graph, int64_t open_rows, int64_t open_dim, std::mt19937& random) {
   std::vector<Tensor> tensors;
-  for (const TensorSpec& spec : signature.inputs) {
-    TFLS_ASSIGN_OR_RETURN(Tensor tensor, Randoms(spec, open_dim, random));
+  for (size_t i = 0; i < graph.signature.inputs.size(); ++i) {
+    const ExampleOperator* const parser = FindParser(graph, i);
+    const TensorSpec& spec = graph.signature.inputs[i];
+    const Shape shape = Closed(spec.shape, open_rows, open_dim);
+    TFLS_ASSIGN_OR_RETURN(Tensor tensor, parser == nullptr ? Randoms(spec.dtype, shape, random) : RandomExamples(*parser, shape, random));
     tensors.push_back(std::move(tensor));
   }
   return tensors;

@@ -17,7 +17,8 @@ namespace {
 // The content of a buffer; empty for tensors that are not constants.
 struct BufferContent {
   std::span<const std::byte> bytes;
-  size_t size = 0;  // larger than bytes.size() if it lies behind the FlatBuffer
+  size_t size = 0;      // larger than bytes.size() if it lies behind the FlatBuffer
+  uint64_t offset = 0;  // in the file, if it lies behind
 };
 
 std::vector<BufferContent> ReadBuffers(const FlatTable& model) {
@@ -26,7 +27,8 @@ std::vector<BufferContent> ReadBuffers(const FlatTable& model) {
     // Beyond 2 GB the content lies behind the FlatBuffer, at an offset; 0 and 1 mean that it does not.
     const bool is_behind = buffer.Scalar<uint64_t>(buffer_field::kOffset) > 1;
     const std::span<const std::byte> bytes = is_behind ? std::span<const std::byte>() : buffer.Bytes(buffer_field::kData);
-    buffers.push_back({bytes, is_behind ? buffer.Scalar<uint64_t>(buffer_field::kSize) : bytes.size()});
+    buffers.push_back({bytes, is_behind ? buffer.Scalar<uint64_t>(buffer_field::kSize) : bytes.size(),
+                       is_behind ? buffer.Scalar<uint64_t>(buffer_field::kOffset) : 0});
   }
   return buffers;
 }
@@ -53,10 +55,10 @@ FileTensor ReadTensor(const FlatTable& table, const std::vector<BufferContent>& 
   tensor.dims = table.Scalars<int32_t>(tensor_field::kShape);
   const std::vector<int32_t> open = table.Scalars<int32_t>(tensor_field::kShapeSignature);
   if (open.size() == tensor.dims.size()) tensor.dims = open;
-  const uint32_t buffer = table.Scalar<uint32_t>(tensor_field::kBuffer);
-  if (buffer < buffers.size()) {
-    tensor.constant = buffers[buffer].bytes;
-    tensor.constant_bytes = buffers[buffer].size;
+  tensor.buffer = table.Scalar<uint32_t>(tensor_field::kBuffer);
+  if (tensor.buffer < buffers.size()) {
+    tensor.constant = buffers[tensor.buffer].bytes;
+    tensor.constant_bytes = buffers[tensor.buffer].size;
   }
   tensor.quantization = ReadQuantization(table.Table(tensor_field::kQuantization));
   tensor.is_variable = table.Scalar<uint8_t>(tensor_field::kIsVariable) != 0;
@@ -100,6 +102,24 @@ std::vector<FileSignature::Entry> ReadEntries(const std::vector<FlatTable>& maps
   return entries;
 }
 
+// Every buffer lies inside of the file, and every tensor's is one of them.
+Status CheckBuffers(const std::string& path, const TfliteFile& file, const std::vector<BufferContent>& buffers, size_t file_bytes) {
+  for (size_t i = 0; i < buffers.size(); ++i) {
+    const BufferContent& buffer = buffers[i];
+    if (buffer.offset <= file_bytes && (buffer.offset == 0 || buffer.size <= file_bytes - buffer.offset)) continue;
+    return InvalidArgumentError(
+        fmt::format("{}: buffer {} has {} bytes at {}, but the file ends at {}", path, i, buffer.size, buffer.offset, file_bytes));
+  }
+  for (const FileSubgraph& subgraph : file.subgraphs) {
+    for (const FileTensor& tensor : subgraph.tensors) {
+      if (tensor.buffer < buffers.size()) continue;
+      return InvalidArgumentError(
+          fmt::format("{}: tensor \"{}\" names buffer {}, but the file has {} buffers", path, tensor.name, tensor.buffer, buffers.size()));
+    }
+  }
+  return OkStatus();
+}
+
 StatusOr<TfliteFile> Read(const std::string& path, std::span<const std::byte> bytes) {
   FlatBuffer buffer(bytes);
   const FlatTable model = buffer.Root(kTfliteIdentifier);
@@ -126,6 +146,7 @@ StatusOr<TfliteFile> Read(const std::string& path, std::span<const std::byte> by
   }
   if (!buffer.error().empty()) return InvalidArgumentError(fmt::format("{}: not a sound .tflite file: {}", path, buffer.error()));
   if (file.subgraphs.empty()) return InvalidArgumentError(fmt::format("{}: the .tflite file has no graph", path));
+  TFLS_RETURN_IF_ERROR(CheckBuffers(path, file, buffers, bytes.size()));
   return file;
 }
 

@@ -19,6 +19,7 @@ struct FileTensor {
   std::string name;
   int type = 0;                         // TensorType's number
   std::vector<int32_t> dims;            // negative where open
+  uint32_t buffer = 0;                  // that has its content; of the file's buffers
   size_t constant_bytes = 0;            // 0: not a constant
   std::span<const std::byte> constant;  // its content, in the file's bytes; empty if it lies behind the FlatBuffer, as beyond 2 GB
   bool is_variable = false;
@@ -70,8 +71,8 @@ struct TfliteFile {
 };
 
 // Reads `bytes`, which must outlive the result; `path` is for messages. INVALID_ARGUMENT for what is not a sound .tflite file: every tensor number of
-// the result is that of a tensor (those in signatures are not checked). UNIMPLEMENTED for variable tensors, which the runtime refuses without saying
-// why.
+// the result is that of a tensor (those in signatures are not checked), every tensor's buffer is one and lies inside. UNIMPLEMENTED for variable
+// tensors, which the runtime refuses without saying why.
 StatusOr<TfliteFile> ReadTfliteFile(const std::string& path, std::span<const std::byte> bytes);
 
 }  // namespace tflite_serving

@@ -1,7 +1,6 @@
 #include "runtime/warm_up.h"
 
 #include <algorithm>
-#include <array>
 
 #include <fmt/format.h>
 
@@ -10,9 +9,6 @@
 
 namespace tflite_serving {
 namespace {
-
-// For pictures and spectra whose sides are open: convolutions without padding and pooling need some length, and strides a power of two.
-constexpr std::array<int64_t, 3> kOpenDims = {1, 32, 256};
 
 bool HasOpenDim(const Signature& signature) {
   return std::ranges::any_of(signature.inputs,

@@ -1,15 +1,18 @@
 #include "server/server.h"
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <string>
 #include <thread>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "api/warm_up_requests.h"
 #include "base/clock.h"
 #include "base/thread.h"
 #include "base/usable_cpus.h"
@@ -44,8 +47,17 @@ ServableLoader MakeLoader(const ServerOptions& options) {
                                .threads_per_interpreter = std::max(1, static_cast<int>(options.tensorflow_intra_op_parallelism)),
                                .keep_state = options.keep_state,
                                .trial_program = "/proc/self/exe"};
-  return [runtime](const ServableId& id, const std::string& path, const Cancellation& /*stop*/) -> StatusOr<ServableHandle> {
-    TFLS_ASSIGN_OR_RETURN(std::unique_ptr<LiteRtServable> servable, LiteRtServable::Create(id, path, runtime));
+  // A load takes the cores that requests leave over. Not if interpreters start threads of their own: those would stay at this priority.
+  const bool steps_back = runtime.threads_per_interpreter == 1;
+  const int warm_up_iterations = options.enable_model_warmup ? std::max(options.num_request_iterations_for_warmup, 1) : 0;
+  return [=](const ServableId& id, const std::string& path, const Cancellation& stop) -> StatusOr<ServableHandle> {
+    if (steps_back) ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kTrialNiceness);
+    RuntimeOptions stoppable = runtime;
+    stoppable.stop = &stop;
+    TFLS_ASSIGN_OR_RETURN(std::unique_ptr<LiteRtServable> servable, LiteRtServable::Create(id, path, stoppable));
+    if (warm_up_iterations > 0) {
+      TFLS_RETURN_IF_ERROR(ReplayWarmupRequests(*servable, std::filesystem::path(path).parent_path().string(), warm_up_iterations));
+    }
     return ServableHandle(std::move(servable));
   };
 }

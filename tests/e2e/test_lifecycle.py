@@ -226,6 +226,8 @@ class TestConfigFile:
         assert predict(server, "m/labels/stable").status_code == 200
         assert predict(server, "m/labels/canary").status_code == 200
         assert predict(server, "m/labels/other").status_code == 400
+        metadata = requests.get(f"{server.base_url}/v1/models/m/labels/stable/metadata").json()
+        assert metadata["model_spec"]["version"] == "1"
 
     @pytest.mark.parametrize("text, expected", [
         ("model_config_list { config { nam: 'm' } }",

@@ -1,0 +1,142 @@
+#include "server/bench_command.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/usable_cpus.h"
+#include "runtime/litert_servable.h"
+#include "server/measured_run.h"
+
+namespace tflite_serving {
+namespace {
+
+constexpr int64_t kMaxRows = 64;
+// A configuration with more interpreters or threads takes more memory: it has to be this much better to be recommended.
+constexpr double kWorthIt = 1.05;
+
+struct Configuration {
+  int interpreters = 1;
+  int threads = 1;
+  RunTimes times;
+};
+
+// 1, 2, 4, … and `most` itself.
+std::vector<int> PowersUpTo(int most) {
+  std::vector<int> powers;
+  for (int power = 1; power < most; power *= 2) powers.push_back(power);
+  powers.push_back(most);
+  return powers;
+}
+
+std::string Flags(const Configuration& configuration) {
+  return fmt::format("--num_tflite_pools={} --tensorflow_intra_op_parallelism={}", configuration.interpreters, configuration.threads);
+}
+
+class Bench {
+ public:
+  Bench(const std::string& path, const BenchOptions& options, const std::function<void(std::string_view)>& print)
+      : path_(path), options_(options), print_(print) {}
+
+  Status Run() {
+    TFLS_RETURN_IF_ERROR(MeasureRows());
+    TFLS_RETURN_IF_ERROR(MeasureConfigurations());
+    Recommend();
+    return OkStatus();
+  }
+
+ private:
+  StatusOr<std::unique_ptr<LiteRtServable>> Load(const Configuration& configuration, const std::string& trial_program) {
+    return LiteRtServable::Create(
+        {"model", 1}, path_,
+        {.num_interpreters = configuration.interpreters, .threads_per_interpreter = configuration.threads, .trial_program = trial_program});
+  }
+
+  Status MeasureRows() {
+    TFLS_ASSIGN_OR_RETURN(const std::unique_ptr<LiteRtServable> servable, Load({}, options_.trial_program));
+    const std::span<const Signature> signatures = servable->signatures();
+    const Signature* const standard = FindSignature(signatures, kDefaultSignatureKey);
+    number_ = standard == nullptr ? 0 : static_cast<size_t>(standard - signatures.data());
+    const Signature& signature = signatures[number_];
+    print_(fmt::format("{}, signature \"{}\", {} usable cores, {} for each line", path_, signature.key, UsableCpus(), TimeText(options_.time)));
+    print_("");
+    print_("one interpreter, one thread");
+    print_(fmt::format("{:>6}  {:>10}  {:>10}  {:>12}", "rows", "median", "p99", "rows/s"));
+    for (int64_t rows = 1; rows <= (TakesAnyRows(signature) ? kMaxRows : 1); rows *= 2) {
+      StatusOr<std::vector<Tensor>> inputs = MakeInputs(*servable, number_, rows);
+      if (!inputs.ok() && rows > 1) {
+        print_(fmt::format("{:>6}  {}", rows, inputs.status().message()));
+        break;
+      }
+      if (!inputs.ok()) return inputs.status();
+      TFLS_ASSIGN_OR_RETURN(const RunTimes times, MeasureRuns(*servable, number_, *inputs, 1, options_.time));
+      const double rows_per_second = times.runs_per_second * static_cast<double>(rows);
+      print_(fmt::format("{:>6}  {:>10}  {:>10}  {:>12.0f}", rows, TimeText(times.median), TimeText(times.p99), rows_per_second));
+      if (rows == 1) one_row_per_second_ = rows_per_second;
+      if (rows_per_second > best_rows_per_second_) best_rows_ = rows;
+      best_rows_per_second_ = std::max(best_rows_per_second_, rows_per_second);
+      if (rows == 1) inputs_ = *std::move(inputs);
+    }
+    batchable_ = servable->batchable(number_);
+    return OkStatus();
+  }
+
+  Status MeasureConfigurations() {
+    print_("");
+    print_("as many callers as interpreters, one row each");
+    print_(fmt::format("{:>12}  {:>7}  {:>10}  {:>10}  {:>12}", "interpreters", "threads", "median", "p99", "rows/s"));
+    const int cores = UsableCpus();
+    for (const int interpreters : PowersUpTo(cores)) {
+      for (const int threads : PowersUpTo(cores)) {
+        if (interpreters * threads > cores) continue;
+        Configuration configuration{.interpreters = interpreters, .threads = threads, .times = {}};
+        TFLS_ASSIGN_OR_RETURN(const std::unique_ptr<LiteRtServable> servable, Load(configuration, ""));
+        TFLS_ASSIGN_OR_RETURN(configuration.times, MeasureRuns(*servable, number_, inputs_, interpreters, options_.time));
+        const RunTimes& times = configuration.times;
+        print_(fmt::format("{:>12}  {:>7}  {:>10}  {:>10}  {:>12.0f}", interpreters, threads, TimeText(times.median), TimeText(times.p99),
+                           times.runs_per_second));
+        configurations_.push_back(configuration);
+      }
+    }
+    return OkStatus();
+  }
+
+  void Recommend() {
+    const Configuration* most = &configurations_.front();
+    const Configuration* quickest = &configurations_.front();
+    for (const Configuration& configuration : configurations_) {
+      if (configuration.times.runs_per_second > most->times.runs_per_second * kWorthIt) most = &configuration;
+      if (configuration.times.median * kWorthIt < quickest->times.median) quickest = &configuration;
+    }
+    print_("");
+    if (best_rows_ > 1) {
+      print_(fmt::format("{} rows in one run: {:.1f} times the rows per second of single ones{}", best_rows_,
+                         best_rows_per_second_ / one_row_per_second_,
+                         batchable_ ? "" : "; but the server may not put requests together (see inspect)"));
+    }
+    if (quickest != most) print_(fmt::format("quickest answers ({}): {}", TimeText(quickest->times.median), Flags(*quickest)));
+    print_(fmt::format("most answers ({:.0f}/s): {}", most->times.runs_per_second, Flags(*most)));
+  }
+
+  const std::string& path_;
+  const BenchOptions& options_;
+  const std::function<void(std::string_view)>& print_;
+  size_t number_ = 0;           // of the signature
+  std::vector<Tensor> inputs_;  // of one row
+  bool batchable_ = false;
+  int64_t best_rows_ = 1;
+  double one_row_per_second_ = 0;
+  double best_rows_per_second_ = 0;
+  std::vector<Configuration> configurations_;
+};
+
+}  // namespace
+
+Status BenchFile(const std::string& path, const BenchOptions& options, const std::function<void(std::string_view)>& print) {
+  return Bench(path, options, print).Run();
+}
+
+}  // namespace tflite_serving
