@@ -15,7 +15,7 @@ constexpr uint32_t kMaskDelta = 0xA282EAD8;
 constexpr uint64_t kChunkBytes = uint64_t{1} << 20;
 
 template <typename T>
-T Number(std::string_view bytes) {
+T Number(const std::string& bytes) {
   T value{};
   std::memcpy(&value, bytes.data(), sizeof(value));
   return value;

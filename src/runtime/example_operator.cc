@@ -404,7 +404,7 @@ std::string ExampleOperator::SmallestExample() const {
   for (const Feature& feature : features_) {
     if (feature.form != Form::kDense || feature.has_default) continue;
     const std::string zero(feature.dtype == DType::kFloat ? sizeof(float) : feature.dtype == DType::kInt64 ? 1 : 0, '\0');
-    entries += FeatureEntry(feature.name, feature.dtype, feature.count, [&] { return zero; });
+    entries += FeatureEntry(feature.name, feature.dtype, feature.count, [&]() -> const std::string& { return zero; });
   }
   return DelimitedField(1, entries);
 }
