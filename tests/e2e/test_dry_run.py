@@ -105,6 +105,16 @@ class TestTable:
         assert all(re.match(r"(yes|no|operators:|[\w.]+ [a-z0-9]+\[|[A-Z_0-9]+(,|$| x \d))", line)
                    for line in broken), run.table
 
+    def test_a_long_name_leaves_room_for_the_text(self, dry_run_config):
+        name = "m" * COLUMNS
+        run = dry_run_config((name, base_path("multi_io"), ""))
+        heading, *lines = run.table.splitlines()
+        column = heading.index("SIGNATURES")
+        assert column > COLUMNS
+        texts = [line[column:] for line in lines[:-1]]
+        assert texts == ["serving_default: a float[?,3],", "  b float[?,3] -> cls int64[?],",
+                         "  prod float[?,3], sum float[?,3]", "operators: ADD, ARG_MAX, MUL"]
+
     def test_versions_and_their_labels(self, tmp_path, dry_run_config):
         base = versions_directory(tmp_path / "m", v1=HALF_PLUS_TWO, v2=HALF_PLUS_TWO,
                                   v3=HALF_PLUS_TWO)
