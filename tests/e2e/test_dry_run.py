@@ -97,7 +97,8 @@ class TestTable:
                           "reversed_bytes string[?,2,3]",
                           "one_row: age float[?], size float[?,2] -> scores float[1,3]"):
             assert signature in text, run.table
-        assert "operators: CONV_2D x 2, FULLY_CONNECTED, MAX_POOL_2D, MUL, RESHAPE x 2, SOFTMAX" in text
+        assert ("operators: CONV_2D x 2, FULLY_CONNECTED, MAX_POOL_2D, MUL, RESHAPE x 2, SOFTMAX"
+                in text), run.table
         assert re.search(rf"stateful 1 {BYTES} no {TIME} serving_default: ", text), run.table
         # Where a line is broken, a name stays with its type and a number with its operator.
         broken = [line.strip() for line in run.table.splitlines()[1:-1]
@@ -122,7 +123,8 @@ class TestTable:
             model_version_policy { specific { versions: 1 versions: 3 } }
             version_labels { key: 'stable' value: 1 } version_labels { key: 'old' value: 1 }"""))
         assert run.status == 0 and counts(run) == (1, 2, 0), run
-        assert re.search(rf"^m +3{SERVED}m +1 \(old, stable\){SERVED}models: ", run.table, re.M), run
+        served = rf"^m +3{SERVED}m +1 \(old, stable\){SERVED}models: "
+        assert re.search(served, run.table, re.M), run.table
 
     def test_an_empty_configuration(self, tmp_path):
         (tmp_path / "models.config").write_text("")
@@ -151,7 +153,7 @@ class TestFailures:
         assert run.status == 1 and counts(run) == (7, 4, 6), run
         text = flat(run.table)
         for failure in (
-                f"corrupt 2 FAILED: INVALID_ARGUMENT: {corrupt}/2/model.tflite: not a sound .tflite",
+                f"corrupt 2 FAILED: INVALID_ARGUMENT: {corrupt}/2/model.tflite: not a sound ",
                 "empty 5 FAILED: NOT_FOUND: ",
                 "gone - FAILED: INVALID_ARGUMENT: Could not find base path "
                 f"{tmp_path}/none for servable gone",
