@@ -16,8 +16,9 @@ from tensorflow_serving.apis import model_service_pb2_grpc
 
 from grpc_client import fails_with
 import lifecycle_load
+import many_models
 import server_process
-from server_process import base_path, settles
+from server_process import ConfiguredServer, base_path, settles
 
 HALF_PLUS_TWO = base_path("half_plus_two").read_bytes()  # y = x / 2 + 2
 SCALAR = base_path("scalar").read_bytes()
@@ -65,13 +66,6 @@ def config_of(*models):
     return "model_config_list {\n" + "".join(
         f"  config {{ name: '{name}' base_path: '{path}' model_platform: 'tensorflow' {more} }}\n"
         for name, path, more in models) + "}\n"
-
-
-class ConfiguredServer(server_process.Server):
-    """A server with a config file instead of one model."""
-
-    def __init__(self, config_file, *flags):
-        super().__init__("m", "/not/used", f"--model_config_file={config_file}", *flags)
 
 
 @pytest.fixture
@@ -383,3 +377,13 @@ def test_corrupt_versions(tmp_path, configured, batch):
     assert len(ended) > len(offered) / 2
     for version in ended:
         assert reason(server, version)["error_message"], version
+
+
+def test_many_models(tmp_path):
+    """many_models.py as a script does it with a thousand, and shows what each costs."""
+    server = ConfiguredServer(many_models.write_models(tmp_path, 60)).wait_until_ready()
+    try:
+        assert many_models.wrong_answers(server, 60) == []
+        assert len(requests.get(f"{server.base_url}/v1/models").json()["models"]) == 60
+    finally:
+        server.stop()
