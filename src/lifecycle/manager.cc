@@ -180,10 +180,10 @@ void Manager::Load(const LoadJob& job) {
 }
 
 bool Manager::AreAtRest(std::span<const std::string> names) const {
-  return std::ranges::all_of(names, [this](const std::string& name) {
-    const auto model = models_.find(name);
-    return model == models_.end() || model->second.AtRest();
-  });
+  for (const std::string& name : names) {
+    if (const auto model = models_.find(name); model != models_.end() && !model->second.AtRest()) return false;
+  }
+  return true;
 }
 
 bool Manager::WaitUntilAtRest(std::span<const std::string> names, TimePoint deadline) {
