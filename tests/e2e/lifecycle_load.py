@@ -107,15 +107,16 @@ class Load:
                 connection.request("POST", f"/v1/models/{route}:predict", body)
                 response = connection.getresponse()
                 text = response.read()
-            except OSError as problem:
+            except (OSError, http.client.HTTPException) as problem:
                 tally.problems.append(f"{route}: {problem!r}")
                 return
             end = time.monotonic()
             tally.latencies_ms.append((end - start) * 1000)
-            if response.status != 200:
+            try:
+                number = number_of(json.loads(text))
+            except (ValueError, KeyError):
                 tally.problems.append(f"{route}: {response.status} {text!r}")
                 continue
-            number = number_of(json.loads(text))
             allowed = routes[route].between(start, end)
             if number not in allowed:
                 tally.problems.append(f"{route}: answered by {number}, allowed {sorted(allowed)}")
