@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "config/flags.h"
 #include "runtime/model_trial.h"
+#include "server/dry_run.h"
 #include "server/model_commands.h"
 #include "server/server.h"
 #include "telemetry/log.h"
@@ -83,6 +84,10 @@ int Main(std::span<const char* const> arguments) {
   }
   SetLogLevel(flags->options.log_level);
   for (const std::string& notice : flags->notices) TFLS_WARNING("{}", notice);
+  if (flags->options.dry_run) {
+    const StatusOr<int> status = DryRun(flags->options);
+    return status.ok() ? *status : Refuse(status.status());
+  }
   return Serve(flags->options);
 }
 

@@ -78,6 +78,7 @@ constexpr Flag kFlags[] = {
     {"enable_signature_method_name_check", kRunning, &Options::enable_signature_method_name_check, "refuse signatures of another method"},
     {"keep_state", kRunning, &Options::keep_state, "variables of a stateful model live on from request to request"},
 
+    {"dry_run", kProcess, &Options::dry_run, "load what is configured, as a start would, print what it is, and exit; opens no port"},
     {"log_level", kProcess, &Options::log_level, "least level that is logged"},
     {"help", kProcess, ActionFlag{Action::kShowHelp}, "print this text and exit"},
     {"version", kProcess, ActionFlag{Action::kShowVersion}, "print the version and exit"},

@@ -67,7 +67,8 @@ struct ServerOptions {
   bool enable_signature_method_name_check = false;  // Classify and Regress want signatures made for them, Predict one of a known method
   bool keep_state = false;                          // [ours] variables of a stateful model live on from request to request
 
-  // --- log ---
+  // --- process ---
+  bool dry_run = false;                  // [ours] what is configured is tried, as server/dry_run.h says, and not served
   LogLevel log_level = LogLevel::kInfo;  // [ours] lines below are dropped
 };
 

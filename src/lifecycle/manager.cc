@@ -213,6 +213,12 @@ Status Manager::Failures(std::span<const std::string> names, std::string_view no
   return count == 0 ? OkStatus() : UnknownError(fmt::format("{} {} did not become available: {{{}}}", count, noun, reasons));
 }
 
+Status Manager::Problem(std::string_view name) const {
+  MutexLock lock(mutex_);
+  const auto model = models_.find(name);
+  return model == models_.end() ? OkStatus() : model->second.problem();
+}
+
 StatusOr<ServableHandle> Manager::GetServable(const ModelSpec& spec) const {
   const auto not_found = [&spec] { return NotFoundError(fmt::format("Servable not found for request: {}", spec.ToString())); };
   MutexLock lock(mutex_);

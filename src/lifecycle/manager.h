@@ -77,6 +77,9 @@ class Manager : public ServableSource {
   // not become available: {…}", with `noun` for "model(s)"; OK if there are none.
   Status Failures(std::span<const std::string> names, std::string_view noun) const;
 
+  // Why this model has no version that its policy chooses, or not those found last: what the last look at its base path said. OK otherwise.
+  Status Problem(std::string_view name) const;
+
   // Looks, loads and waits no more; what is being loaded is given up, and what is loaded serves on. Returns before that is over.
   void Stop();
 

@@ -95,6 +95,15 @@ TEST_F(ManagerTest, AFailedLoadEndsWithItsReason) {
             UnknownError("1 model(s) did not become available: {{{name: m version: 7} due to error: INVALID_ARGUMENT: a bad model}, }"));
 }
 
+TEST_F(ManagerTest, TheProblemIsThatOfTheLastLook) {
+  ASSERT_TRUE(Set({{.name = "m", .base_path = "/m"}}).ok());
+  EXPECT_THAT(manager_.Problem("m").message(), HasSubstr("Could not find base path /m for servable m"));
+  EXPECT_TRUE(manager_.Problem("other").ok());
+  files_.Write("/m/7/bad.tflite");  // a version that fails has its own reason
+  Poll();
+  EXPECT_TRUE(manager_.Problem("m").ok());
+}
+
 TEST_F(ManagerTest, ANewVersionIsFoundByTheNextLook) {
   files_.Write("/m/1/model.tflite");
   ASSERT_TRUE(Set({{.name = "m", .base_path = "/m"}}).ok());

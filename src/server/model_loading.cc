@@ -1,0 +1,56 @@
+#include "server/model_loading.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "api/warm_up_requests.h"
+#include "base/usable_cpus.h"
+#include "runtime/litert_servable.h"
+#include "telemetry/log.h"
+
+namespace tflite_serving {
+
+int NumInterpreters(const ServerOptions& options) { return options.num_tflite_pools > 0 ? options.num_tflite_pools : UsableCpus(); }
+
+ServableLoader MakeLoader(const ServerOptions& options) {
+  const RuntimeOptions runtime{.num_interpreters = NumInterpreters(options),
+                               .threads_per_interpreter = std::max(1, static_cast<int>(options.tensorflow_intra_op_parallelism)),
+                               .keep_state = options.keep_state,
+                               .trial_program = "/proc/self/exe"};
+  // A load takes the cores that requests leave over. Not if interpreters start threads of their own: those would stay at this priority.
+  const bool steps_back = runtime.threads_per_interpreter == 1;
+  const int warm_up_iterations = options.enable_model_warmup ? std::max(options.num_request_iterations_for_warmup, 1) : 0;
+  return [=](const ServableId& id, const std::string& path, const Cancellation& stop) -> StatusOr<ServableHandle> {
+    if (steps_back) ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kTrialNiceness);
+    RuntimeOptions stoppable = runtime;
+    stoppable.stop = &stop;
+    TFLS_ASSIGN_OR_RETURN(std::unique_ptr<LiteRtServable> servable, LiteRtServable::Create(id, path, stoppable));
+    if (warm_up_iterations > 0) {
+      TFLS_RETURN_IF_ERROR(ReplayWarmupRequests(*servable, std::filesystem::path(path).parent_path().string(), warm_up_iterations, stop));
+    }
+    return ServableHandle(std::move(servable));
+  };
+}
+
+ManagerOptions LifecycleOptions(const ServerOptions& options) {
+  return {.rules = {.max_load_retries = options.max_num_load_retries,
+                    .load_retry_interval = std::chrono::microseconds(options.load_retry_interval_micros),
+                    .resource_preserving = options.unload_before_load},
+          .num_load_threads = options.num_load_threads > 0 ? options.num_load_threads : UsableCpus()};
+}
+
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) TFLS_WARNING("cannot raise the limit of open files to {}", limit.rlim_max);
+}
+
+}  // namespace tflite_serving

@@ -1,0 +1,20 @@
+// How this process loads models by its flags: what a server and a dry run (dry_run.h) do alike.
+#pragma once
+
+#include "config/server_options.h"
+#include "lifecycle/manager.h"
+
+namespace tflite_serving {
+
+// Of each loaded model.
+int NumInterpreters(const ServerOptions& options);
+
+// Tries a model in a process of its own, loads it as a LiteRtServable, and replays its warm-up requests.
+ServableLoader MakeLoader(const ServerOptions& options);
+
+ManagerOptions LifecycleOptions(const ServerOptions& options);
+
+// Connections and loaded models need descriptors: takes as many as the system lets this process have. What it cannot raise is a warning.
+void RaiseDescriptorLimit();
+
+}  // namespace tflite_serving
