@@ -32,6 +32,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (request.inputs.size() != 1 || request.inputs[0].dtype != DType::kFloat || request.inputs[0].shape.rank() != 2) std::abort();
     done(tflite_serving::OkStatus(), request.inputs);
   };
-  (void)tflite_serving::ReplayWarmupRequests(servable, file, "f", 1);
+  (void)tflite_serving::ReplayWarmupRequests(servable, file, "f", 1, {});
   return 0;
 }

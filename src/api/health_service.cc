@@ -72,20 +72,33 @@ HealthService::ServingStatus HealthService::StatusOf(const std::string& service)
 }
 
 void HealthService::SetServing(const std::string& service, bool serving) {
-  std::set<std::shared_ptr<GrpcWaker>> watchers;
   {
     const MutexLock lock(mutex_);
     serving_[service] = serving;
-    watchers = watchers_;
   }
-  for (const std::shared_ptr<GrpcWaker>& watcher : watchers) watcher->Wake();
+  WakeWatchers();
+}
+
+void HealthService::Forget(const std::string& service) {
+  {
+    const MutexLock lock(mutex_);
+    serving_.erase(service);
+  }
+  WakeWatchers();
 }
 
 void HealthService::Shutdown() {
-  std::set<std::shared_ptr<GrpcWaker>> watchers;
   {
     const MutexLock lock(mutex_);
     shut_down_ = true;
+  }
+  WakeWatchers();
+}
+
+void HealthService::WakeWatchers() {
+  std::set<std::shared_ptr<GrpcWaker>> watchers;
+  {
+    const MutexLock lock(mutex_);
     watchers = watchers_;
   }
   for (const std::shared_ptr<GrpcWaker>& watcher : watchers) watcher->Wake();

@@ -26,6 +26,8 @@ class HealthService {
 
   // What is answered for `service` from now on.
   void SetServing(const std::string& service, bool serving);
+  // `service` is unknown from now on.
+  void Forget(const std::string& service);
   // Every service is NOT_SERVING from now on, whatever is set later.
   void Shutdown();
 
@@ -33,6 +35,7 @@ class HealthService {
   using ServingStatus = grpc::health::v1::HealthCheckResponse::ServingStatus;
   class Watcher;
 
+  void WakeWatchers();
   // SERVICE_UNKNOWN if it was never set.
   ServingStatus StatusOf(const std::string& service) const TFLS_REQUIRES(mutex_);
   void Check(GrpcCall& call);

@@ -73,7 +73,7 @@ StatusOr<LoggedRequest> ParseLog(std::string_view record) {
 // A call that nobody waits for but this thread.
 class LoggedCall : public GrpcCall {
  public:
-  explicit LoggedCall(Pieces pieces) : pieces_(std::move(pieces)) {}
+  LoggedCall(Pieces pieces, const Cancellation& stop) : pieces_(std::move(pieces)), cancellation_(stop) {}
 
   std::span<const std::span<const std::byte>> request() const override { return pieces_; }
   std::string_view metadata(std::string_view /*key*/) const override { return {}; }
@@ -89,7 +89,7 @@ class LoggedCall : public GrpcCall {
 
  private:
   const Pieces pieces_;
-  const Cancellation cancellation_;
+  const Cancellation& cancellation_;
   std::vector<std::byte> reply_;
   std::promise<Status> finished_;
 };
@@ -119,13 +119,13 @@ class Replay {
     }
   }
 
-  Status Send(const LoggedRequest& request) const {
+  Status Send(const LoggedRequest& request, const Cancellation& stop) const {
     const LogType& type = LogTypes().at(request.log_type);
     if (type.method.empty()) return UnimplementedError(fmt::format("Unsupported log_type for warmup: {}", request.log_type));
     Pieces pieces;
     for (const std::string& piece : request.pieces) pieces.push_back(std::as_bytes(std::span(piece)));
     if (type.has_model_spec) pieces.push_back(std::as_bytes(std::span(kAnyModelSpec)));
-    LoggedCall call(std::move(pieces));
+    LoggedCall call(std::move(pieces), stop);
     handlers_.at(std::string(type.method))(call);
     return call.Wait();
   }
@@ -140,7 +140,7 @@ class Replay {
 
 }  // namespace
 
-Status ReplayWarmupRequests(Servable& servable, std::istream& file, const std::string& path, int iterations) {
+Status ReplayWarmupRequests(Servable& servable, std::istream& file, const std::string& path, int iterations, const Cancellation& stop) {
   const TimePoint start = Clock::Steady().Now();
   const Replay replay(servable);
   TfRecordReader reader(file);
@@ -160,7 +160,8 @@ Status ReplayWarmupRequests(Servable& servable, std::istream& file, const std::s
       return InvalidArgumentError(fmt::format("Failed to parse warmup record: {}: record {}: {}", path, number, request.status().message()));
     }
     for (int i = 0; i < std::max(iterations, 1) && request->log_type != 0; ++i) {
-      const Status status = replay.Send(*request);
+      if (stop.cancelled()) return CancelledError(fmt::format("{}: warming up was given up", path));
+      const Status status = replay.Send(*request, stop);
       if (!status.ok()) return Status(status.code(), fmt::format("{}: record {}: {}", path, number, status.message()));
     }
   }
@@ -171,14 +172,14 @@ Status ReplayWarmupRequests(Servable& servable, std::istream& file, const std::s
   return OkStatus();
 }
 
-Status ReplayWarmupRequests(Servable& servable, const std::string& version_directory, int iterations) {
+Status ReplayWarmupRequests(Servable& servable, const std::string& version_directory, int iterations, const Cancellation& stop) {
   const std::string path = fmt::format("{}/{}", version_directory, kWarmUpRequestsFile);
   TFLS_ASSIGN_OR_RETURN(const FileKind kind, GetFileKind(path));
   if (kind == FileKind::kMissing) return OkStatus();
   if (kind != FileKind::kFile) return InvalidArgumentError(fmt::format("{}: not a regular file", path));
   std::ifstream file(path, std::ios::binary);
   if (!file) return ErrnoToStatus(errno, path);
-  return ReplayWarmupRequests(servable, file, path, iterations);
+  return ReplayWarmupRequests(servable, file, path, iterations, stop);
 }
 
 }  // namespace tflite_serving

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/cancellation.h"
 #include "base/status.h"
 #include "servable/servable.h"
 
@@ -21,11 +22,12 @@ inline constexpr size_t kMaxWarmUpRecords = 1000;
 // log are passed over. A model whose state is kept (--keep_state) keeps what they leave behind. Blocks; a run takes the time that it takes, at the
 // calling thread's priority.
 //
-// Errors name the file and the record: DATA_LOSS for what is no TFRecord file, INVALID_ARGUMENT for what is no PredictionLog and for more than
-// kMaxWarmUpRecords, UNIMPLEMENTED for logs of SessionRun and streamed Predict, TfRecordReader's others, and those of the requests.
-Status ReplayWarmupRequests(Servable& servable, const std::string& version_directory, int iterations);
+// Ends with CANCELLED once `stop` is set. Other errors name the file and the record: DATA_LOSS for what is no TFRecord file, INVALID_ARGUMENT for
+// what is no PredictionLog and for more than kMaxWarmUpRecords, UNIMPLEMENTED for logs of SessionRun and streamed Predict, TfRecordReader's others,
+// and those of the requests.
+Status ReplayWarmupRequests(Servable& servable, const std::string& version_directory, int iterations, const Cancellation& stop);
 
 // The same over an open file; `path` is for messages.
-Status ReplayWarmupRequests(Servable& servable, std::istream& file, const std::string& path, int iterations);
+Status ReplayWarmupRequests(Servable& servable, std::istream& file, const std::string& path, int iterations, const Cancellation& stop);
 
 }  // namespace tflite_serving

@@ -66,12 +66,24 @@ class WarmUpRequestsTest : public testing::Test {
 
   Status Replay(const std::string& file, int iterations = 0) {
     std::istringstream stream(file);
-    return ReplayWarmupRequests(servable_, stream, "f", iterations);
+    return ReplayWarmupRequests(servable_, stream, "f", iterations, stop_);
   }
 
+  Cancellation stop_;
   FakeServable servable_{ServableId{"m", 3}, {Named("serving_default"), Named("other")}};
   std::vector<std::string> runs_;
 };
+
+TEST_F(WarmUpRequestsTest, ItMayBeGivenUp) {
+  servable_.on_run = [this](const RunRequest& request, const RunDone& done) {
+    runs_.emplace_back();
+    stop_.Cancel();
+    EXPECT_TRUE(request.cancellation->cancelled());
+    done(OkStatus(), request.inputs);
+  };
+  EXPECT_EQ(Replay(TfRecord(Log(kPredict, PredictOf(6))), 1000), CancelledError("f: warming up was given up"));
+  EXPECT_EQ(runs_.size(), 1u);
+}
 
 TEST_F(WarmUpRequestsTest, EveryKindOfRequestIsSentInOrder) {
   tensorflow::serving::ClassificationRequest classify;
@@ -161,13 +173,13 @@ TEST_F(WarmUpRequestsTest, AThousandRecordsAndNotOneMore) {
 
 TEST_F(WarmUpRequestsTest, TheFileLiesInTheVersionsDirectory) {
   const TemporaryDirectory directory;
-  EXPECT_TRUE(ReplayWarmupRequests(servable_, directory.path(), 1).ok());
+  EXPECT_TRUE(ReplayWarmupRequests(servable_, directory.path(), 1, stop_).ok());
   EXPECT_THAT(runs_, IsEmpty());
   const std::string path = directory.Write("assets.extra/tf_serving_warmup_requests", TfRecord(Log(kPredict, PredictOf(6))));
-  EXPECT_TRUE(ReplayWarmupRequests(servable_, directory.path(), 1).ok());
+  EXPECT_TRUE(ReplayWarmupRequests(servable_, directory.path(), 1, stop_).ok());
   EXPECT_THAT(runs_, ElementsAre("serving_default 6"));
   EXPECT_EQ(directory.Write("assets.extra/tf_serving_warmup_requests", "this is no TFRecord file"), path);
-  const Status status = ReplayWarmupRequests(servable_, directory.path(), 1);
+  const Status status = ReplayWarmupRequests(servable_, directory.path(), 1, stop_);
   EXPECT_EQ(status.code(), StatusCode::kDataLoss);
   EXPECT_THAT(status.message(), StartsWith(path + ": record 0: the checksum of its length is "));
   EXPECT_THAT(status.message(), EndsWith("Please verify your warmup data is in TFRecord format."));

@@ -18,6 +18,8 @@ class FakeFileSystem : public FileSystem {
   void Write(const std::string& path) {
     files_[path] = {.device = 1, .inode = ++writes_, .size_bytes = 1, .modified_ns = static_cast<int64_t>(writes_)};
   }
+  // Puts a file where it was before, with the stamp that it had.
+  void Write(const std::string& path, const FileStamp& stamp) { files_[path] = stamp; }
   void MakeDirectory(const std::string& path) { directories_.insert(path); }
   // Removes a file, or a directory with all below it.
   void Remove(const std::string& path) {

@@ -51,8 +51,8 @@ Status ErrnoToStatus(int error, std::string_view doing) {
     case ENAMETOOLONG:
       code = StatusCode::kInvalidArgument;
       break;
-    case EIO:
-      code = StatusCode::kDataLoss;
+    case EIO:  // a disk or a network that may come back
+      code = StatusCode::kUnavailable;
       break;
     default:
       break;

@@ -17,10 +17,13 @@ bool IsVerdict(StatusCode code) {
 }
 
 void ManagedModel::Configure(ModelConfig config) {
+  std::map<std::string, int64_t, std::less<>> before;
+  for (const auto& [label, version] : config.labels) {
+    if (const std::optional<int64_t> meant = VersionOf(label)) before.emplace(label, *meant);
+  }
+  labels_before_ = std::move(before);
   config_ = std::move(config);
-  observed_ = false;
-  if (!std::exchange(removed_, false)) return;
-  for (auto& [number, version] : versions_) version.tried.reset();  // who adds a model again wants it tried again
+  removed_ = observed_ = false;
 }
 
 void ManagedModel::Remove(TimePoint now) {
@@ -46,20 +49,28 @@ void ManagedModel::Observe(const StatusOr<std::vector<StorageVersion>>& found, T
                    now);
   }
   SetProblem(OkStatus());
-  for (auto& [number, version] : versions_) version.aspired = false;
-  for (const StorageVersion& one : chosen) {
-    Version& version = versions_[one.version];
-    if (version.found != one) {
-      version.found = one;
-      version.found_since = now;
-      version.settled = false;
-      if (!one.warning.empty()) Note(LogLevel::kWarning, one.warning);
-    }
-    version.settled = version.settled || is_first || now - version.found_since >= rules_.settle_time;
-    version.aspired = true;
-    if (version.state == VersionState::kEnd && version.status.ok()) SetState(version, VersionState::kStart);  // it had left, and is wanted again
+  for (auto& [number, version] : versions_) {
+    version.aspired = version.aspired && std::ranges::find(chosen, number, &StorageVersion::version) != chosen.end();
   }
+  for (const StorageVersion& one : chosen) ObserveVersion(one, is_first, now);
   Advance(now);
+}
+
+void ManagedModel::ObserveVersion(const StorageVersion& found, bool is_first, TimePoint now) {
+  const auto [entry, is_new] = versions_.try_emplace(found.version);
+  Version& version = entry->second;
+  const bool was_being_written = !is_new && !version.settled;
+  if (version.found != found) {
+    version.found = found;
+    version.found_since = now;
+    version.settled = false;
+    if (!found.warning.empty()) Note(LogLevel::kWarning, found.warning);
+  }
+  version.settled = version.settled || (is_first && !was_being_written) || now - version.found_since >= rules_.settle_time;
+  if (std::exchange(version.aspired, true) || version.servable != nullptr || version.loading || version.leaving != nullptr) return;
+  version.tried.reset();  // wanted again, so it is tried again
+  version.failure = OkStatus();
+  SetState(version, VersionState::kStart);
 }
 
 void ManagedModel::KeepAll(Status problem, TimePoint now) {
@@ -83,6 +94,7 @@ void ManagedModel::Loaded(const LoadJob& job, StatusOr<ServableHandle> result, T
     if (replaces) consequences_.dropped.push_back(std::move(version.servable));
     version.servable = *std::move(result);
     version.retries = 0;
+    version.failure = OkStatus();
     SetState(version, VersionState::kAvailable);
     Note(LogLevel::kInfo, replaces ? fmt::format("Replaced servable version {} by {}, which has changed", job.id.ToString(), job.path)
                                    : fmt::format("Successfully loaded servable version {}", job.id.ToString()));
@@ -92,6 +104,7 @@ void ManagedModel::Loaded(const LoadJob& job, StatusOr<ServableHandle> result, T
 
 void ManagedModel::Fail(int64_t number, Version& version, const Status& status, TimePoint now) {
   const bool serves = version.servable != nullptr;
+  version.failure = status;
   Note(LogLevel::kError, fmt::format("Loading servable: {} failed: {}{}", Id(number).ToString(), status.ToString(),
                                      serves ? "; the version goes on with the file it had" : ""));
   if (!IsVerdict(status.code()) && version.aspired && version.retries < rules_.max_load_retries) {
@@ -113,8 +126,10 @@ void ManagedModel::Unloaded(int64_t number, const Servable* servable, TimePoint 
   if (found == versions_.end() || found->second.leaving != servable) return;  // another took its place long ago
   Version& version = found->second;
   version.leaving = nullptr;
-  version.tried.reset();
-  SetState(version, version.aspired ? VersionState::kStart : VersionState::kEnd);
+  if (version.servable == nullptr && !version.loading) {
+    version.tried.reset();
+    SetState(version, version.aspired ? VersionState::kStart : VersionState::kEnd);
+  }
   Note(LogLevel::kInfo, fmt::format("Done unloading servable version {}", Id(number).ToString()));
   Advance(now);
 }
@@ -127,10 +142,8 @@ void ManagedModel::Advance(TimePoint now) {
 }
 
 void ManagedModel::StartLoads(TimePoint now) {
-  const bool must_wait = rules_.resource_preserving &&
-                         std::ranges::any_of(versions_, [](const auto& entry) { return !entry.second.aspired && entry.second.leaving != nullptr; });
   for (auto& [number, version] : versions_) {
-    if (!version.aspired || version.loading || version.leaving != nullptr || must_wait) continue;
+    if (!version.aspired || MustWait(version)) continue;
     const bool changed = version.settled && version.found != version.tried;
     if (changed) version.retries = 0;
     if (!changed && (!version.retry_at || now < *version.retry_at)) continue;
@@ -142,6 +155,7 @@ void ManagedModel::StartLoads(TimePoint now) {
       // Nothing to load: another look tells when that has changed.
       Note(LogLevel::kError, fmt::format("Servable {}: {}{}", Id(number).ToString(), version.found.status.ToString(),
                                          version.servable == nullptr ? "" : "; the version goes on with the file it had"));
+      version.failure = version.found.status;
       if (version.servable == nullptr) SetState(version, VersionState::kEnd, version.found.status);
     }
   }
@@ -154,7 +168,7 @@ void ManagedModel::StartLoad(int64_t number, Version& version) {
 }
 
 void ManagedModel::StopUnwanted() {
-  const bool may_drop = removed_ || rules_.resource_preserving || IsServing(true);
+  const bool may_drop = removed_ || HasAspired(!rules_.resource_preserving);
   for (auto& [number, version] : versions_) {
     if (version.aspired) continue;
     version.retry_at.reset();
@@ -165,7 +179,6 @@ void ManagedModel::StopUnwanted() {
       SetState(version, VersionState::kUnloading);
       Note(LogLevel::kInfo, fmt::format("Unloading servable version {}", Id(number).ToString()));
     } else if (version.servable == nullptr && version.leaving == nullptr && !version.loading && version.state != VersionState::kEnd) {
-      version.tried.reset();
       SetState(version, VersionState::kEnd);  // it never got to serve
     }
   }
@@ -179,8 +192,18 @@ void ManagedModel::ForgetEnded() {
   });
 }
 
-bool ManagedModel::IsServing(bool aspired) const {
-  return std::ranges::any_of(versions_, [aspired](const auto& entry) { return entry.second.aspired == aspired && entry.second.servable != nullptr; });
+bool ManagedModel::HasAspired(bool serves) const {
+  return std::ranges::any_of(versions_, [serves](const auto& entry) {
+    const Version& version = entry.second;
+    return version.aspired && (version.servable != nullptr || (!serves && version.settled && version.found.status.ok()));
+  });
+}
+
+bool ManagedModel::MustWait(const Version& version) const {
+  if (version.loading || version.leaving != nullptr) return true;
+  return rules_.resource_preserving && std::ranges::any_of(versions_, [](const auto& entry) {
+           return !entry.second.aspired && (entry.second.leaving != nullptr || entry.second.loading);
+         });
 }
 
 void ManagedModel::SetState(Version& version, VersionState state, Status status) {
@@ -207,11 +230,18 @@ Consequences ManagedModel::TakeConsequences() { return std::exchange(consequence
 TimePoint ManagedModel::next_event() const {
   TimePoint next = kNoDeadline;
   for (const auto& [number, version] : versions_) {
-    if (!version.aspired || version.loading) continue;
+    if (!version.aspired || MustWait(version)) continue;
     if (version.retry_at) next = std::min(next, *version.retry_at);
     if (!version.settled) next = std::min(next, version.found_since + rules_.settle_time);
   }
   return next;
+}
+
+std::optional<int64_t> ManagedModel::VersionOf(const std::string& label) const {
+  const auto now = config_.labels.find(label);
+  if (now == config_.labels.end()) return std::nullopt;
+  const auto before = labels_before_.find(label);
+  return before == labels_before_.end() || Find(now->second) != nullptr || Find(before->second) == nullptr ? now->second : before->second;
 }
 
 ServableHandle ManagedModel::Find(std::optional<int64_t> wanted) const {
@@ -256,7 +286,7 @@ bool ManagedModel::AtRest() const {
 std::vector<VersionStatus> ManagedModel::failures() const {
   std::vector<VersionStatus> failures;
   for (const auto& [number, version] : versions_) {
-    if (version.aspired && version.state == VersionState::kEnd) failures.push_back({number, version.state, version.status});
+    if (version.aspired && !version.failure.ok()) failures.push_back({number, version.state, version.failure});
   }
   return failures;
 }

@@ -40,7 +40,8 @@ struct LifecycleRules {
   int max_load_retries = 5;  // after the first attempt
   std::chrono::microseconds load_retry_interval = std::chrono::minutes(1);
   std::chrono::milliseconds settle_time{1000};
-  // Unload what is not wanted before what is wanted is loaded, for models that do not fit in memory twice. Nothing serves in between.
+  // Unload what is not wanted before what is wanted is loaded, for models that do not fit in memory twice. Nothing serves in between. A file that
+  // changed is loaded beside its version all the same.
   bool resource_preserving = false;
 };
 
@@ -95,6 +96,8 @@ class ManagedModel {
   // When Advance or another look would do something; kNoDeadline: never.
   TimePoint next_event() const;
 
+  // What a label means: its version, or, until that serves, the one that it meant before, as long as that one does. Nothing for an unknown label.
+  std::optional<int64_t> VersionOf(const std::string& label) const;
   // The version that serves requests for `version`, or for the highest available if that is nullopt; null if none does.
   ServableHandle Find(std::optional<int64_t> version) const;
   // Whether that version, or without one any wanted version, may yet come: it is loading, or about to.
@@ -107,13 +110,14 @@ class ManagedModel {
   bool AtRest() const;
   // Why no version is wanted, or the versions are not those found last; OK otherwise.
   const Status& problem() const { return problem_; }
-  // The wanted versions that ended, with the reason.
+  // The wanted versions whose file could not be loaded, with the reason: at their END, or serving what they had before.
   std::vector<VersionStatus> failures() const;
 
  private:
   struct Version {
     VersionState state = VersionState::kStart;
     Status status;
+    Status failure;  // of the last load
     bool aspired = false;
     StorageVersion found;                 // last time
     TimePoint found_since{};              // and it has been so since
@@ -131,6 +135,7 @@ class ManagedModel {
   void Note(LogLevel level, std::string text) { consequences_.notes.push_back({level, std::move(text)}); }
   void SetState(Version& version, VersionState state, Status status = OkStatus());
   void SetProblem(Status problem);
+  void ObserveVersion(const StorageVersion& found, bool is_first, TimePoint now);
   // What was found chooses no version: all stays as it is.
   void KeepAll(Status problem, TimePoint now);
   void StartLoads(TimePoint now);
@@ -138,9 +143,13 @@ class ManagedModel {
   void Fail(int64_t number, Version& version, const Status& status, TimePoint now);
   void StopUnwanted();
   void ForgetEnded();
-  bool IsServing(bool aspired) const;
+  // A wanted version serves, or without `serves`, could be loaded.
+  bool HasAspired(bool serves) const;
+  // A load of this version has to wait for something else to end.
+  bool MustWait(const Version& version) const;
 
   ModelConfig config_;
+  std::map<std::string, int64_t, std::less<>> labels_before_;  // what those of config_ meant before it
   LifecycleRules rules_;
   Versions versions_;
   bool removed_ = false;

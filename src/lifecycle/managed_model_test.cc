@@ -207,6 +207,14 @@ TEST_F(ManagedModelTest, AChangedFileThatFailsChangesNothing) {
   EXPECT_EQ(model_.Find(1), old);
   EXPECT_TRUE(model_.AtRest());
   EXPECT_THAT(log_, HasSubstr("failed: INVALID_ARGUMENT: corrupt; the version goes on with the file it had\n"));
+  ASSERT_EQ(model_.failures().size(), 1u);
+  EXPECT_EQ(model_.failures()[0].status, InvalidArgumentError("corrupt"));
+  Add(1);
+  Look();
+  now_ += seconds(1);
+  Look();
+  Finish(1);
+  EXPECT_THAT(model_.failures(), IsEmpty());
 }
 
 TEST_F(ManagedModelTest, OtherFailuresAreTriedAgainAsOftenAsTheRulesSay) {
@@ -433,6 +441,90 @@ TEST_F(ManagedModelTest, AFailedModelThatIsAddedAgainIsTriedAgain) {
   model_.Remove(now_);
   model_.Configure(model_.config());
   EXPECT_THAT(Look(), ElementsAre("/m/1/model.tflite"));
+}
+
+TEST_F(ManagedModelTest, AFailedVersionThatIsTakenAwayAndPutBackIsTriedAgain) {
+  Serve(1);
+  Add(2);
+  const FileStamp as_it_was = *files_.Stamp(File(2));
+  Look();
+  now_ += seconds(1);
+  Look();
+  Finish(2, InvalidArgumentError("corrupt"));
+  Remove(2);
+  Look();
+  files_.Write(File(2), as_it_was);
+  EXPECT_THAT(Look(), ElementsAre("/m/2/model.tflite"));
+  EXPECT_THAT(model_.failures(), IsEmpty());
+}
+
+TEST_F(ManagedModelTest, AModelThatIsAddedAgainWhileItsOldVersionLeavesServesOn) {
+  Serve(1);
+  Add(1);
+  Look();
+  now_ += seconds(1);
+  Look();  // the changed file is loading
+  model_.Remove(now_);
+  Begun();
+  EXPECT_EQ(States(), "1 UNLOADING");
+  model_.Configure(model_.config());
+  EXPECT_THAT(Look(), IsEmpty());
+  Finish(1);
+  EXPECT_EQ(States(), "1 AVAILABLE");
+  EXPECT_THAT(Unload(), IsEmpty());  // the old one's last request has ended
+  EXPECT_EQ(States(), "1 AVAILABLE");
+  EXPECT_TRUE(model_.AtRest());
+}
+
+TEST_F(ManagedModelTest, AnotherConfigurationIsNoReasonToTakeAFileThatIsBeingWritten) {
+  Serve(1);
+  Add(2);
+  Look();
+  model_.Configure(model_.config());
+  EXPECT_THAT(Look(), IsEmpty());
+  EXPECT_EQ(States(), "2 START, 1 AVAILABLE");
+  now_ += seconds(1);
+  EXPECT_THAT(Look(), ElementsAre("/m/2/model.tflite"));
+}
+
+TEST_F(ManagedModelTest, ALabelMeansItsOldVersionUntilTheNewOneServes) {
+  ModelConfig config = model_.config();
+  config.labels = {{"stable", 1}};
+  model_.Configure(config);
+  Serve(1);
+  EXPECT_EQ(model_.VersionOf("stable"), 1);
+  EXPECT_EQ(model_.VersionOf("other"), std::nullopt);
+  Add(2);
+  config.labels = {{"stable", 2}};
+  model_.Configure(config);
+  Look();
+  EXPECT_EQ(model_.VersionOf("stable"), 1);
+  Finish(2);
+  EXPECT_EQ(model_.VersionOf("stable"), 2);
+  config.labels = {{"stable", 3}};  // which is not there
+  model_.Configure(config);
+  EXPECT_EQ(model_.VersionOf("stable"), 2);
+  config.labels = {};
+  model_.Configure(config);
+  EXPECT_EQ(model_.VersionOf("stable"), std::nullopt);
+}
+
+TEST_F(ManagedModelTest, NothingIsUnloadedForAVersionThatCannotBeLoadedYet) {
+  UseRules({.resource_preserving = true});
+  Serve(1);
+  files_.MakeDirectory("/m/2");
+  Look();
+  now_ += seconds(1);
+  Look();
+  EXPECT_EQ(States(), "2 END, 1 AVAILABLE");
+  Add(2);
+  Look();
+  EXPECT_EQ(States(), "2 END, 1 AVAILABLE");
+  now_ += seconds(1);
+  Look();
+  EXPECT_EQ(States(), "2 END, 1 UNLOADING");
+  EXPECT_EQ(model_.next_event(), kNoDeadline);  // the unloading's end is the next
+  EXPECT_THAT(Unload(), ElementsAre("/m/2/model.tflite"));
 }
 
 TEST_F(ManagedModelTest, EndedVersionsAreForgottenWhenTheyAreMany) {

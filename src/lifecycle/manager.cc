@@ -99,6 +99,7 @@ StatusOr<std::vector<std::string>> Manager::SetModels(std::vector<ModelConfig> m
   }
   for (Consequences& one : consequences) CarryOut(std::move(one));
   changed_.NotifyAll();
+  on_change_();
   return changed;
 }
 
@@ -166,9 +167,8 @@ void Manager::CarryOut(Consequences consequences) {
     std::function<void()> load = [this, job] { Load(job); };
     if (!loaders_.TrySubmit(load)) return;  // the manager is being destroyed
   }
-  if (!consequences.states_changed) return;
-  changed_.NotifyAll();
-  on_change_();
+  changed_.NotifyAll();  // whoever waits for rest, or for the next event, may look at more than states
+  if (consequences.states_changed) on_change_();
 }
 
 void Manager::Load(const LoadJob& job) {
@@ -180,10 +180,10 @@ void Manager::Load(const LoadJob& job) {
 }
 
 bool Manager::AreAtRest(std::span<const std::string> names) const {
-  return std::ranges::all_of(names, [this](const std::string& name) {
-    const auto model = models_.find(name);
-    return model == models_.end() || model->second.AtRest();
-  });
+  for (const std::string& name : names) {
+    if (const auto model = models_.find(name); model != models_.end() && !model->second.AtRest()) return false;
+  }
+  return true;
 }
 
 bool Manager::WaitUntilAtRest(std::span<const std::string> names, TimePoint deadline) {
@@ -203,9 +203,9 @@ Status Manager::Failures(std::span<const std::string> names, std::string_view no
     const auto model = models_.find(name);
     if (model == models_.end()) continue;
     const std::vector<VersionStatus> failures = model->second.failures();
-    const bool has_nothing = !model->second.problem().ok() && model->second.Find(std::nullopt) == nullptr;
-    if (!failures.empty() || has_nothing) ++count;
-    if (has_nothing) reasons += fmt::format("{{{} due to error: {}}}, ", name, model->second.problem().ToString());
+    const Status& problem = model->second.problem();
+    if (!failures.empty() || !problem.ok()) ++count;
+    if (!problem.ok()) reasons += fmt::format("{{{} due to error: {}}}, ", name, problem.ToString());
     for (const VersionStatus& failure : failures) {
       reasons += fmt::format("{{{} due to error: {}}}, ", ServableId{name, failure.version}.ToString(), failure.status.ToString());
     }
@@ -227,9 +227,8 @@ StatusOr<ServableHandle> Manager::GetServable(const ModelSpec& spec) const {
   const ManagedModel& model = found->second;
   std::optional<int64_t> version = spec.version;
   if (!spec.version_label.empty()) {
-    const auto label = model.config().labels.find(spec.version_label);
-    if (label == model.config().labels.end()) return InvalidArgumentError(fmt::format("Unrecognized servable version label: {}", spec.version_label));
-    version = label->second;
+    version = model.VersionOf(spec.version_label);
+    if (!version) return InvalidArgumentError(fmt::format("Unrecognized servable version label: {}", spec.version_label));
   }
   if (ServableHandle servable = model.Find(version)) return servable;
   if (model.IsComing(version)) return UnavailableError(fmt::format("Servable is still being loaded for request: {}", spec.ToString()));

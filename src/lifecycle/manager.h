@@ -30,7 +30,8 @@ namespace tflite_serving {
 // it should give up once `stop` is set.
 using ServableLoader = std::function<StatusOr<ServableHandle>(const ServableId& id, const std::string& path, const Cancellation& stop)>;
 
-// Told after the state of any version has changed, on the thread that changed it and without any lock held: it may ask the manager for the states.
+// Told after the state of any version, or the list of models, has changed, on the thread that changed it and without any lock held: it may ask the
+// manager for the states.
 using StateListener = std::function<void()>;
 
 struct ManagerOptions {
@@ -72,8 +73,8 @@ class Manager : public ServableSource {
 
   // Until each version of these models that is wanted is AVAILABLE or at its END. False if that is not so by `deadline`, or the manager was stopped.
   bool WaitUntilAtRest(std::span<const std::string> names, TimePoint deadline);
-  // Which of these models have no version to serve, or wanted ones that cannot be served, in the original's words: "1 model(s) did not become
-  // available: {…}", with `noun` for "model(s)"; OK if there are none.
+  // Which of these models have a problem(), or wanted versions that cannot be served as they are on disk, in the original's words: "1 model(s) did
+  // not become available: {…}", with `noun` for "model(s)"; OK if there are none.
   Status Failures(std::span<const std::string> names, std::string_view noun) const;
 
   // Why this model has no version that its policy chooses, or not those found last: what the last look at its base path said. OK otherwise.

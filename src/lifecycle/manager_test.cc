@@ -308,6 +308,73 @@ TEST(ManagerPollingTest, TheThreadFindsNewVersionsAndTriesAgain) {
   EXPECT_EQ(loads_of_2, 3);
 }
 
+TEST_F(ManagerTest, WhoWaitsHearsOfAReplacement) {
+  files_.Write("/a/1/model.tflite");
+  files_.Write("/b/1/model.tflite");
+  std::promise<void> open;
+  std::shared_future<void> gate = open.get_future().share();
+  Manager manager(
+      [&](const ServableId& id, const std::string& path, const Cancellation&) -> StatusOr<ServableHandle> {
+        if (path.starts_with("/b")) gate.wait();
+        return NewServable(id);
+      },
+      Options(), [] {}, files_);
+  ASSERT_TRUE(manager.SetModels({{.name = "m", .base_path = "/a"}}, {}).ok());
+  ASSERT_TRUE(AtRest(manager));
+  ASSERT_TRUE(manager.SetModels({{.name = "m", .base_path = "/b"}}, {}).ok());
+  EXPECT_FALSE(manager.WaitUntilAtRest(manager.ListModels(), Clock::Steady().Now()));
+  std::future<bool> at_rest = std::async(std::launch::async, [&] { return manager.WaitUntilAtRest(manager.ListModels(), kNoDeadline); });
+  open.set_value();
+  EXPECT_TRUE(at_rest.get());
+}
+
+TEST_F(ManagerTest, AFailedReplacementIsReportedThoughTheOldOneServes) {
+  files_.Write("/a/1/model.tflite");
+  files_.Write("/b/1/bad.tflite");
+  ASSERT_TRUE(Set({{.name = "m", .base_path = "/a"}}).ok());
+  ASSERT_TRUE(Set({{.name = "m", .base_path = "/b"}}).ok());
+  EXPECT_EQ(Ask({.name = "m"}), "m 1");
+  EXPECT_THAT(manager_.Failures(changed_, "model(s)").message(), HasSubstr("a bad model"));
+  ASSERT_TRUE(Set({{.name = "m", .base_path = "/none"}}).ok());
+  EXPECT_THAT(manager_.Failures(changed_, "model(s)").message(), HasSubstr("Could not find base path /none"));
+}
+
+TEST_F(ManagerTest, AChangedListOfModelsIsTold) {
+  std::atomic<int> told = 0;
+  Manager manager([](const ServableId& id, const std::string& path, const Cancellation&) { return Load(id, path); }, Options(), [&] { ++told; },
+                  files_);
+  ASSERT_TRUE(manager.SetModels({{.name = "m", .base_path = "/none"}}, {}).ok());
+  EXPECT_EQ(told, 1);
+  ASSERT_TRUE(manager.SetModels({}, {}).ok());
+  EXPECT_EQ(told, 2);
+}
+
+TEST(ManagerPollingTest, WithoutAnIntervalNobodyLooksAgain) {
+  class CountingFiles : public FileSystem {
+   public:
+    StatusOr<std::vector<std::string>> List(const std::string& path) const override {
+      ++looks;
+      return ListDirectory(path);
+    }
+    mutable std::atomic<int> looks = 0;
+  };
+  const TemporaryDirectory directory;
+  directory.Write("1/model.tflite", "x");
+  const CountingFiles files;
+  std::atomic<int> loads = 0;
+  Manager manager(
+      [&](const ServableId& id, const std::string&, const Cancellation&) -> StatusOr<ServableHandle> {
+        if (++loads < 3) return UnavailableError("not now");
+        return NewServable(id);
+      },
+      {.rules = {.load_retry_interval = std::chrono::microseconds(1)}}, [] {}, files);
+  ASSERT_TRUE(manager.SetModels({{.name = "m", .base_path = directory.path()}}, {}).ok());
+  const int looks = files.looks;
+  manager.StartPolling(milliseconds(0));
+  ASSERT_TRUE(AtRest(manager));  // after retries, for which the thread had to do something
+  EXPECT_EQ(files.looks, looks);
+}
+
 TEST(ManagerPollingTest, RetriesHappenWithoutPolling) {
   const TemporaryDirectory directory;
   directory.Write("1/model.tflite", "x");

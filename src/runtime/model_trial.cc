@@ -252,7 +252,7 @@ StatusOr<TrialReport> Judge(const std::string& path, const Watched& child, int w
         fmt::format("{}: the model was still loading or running after {} ms of processor time", path, limits.cpu_time.count()));
   }
   if (child.end == Watched::kTime) {
-    return InvalidArgumentError(fmt::format("{}: the model was still loading or running after {} ms", path, limits.time.count()));
+    return UnavailableError(fmt::format("{}: the model was still loading or running after {} ms", path, limits.time.count()));
   }
   return InvalidArgumentError(fmt::format("{}: the model ended the process that tried it ({})", path, HowItEnded(wait_status)));
 }

@@ -47,9 +47,9 @@ struct TrialReport {
 // Starts `program` (the server: "/proc/self/exe") on `file` and waits for its verdict: it opens and compiles the model and runs each signature on
 // zeros, then on random numbers, which it may refuse; then TryRows. `path` is for messages. Thread-safe.
 //
-// Verdicts on the file: the model's own errors; INVALID_ARGUMENT if it ended the process that tried it, or took longer than the limits;
-// RESOURCE_EXHAUSTED if it took more memory. CANCELLED once `stop` is set; null: never. UNAVAILABLE if somebody else killed the child (an operator,
-// the out-of-memory killer); others if no process could be started.
+// Verdicts on the file: the model's own errors; INVALID_ARGUMENT if it ended the process that tried it, or took more processor time;
+// RESOURCE_EXHAUSTED if it took more memory. CANCELLED once `stop` is set; null: never. UNAVAILABLE if it took too long by the clock, or somebody
+// else killed the child (an operator, the out-of-memory killer); others if no process could be started.
 StatusOr<TrialReport> TryModel(const std::string& program, const std::string& path, const SealedFile& file, TrialLimits limits = {},
                                const Cancellation* stop = nullptr);
 

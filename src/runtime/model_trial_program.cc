@@ -31,6 +31,12 @@ void TakeMemory() {
   ::pause();
 }
 
+// A sanitizer handles these signals, and exits instead.
+void RaiseUnhandled(int number) {
+  std::signal(number, SIG_DFL);
+  ::raise(number);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -41,8 +47,8 @@ int main(int argc, char** argv) {
   if (first == "sleep...") ::pause();
   if (first == "abort...") std::abort();
   if (first == "exit....") return 3;
-  if (first == "segv....") ::raise(SIGSEGV);
-  if (first == "bus.....") ::raise(SIGBUS);
+  if (first == "segv....") RaiseUnhandled(SIGSEGV);
+  if (first == "bus.....") RaiseUnhandled(SIGBUS);
   if (first == "kill....") ::raise(SIGKILL);
   if (first == "term....") ::raise(SIGTERM);
   if (first == "spin....") Spin();

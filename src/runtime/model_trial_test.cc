@@ -1,10 +1,14 @@
 #include "runtime/model_trial.h"
 
+#include <signal.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <chrono>
+#include <fstream>
 #include <random>
 #include <string>
+#include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -106,9 +110,23 @@ TEST(ModelTrialTest, WhatGoesWrongAfterTheModelRanOnlyForbidsToBatchIt) {
 }
 
 TEST(ModelTrialTest, AModelThatNeverReturnsIsStopped) {
-  EXPECT_EQ(Try("sleep...", {.time = kNotLong}).status(), InvalidArgumentError("m.tflite: the model was still loading or running after 1 ms"));
+  EXPECT_EQ(Try("sleep...", {.time = kNotLong}).status(), UnavailableError("m.tflite: the model was still loading or running after 1 ms"));
   EXPECT_EQ(Try("spin....", {.cpu_time = kNotLong}).status(),
             InvalidArgumentError("m.tflite: the model was still loading or running after 1 ms of processor time"));
+}
+
+// The only child of the thread `tid` of this process, as soon as there is one.
+pid_t WaitForChild(pid_t tid) {
+  for (;;) {
+    std::ifstream children("/proc/self/task/" + std::to_string(tid) + "/children");
+    if (pid_t child = 0; children >> child) return child;
+    std::this_thread::yield();
+  }
+}
+
+TEST(ModelTrialTest, AChildThatIsKilledFromOutsideSaysNothingOfTheModel) {
+  const std::jthread killer([tid = ::gettid()] { ::kill(WaitForChild(tid), SIGKILL); });
+  EXPECT_EQ(Try("sleep...").status(), UnavailableError("m.tflite: the trial of the model was killed (SIGKILL)"));
 }
 
 TEST(ModelTrialTest, ATrialMayBeGivenUp) {

@@ -26,7 +26,10 @@ Status ConfigUpdater::ApplyFirst(const ModelConfig& model) {
 }
 
 void ConfigUpdater::Start(std::function<void(const Status&)> on_started) {
-  thread_ = StartThread("model_config", [this, on_started = std::move(on_started)] { Work(on_started); });
+  starter_ = StartThread("model_start", [this, on_started = std::move(on_started)] {
+    if (manager_.WaitUntilAtRest(first_models_, kNoDeadline)) on_started(manager_.Failures(first_models_, "servable(s)"));
+  });
+  thread_ = StartThread("model_config", [this] { Work(); });
 }
 
 void ConfigUpdater::Reload(ModelConfigList config, std::function<void(const Status&)> done) {
@@ -50,7 +53,9 @@ void ConfigUpdater::Stop() {
   }
   wake_.NotifyOne();
   for (const Waiting& one : refused) one.done(UnavailableError("the server is stopping"));
-  if (thread_.joinable()) thread_.join();
+  for (std::jthread* thread : {&starter_, &thread_}) {
+    if (thread->joinable()) thread->join();
+  }
 }
 
 std::optional<ConfigUpdater::Waiting> ConfigUpdater::Next(TimePoint until) {
@@ -62,14 +67,14 @@ std::optional<ConfigUpdater::Waiting> ConfigUpdater::Next(TimePoint until) {
   return next;
 }
 
-void ConfigUpdater::Work(const std::function<void(const Status&)>& on_started) {
-  if (manager_.WaitUntilAtRest(first_models_, kNoDeadline)) on_started(manager_.Failures(first_models_, "servable(s)"));
+void ConfigUpdater::Work() {
   const bool polls = !options_.file.empty() && options_.poll_interval.count() > 0;
   TimePoint next_poll = polls ? Clock::Steady().Now() + options_.poll_interval : kNoDeadline;
   for (;;) {
     const std::optional<Waiting> next = Next(next_poll);
     if (next) {
-      next->done(Apply(next->config));
+      bool accepted = false;
+      next->done(Apply(next->config, accepted));
     } else if (Clock::Steady().Now() < next_poll) {
       return;  // stopping
     } else {
@@ -79,25 +84,29 @@ void ConfigUpdater::Work(const std::function<void(const Status&)>& on_started) {
   }
 }
 
-Status ConfigUpdater::Apply(ModelConfigList config) {
+Status ConfigUpdater::Apply(const ModelConfigList& config, bool& accepted) {
+  accepted = true;
   if (!config) {
     TFLS_INFO("Taking no action for empty config.");
     return OkStatus();
   }
-  TFLS_ASSIGN_OR_RETURN(
-      const std::vector<std::string> changed,
-      manager_.SetModels(*std::move(config), {.paths_must_exist = true, .labels_may_be_unavailable = options_.labels_may_be_unavailable}));
-  if (manager_.WaitUntilAtRest(changed, Clock::Steady().Now() + options_.time_limit)) return manager_.Failures(changed, "model(s)");
+  const StatusOr<std::vector<std::string>> changed =
+      manager_.SetModels(*config, {.paths_must_exist = true, .labels_may_be_unavailable = options_.labels_may_be_unavailable});
+  accepted = changed.ok();
+  if (!accepted) return changed.status();
+  if (manager_.WaitUntilAtRest(*changed, Clock::Steady().Now() + options_.time_limit)) return manager_.Failures(*changed, "model(s)");
   return DeadlineExceededError(fmt::format("The configuration is in force, and of its model(s) {} some are still loading after {} s",
-                                           fmt::join(changed, ", "), options_.time_limit.count()));
+                                           fmt::join(*changed, ", "), options_.time_limit.count()));
 }
 
 void ConfigUpdater::PollFile() {
   const auto apply = [this]() -> Status {
     TFLS_ASSIGN_OR_RETURN(const ModelConfigList models, ReadModelServerConfigFile(options_.file));
-    if (models == from_file_ && file_problem_.ok()) return OkStatus();  // what HandleReloadConfigRequest said since then holds
-    from_file_ = models;
-    return Apply(models);
+    if (models == from_file_) return OkStatus();  // what HandleReloadConfigRequest said since then holds
+    bool accepted = false;
+    const Status status = Apply(models, accepted);
+    if (accepted) from_file_ = models;
+    return status;
   };
   Status problem = apply();
   if (!problem.ok() && problem != file_problem_) TFLS_ERROR("{}: reloading the model config failed: {}", options_.file, problem.ToString());

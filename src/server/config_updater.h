@@ -41,8 +41,8 @@ class ConfigUpdater {
   // warning. Errors: those of the file, and SetModels.
   Status ApplyFirst(const ModelConfig& model);
 
-  // Starts the thread "model_config". It calls `on_started` once, as soon as no model of the first configuration is loading, with what could not be
-  // served (Manager::Failures). To be called once, after ApplyFirst.
+  // Starts the thread "model_config", and "model_start", which calls `on_started` once, as soon as no model of the first configuration is loading,
+  // with what could not be served (Manager::Failures). To be called once, after ApplyFirst.
   void Start(std::function<void(const Status& failures)> on_started);
 
   // Applies a configuration on that thread, after those that came before; then calls `done` with
@@ -62,22 +62,24 @@ class ConfigUpdater {
     std::function<void(const Status&)> done;
   };
 
-  void Work(const std::function<void(const Status&)>& on_started);
+  void Work();
   // The next one to apply, or nothing at `until`, or when it is time to stop.
   std::optional<Waiting> Next(TimePoint until);
-  Status Apply(ModelConfigList config);
+  // Whether the manager took it is in `accepted`.
+  Status Apply(const ModelConfigList& config, bool& accepted);
   void PollFile();
 
   Manager& manager_;
   const ConfigUpdaterOptions options_;
   std::vector<std::string> first_models_;
-  ModelConfigList from_file_;  // as it was applied last
+  ModelConfigList from_file_;  // as the manager took it last
   Status file_problem_;        // of the last look at it
   Mutex mutex_;
   CondVar wake_;
   std::deque<Waiting> waiting_ TFLS_GUARDED_BY(mutex_);
   bool stopping_ TFLS_GUARDED_BY(mutex_) = false;
-  std::jthread thread_;  // last: it uses everything above
+  std::jthread starter_;  // these last: they use everything above
+  std::jthread thread_;
 };
 
 }  // namespace tflite_serving

@@ -33,7 +33,7 @@ ServableLoader MakeLoader(const ServerOptions& options) {
     stoppable.stop = &stop;
     TFLS_ASSIGN_OR_RETURN(std::unique_ptr<LiteRtServable> servable, LiteRtServable::Create(id, path, stoppable));
     if (warm_up_iterations > 0) {
-      TFLS_RETURN_IF_ERROR(ReplayWarmupRequests(*servable, std::filesystem::path(path).parent_path().string(), warm_up_iterations));
+      TFLS_RETURN_IF_ERROR(ReplayWarmupRequests(*servable, std::filesystem::path(path).parent_path().string(), warm_up_iterations, stop));
     }
     return ServableHandle(std::move(servable));
   };

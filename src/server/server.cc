@@ -73,13 +73,16 @@ StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, st
 void Server::UpdateHealth() {
   const MutexLock lock(health_mutex_);
   const std::vector<std::string> names = manager_.ListModels();
-  health_models_.insert(names.begin(), names.end());
-  bool all_available = true;
   for (const std::string& name : health_models_) {
+    if (!std::ranges::binary_search(names, name)) health_service_.Forget(name);
+  }
+  health_models_ = names;
+  bool all_available = true;
+  for (const std::string& name : names) {
     const std::vector<VersionStatus> versions = manager_.GetVersionStatuses(name);
     const bool available = std::ranges::find(versions, VersionState::kAvailable, &VersionStatus::state) != versions.end();
     health_service_.SetServing(name, available);
-    all_available = all_available && (available || !std::ranges::binary_search(names, name));
+    all_available = all_available && available;
   }
   for (const std::string_view name : kHealthServices) health_service_.SetServing(std::string(name), all_available);
 }

@@ -3,8 +3,8 @@
 
 #include <functional>
 #include <memory>
-#include <set>
 #include <string>
+#include <vector>
 
 #include "api/health_service.h"
 #include "api/inference_service.h"
@@ -52,8 +52,8 @@ class Server {
   const ServerOptions options_;
   // In the order of who uses whom: each is destroyed before those above it.
   HealthService health_service_;
-  Mutex health_mutex_;                                                  // one UpdateHealth at a time, so that an older state never comes last
-  std::set<std::string> health_models_ TFLS_GUARDED_BY(health_mutex_);  // told to health_service_ so far
+  Mutex health_mutex_;                                                     // one UpdateHealth at a time, so that an older state never comes last
+  std::vector<std::string> health_models_ TFLS_GUARDED_BY(health_mutex_);  // that health_service_ knows, sorted
   Manager manager_;
   WorkerPool workers_;
   PredictionService prediction_service_;

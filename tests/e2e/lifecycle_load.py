@@ -20,6 +20,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import struct
 import sys
@@ -106,15 +107,16 @@ class Load:
                 connection.request("POST", f"/v1/models/{route}:predict", body)
                 response = connection.getresponse()
                 text = response.read()
-            except OSError as problem:
+            except (OSError, http.client.HTTPException) as problem:
                 tally.problems.append(f"{route}: {problem!r}")
                 return
             end = time.monotonic()
             tally.latencies_ms.append((end - start) * 1000)
-            if response.status != 200:
+            try:
+                number = number_of(json.loads(text))
+            except (ValueError, KeyError):
                 tally.problems.append(f"{route}: {response.status} {text!r}")
                 continue
-            number = number_of(json.loads(text))
             allowed = routes[route].between(start, end)
             if number not in allowed:
                 tally.problems.append(f"{route}: answered by {number}, allowed {sorted(allowed)}")
@@ -157,9 +159,7 @@ class Changes:
     def start_server(self):
         config = self.directory / "models.config"
         config.write_text(self.config())
-        self.server = server_process.Server(
-            "rolling", "/not/used", f"--model_config_file={config}",
-            "--file_system_poll_wait_seconds=1")
+        self.server = server_process.ConfiguredServer(config, "--file_system_poll_wait_seconds=1")
         return self.server.wait_until_ready()
 
     def config(self):
@@ -284,6 +284,10 @@ class Changes:
         rows = json.loads(connection.getresponse().read())["model_version_status"]
         return {int(row["version"]): row["state"] for row in rows}
 
+    def look(self):
+        """What the waits for a change do over and over, without a change."""
+        self._states("rolling")
+
     def _wait(self, model, expected):
         def reached():
             now = self._states(model)
@@ -325,6 +329,11 @@ class _Changing:
             self._allowed.set({self._after()})
 
 
+def resident_mib(server):
+    status = pathlib.Path(f"/proc/{server.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024
+
+
 def percentile(values, share):
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
@@ -341,15 +350,17 @@ def main():
         changes = Changes(directory, options.seed)
         server = changes.start_server()
         load = Load(server, changes.routes, options.clients)
-        time.sleep(options.calm)
+        end = time.monotonic() + options.calm
+        while time.monotonic() < end:
+            changes.look()
         calm = load.stop()
-        rss_before = server.rss_mib()
+        rss_before = resident_mib(server)
         load = Load(server, changes.routes, options.clients)
         end = time.monotonic() + options.seconds
         while time.monotonic() < end:
             changes.step()
         changing = load.stop()
-        rss_after = server.rss_mib()
+        rss_after = resident_mib(server)
         server.stop()
     print(f"changes: {sum(changes.counts.values())} {changes.counts}")
     for name, tally in (("without changes", calm), ("with changes", changing)):
@@ -359,7 +370,7 @@ def main():
               f"p99.9 {percentile(tally.latencies_ms, .999):.2f} ms")
     ratio = percentile(changing.latencies_ms, .999) / percentile(calm.latencies_ms, .999)
     print(f"p99.9 with changes / without: {ratio:.2f}")
-    print(f"anonymous memory: {rss_before:.1f} -> {rss_after:.1f} MiB "
+    print(f"resident memory: {rss_before:.1f} -> {rss_after:.1f} MiB "
           f"({rss_after / rss_before:.2f})")
     for problem in (calm.problems + changing.problems)[:20]:
         print(problem)

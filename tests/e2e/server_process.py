@@ -213,6 +213,13 @@ class Server(Process):
         return int(fields["RssAnon"].split()[0]) / 1024
 
 
+class ConfiguredServer(Server):
+    """A server with a config file instead of one model."""
+
+    def __init__(self, config_file, *flags):
+        super().__init__("m", "/not/used", f"--model_config_file={config_file}", *flags)
+
+
 def settles(condition, still_alive, seconds=SETTLE_SECONDS):
     """Whether `condition()` becomes true, asking the server for an answer between two looks.
 

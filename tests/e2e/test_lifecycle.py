@@ -16,8 +16,9 @@ from tensorflow_serving.apis import model_service_pb2_grpc
 
 from grpc_client import fails_with
 import lifecycle_load
+import many_models
 import server_process
-from server_process import base_path, settles
+from server_process import ConfiguredServer, base_path, settles
 
 HALF_PLUS_TWO = base_path("half_plus_two").read_bytes()  # y = x / 2 + 2
 SCALAR = base_path("scalar").read_bytes()
@@ -65,13 +66,6 @@ def config_of(*models):
     return "model_config_list {\n" + "".join(
         f"  config {{ name: '{name}' base_path: '{path}' model_platform: 'tensorflow' {more} }}\n"
         for name, path, more in models) + "}\n"
-
-
-class ConfiguredServer(server_process.Server):
-    """A server with a config file instead of one model."""
-
-    def __init__(self, config_file, *flags):
-        super().__init__("m", "/not/used", f"--model_config_file={config_file}", *flags)
 
 
 @pytest.fixture
@@ -137,11 +131,12 @@ class TestVersions:
         server = start_server("m", tmp_path, EVERY_LOOK)
         slow = tmp_path / "2" / "model.tflite"
         slow.parent.mkdir()
+        half = len(HALF_PLUS_TWO) // 2
         with slow.open("wb") as file:
-            for at in range(0, len(HALF_PLUS_TWO), 16):
-                file.write(HALF_PLUS_TWO[at:at + 16])
-                file.flush()
-                assert predict(server).status_code == 200  # which takes its time
+            file.write(HALF_PLUS_TWO[:half])
+            file.flush()
+            become(server, {2: "START"})  # seen, and not taken
+            file.write(HALF_PLUS_TWO[half:])
         become(server, {2: "AVAILABLE"})
         assert "{name: m version: 2} failed" not in server.log
 
@@ -168,12 +163,6 @@ class TestVersions:
         os.replace(tmp_path / "m" / "new", tmp_path / "m" / "1")
         server.wait_for_log("Replaced servable version")
         assert predict(server).json() == {"outputs": [2.5]}
-
-    def test_no_look_but_the_first(self, tmp_path, start_server):
-        put(tmp_path / "1" / "model.tflite")
-        server = start_server("m", tmp_path, "--file_system_poll_wait_seconds=0")
-        put(tmp_path / "2" / "model.tflite")
-        assert states(server) == {1: "AVAILABLE"}
 
 
 class TestStart:
@@ -275,14 +264,23 @@ class TestReload:
         assert predict(server, "a").status_code == 404
 
     def test_a_label_moves_with_its_version(self, tmp_path, configured):
-        put(tmp_path / "m" / "1" / "model.tflite")
-        server = configured(config_of(
-            ("m", tmp_path / "m", "version_labels { key: 'stable' value: 1 }")))
-        put(tmp_path / "m" / "2" / "model.tflite")
-        reload_config(server, config_of(
-            ("m", tmp_path / "m", "version_labels { key: 'stable' value: 2 }")))
-        assert predict(server, "m/labels/stable").status_code == 200
-        assert states(server)[2] == "AVAILABLE"
+        """Nobody who asks for it is refused meanwhile."""
+        def labelled(version):
+            return config_of(("m", tmp_path / "m",
+                              f"version_labels {{ key: 'stable' value: {version} }}"))
+
+        put(tmp_path / "m" / "1" / "model.tflite", lifecycle_load.model_of(1))
+        server = configured(labelled(1))
+        stable = lifecycle_load.Allowed({1, 2})
+        load = lifecycle_load.Load(server, {"m/labels/stable": stable}, clients=2)
+        try:
+            put(tmp_path / "m" / "2" / "model.tflite", lifecycle_load.model_of(2))
+            reload_config(server, labelled(2))
+            stable.set({2})
+            assert predict(server, "m/labels/stable").json() == {"outputs": [2.5]}
+        finally:
+            tally = load.stop()
+        assert not tally.problems, "\n".join(tally.problems[:20])
 
     @pytest.mark.parametrize("more, code, message", [
         ("version_labels { key: 'stable' value: 9 }", "FAILED_PRECONDITION",
@@ -383,3 +381,13 @@ def test_corrupt_versions(tmp_path, configured, batch):
     assert len(ended) > len(offered) / 2
     for version in ended:
         assert reason(server, version)["error_message"], version
+
+
+def test_many_models(tmp_path):
+    """many_models.py as a script does it with a thousand, and shows what each costs."""
+    server = ConfiguredServer(many_models.write_models(tmp_path, 60)).wait_until_ready()
+    try:
+        assert many_models.wrong_answers(server, 60) == []
+        assert len(requests.get(f"{server.base_url}/v1/models").json()["models"]) == 60
+    finally:
+        server.stop()

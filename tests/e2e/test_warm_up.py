@@ -62,7 +62,8 @@ def multi_inference():
 
 def refusal(tmp_path):
     status, output = run_to_exit(f"--port={free_port()}", f"--rest_api_port={free_port()}",
-                                 "--model_name=m", f"--model_base_path={tmp_path}")
+                                 "--model_name=m", f"--model_base_path={tmp_path}",
+                                 "--strict_start")
     assert status > 0, output
     return output
 
