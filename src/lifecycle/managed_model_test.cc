@@ -1,15 +1,9 @@
 #include "lifecycle/managed_model.h"
 
-#include <memory>
-#include <utility>
-
-#include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/fake_file_system.h"
-#include "servable/fake_servable.h"
+#include "lifecycle/managed_model_fixture.h"
 
 namespace tflite_serving {
 namespace {
@@ -19,84 +13,6 @@ using std::chrono::seconds;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-// A model under /m whose loads end as the test says, in a time that the test turns.
-class ManagedModelTest : public testing::Test {
- protected:
-  static std::string File(int64_t version) { return fmt::format("/m/{}/model.tflite", version); }
-  void Add(int64_t version) { files_.Write(File(version)); }
-  void Remove(int64_t version) { files_.Remove(fmt::format("/m/{}", version)); }
-
-  // A look at the disk; the paths of the loads that it began.
-  std::vector<std::string> Look() {
-    model_.Observe(FindVersions(files_, "m", "/m"), now_);
-    return Begun();
-  }
-  std::vector<std::string> Begun() {
-    const Consequences consequences = model_.TakeConsequences();
-    for (const Consequences::Note& note : consequences.notes) log_ += note.text + "\n";
-    dropped_.insert(dropped_.end(), consequences.dropped.begin(), consequences.dropped.end());
-    std::vector<std::string> paths;
-    for (const LoadJob& job : consequences.loads) {
-      EXPECT_EQ(job.id.name, "m");
-      paths.push_back(job.path);
-      jobs_.insert_or_assign(job.id.version, job);
-    }
-    return paths;
-  }
-  // Loads `version` as `result` says; what it began.
-  std::vector<std::string> Finish(int64_t version, const Status& status = OkStatus()) {
-    const LoadJob job = jobs_.extract(version).mapped();
-    if (status.ok()) {
-      model_.Loaded(job, ServableHandle(std::make_shared<FakeServable>(job.id, std::vector<Signature>())), now_);
-    } else {
-      model_.Loaded(job, status, now_);
-    }
-    return Begun();
-  }
-  // Unloads all that was dropped; what it began.
-  std::vector<std::string> Unload() {
-    for (const ServableHandle& servable : std::exchange(dropped_, {})) model_.Unloaded(servable->id().version, servable.get(), now_);
-    return Begun();
-  }
-  // A version that is on disk at first and serves.
-  void Serve(int64_t version) {
-    Add(version);
-    Look();
-    Finish(version);
-  }
-
-  // "2 AVAILABLE, 1 END"
-  std::string States() const {
-    std::vector<std::string> states;
-    for (const VersionStatus& status : model_.statuses()) states.push_back(fmt::format("{} {}", status.version, VersionStateName(status.state)));
-    return fmt::format("{}", fmt::join(states, ", "));
-  }
-  Status StatusOf(int64_t version) const {
-    for (const VersionStatus& status : model_.statuses()) {
-      if (status.version == version) return status.status;
-    }
-    return UnknownError("no such version");
-  }
-  int64_t Serving() const {
-    const ServableHandle servable = model_.Find(std::nullopt);
-    return servable == nullptr ? -1 : servable->id().version;
-  }
-
-  void UseRules(const LifecycleRules& rules) { model_ = ManagedModel(ModelConfig{.name = "m", .base_path = "/m"}, rules); }
-  void UsePolicy(VersionPolicy policy) {
-    ModelConfig config = model_.config();
-    config.version_policy = std::move(policy);
-    model_.Configure(std::move(config));
-  }
-
-  FakeFileSystem files_;
-  TimePoint now_{std::chrono::hours(1)};
-  ManagedModel model_{ModelConfig{.name = "m", .base_path = "/m"}, LifecycleRules{}};
-  std::map<int64_t, LoadJob> jobs_;
-  std::vector<ServableHandle> dropped_;
-  std::string log_;
-};
 
 TEST_F(ManagedModelTest, LoadsTheHighestOfWhatIsThereAtFirstAtOnce) {
   Add(1);
@@ -337,49 +253,6 @@ TEST_F(ManagedModelTest, PermissionErrorsAreReasonsOfTheirVersionAlone) {
   EXPECT_THAT(Look(), ElementsAre("/m/2/model.tflite"));
 }
 
-TEST_F(ManagedModelTest, PoliciesChooseAndTheOldVersionsLeaveOnceAChosenOneServes) {
-  UsePolicy({.num_versions = 2});
-  for (const int version : {1, 2, 3}) Add(version);
-  EXPECT_THAT(Look(), ElementsAre("/m/3/model.tflite", "/m/2/model.tflite"));
-  Finish(3);
-  Finish(2);
-  UsePolicy({.kind = VersionPolicy::Kind::kSpecific, .versions = {1, 9}});
-  EXPECT_THAT(Look(), ElementsAre("/m/1/model.tflite"));
-  EXPECT_THAT(log_, HasSubstr("Version(s) 9 of servable m, which the version policy names, are not under base path /m\n"));
-  EXPECT_EQ(States(), "3 AVAILABLE, 2 AVAILABLE, 1 LOADING");
-  Finish(1);
-  EXPECT_EQ(States(), "3 UNLOADING, 2 UNLOADING, 1 AVAILABLE");
-  Unload();
-  EXPECT_EQ(States(), "3 END, 2 END, 1 AVAILABLE");
-  log_.clear();
-  Look();
-  EXPECT_EQ(log_, "");
-  UsePolicy({.kind = VersionPolicy::Kind::kAll});
-  EXPECT_THAT(Look(), ElementsAre("/m/3/model.tflite", "/m/2/model.tflite"));
-}
-
-TEST_F(ManagedModelTest, APolicyThatChoosesNothingKeepsWhatServes) {
-  Serve(1);
-  UsePolicy({.kind = VersionPolicy::Kind::kSpecific, .versions = {7}});
-  EXPECT_THAT(Look(), IsEmpty());
-  EXPECT_EQ(States(), "1 AVAILABLE");
-  EXPECT_THAT(model_.problem().message(), HasSubstr("No version of servable m under base path /m is one that its version policy names"));
-}
-
-TEST_F(ManagedModelTest, ResourcesArePreservedByUnloadingFirst) {
-  UseRules({.settle_time = milliseconds(0), .resource_preserving = true});
-  Serve(1);
-  Add(2);
-  EXPECT_THAT(Look(), IsEmpty());
-  EXPECT_EQ(States(), "2 START, 1 UNLOADING");
-  EXPECT_EQ(Serving(), -1);
-  EXPECT_TRUE(model_.IsComing(std::nullopt));
-  EXPECT_THAT(Look(), IsEmpty());
-  EXPECT_THAT(Unload(), ElementsAre("/m/2/model.tflite"));
-  Finish(2);
-  EXPECT_EQ(States(), "2 AVAILABLE, 1 END");
-}
-
 TEST_F(ManagedModelTest, AVersionThatIsWantedAgainWhileItLeavesIsLoadedWhenItIsGone) {
   Serve(1);
   Add(2);
@@ -396,28 +269,6 @@ TEST_F(ManagedModelTest, AVersionThatIsWantedAgainWhileItLeavesIsLoadedWhenItIsG
   EXPECT_EQ(States(), "2 UNLOADING, 1 AVAILABLE");
 }
 
-TEST_F(ManagedModelTest, ARemovedModelLetsGoOfEverything) {
-  Serve(1);
-  Add(2);
-  Look();
-  now_ += seconds(1);
-  Look();
-  model_.Remove(now_);
-  Begun();
-  EXPECT_EQ(States(), "2 LOADING, 1 UNLOADING");
-  EXPECT_FALSE(model_.IsGone());
-  Finish(2);
-  EXPECT_EQ(StatusOf(2), CancelledError("Loading of servable cancelled"));
-  EXPECT_EQ(Serving(), -1);
-  Unload();
-  EXPECT_EQ(States(), "2 END, 1 END");
-  EXPECT_TRUE(model_.IsGone());
-  EXPECT_TRUE(model_.AtRest());
-
-  model_.Configure(model_.config());
-  EXPECT_THAT(Look(), ElementsAre("/m/2/model.tflite"));
-}
-
 TEST_F(ManagedModelTest, AVersionThatIsNoLongerWantedIsNotTriedAgain) {
   Add(1);
   Look();
@@ -430,17 +281,6 @@ TEST_F(ManagedModelTest, AVersionThatIsNoLongerWantedIsNotTriedAgain) {
   EXPECT_THAT(Look(), ElementsAre("/m/2/model.tflite"));
   Remove(2);
   EXPECT_THAT(Look(), ElementsAre("/m/1/model.tflite"));  // wanted again, and that is another matter
-}
-
-TEST_F(ManagedModelTest, AFailedModelThatIsAddedAgainIsTriedAgain) {
-  Add(1);
-  Look();
-  Finish(1, InvalidArgumentError("corrupt"));
-  model_.Configure(model_.config());
-  EXPECT_THAT(Look(), IsEmpty());
-  model_.Remove(now_);
-  model_.Configure(model_.config());
-  EXPECT_THAT(Look(), ElementsAre("/m/1/model.tflite"));
 }
 
 TEST_F(ManagedModelTest, AFailedVersionThatIsTakenAwayAndPutBackIsTriedAgain) {
@@ -456,75 +296,6 @@ TEST_F(ManagedModelTest, AFailedVersionThatIsTakenAwayAndPutBackIsTriedAgain) {
   files_.Write(File(2), as_it_was);
   EXPECT_THAT(Look(), ElementsAre("/m/2/model.tflite"));
   EXPECT_THAT(model_.failures(), IsEmpty());
-}
-
-TEST_F(ManagedModelTest, AModelThatIsAddedAgainWhileItsOldVersionLeavesServesOn) {
-  Serve(1);
-  Add(1);
-  Look();
-  now_ += seconds(1);
-  Look();  // the changed file is loading
-  model_.Remove(now_);
-  Begun();
-  EXPECT_EQ(States(), "1 UNLOADING");
-  model_.Configure(model_.config());
-  EXPECT_THAT(Look(), IsEmpty());
-  Finish(1);
-  EXPECT_EQ(States(), "1 AVAILABLE");
-  EXPECT_THAT(Unload(), IsEmpty());  // the old one's last request has ended
-  EXPECT_EQ(States(), "1 AVAILABLE");
-  EXPECT_TRUE(model_.AtRest());
-}
-
-TEST_F(ManagedModelTest, AnotherConfigurationIsNoReasonToTakeAFileThatIsBeingWritten) {
-  Serve(1);
-  Add(2);
-  Look();
-  model_.Configure(model_.config());
-  EXPECT_THAT(Look(), IsEmpty());
-  EXPECT_EQ(States(), "2 START, 1 AVAILABLE");
-  now_ += seconds(1);
-  EXPECT_THAT(Look(), ElementsAre("/m/2/model.tflite"));
-}
-
-TEST_F(ManagedModelTest, ALabelMeansItsOldVersionUntilTheNewOneServes) {
-  ModelConfig config = model_.config();
-  config.labels = {{"stable", 1}};
-  model_.Configure(config);
-  Serve(1);
-  EXPECT_EQ(model_.VersionOf("stable"), 1);
-  EXPECT_EQ(model_.VersionOf("other"), std::nullopt);
-  Add(2);
-  config.labels = {{"stable", 2}};
-  model_.Configure(config);
-  Look();
-  EXPECT_EQ(model_.VersionOf("stable"), 1);
-  Finish(2);
-  EXPECT_EQ(model_.VersionOf("stable"), 2);
-  config.labels = {{"stable", 3}};  // which is not there
-  model_.Configure(config);
-  EXPECT_EQ(model_.VersionOf("stable"), 2);
-  config.labels = {};
-  model_.Configure(config);
-  EXPECT_EQ(model_.VersionOf("stable"), std::nullopt);
-}
-
-TEST_F(ManagedModelTest, NothingIsUnloadedForAVersionThatCannotBeLoadedYet) {
-  UseRules({.resource_preserving = true});
-  Serve(1);
-  files_.MakeDirectory("/m/2");
-  Look();
-  now_ += seconds(1);
-  Look();
-  EXPECT_EQ(States(), "2 END, 1 AVAILABLE");
-  Add(2);
-  Look();
-  EXPECT_EQ(States(), "2 END, 1 AVAILABLE");
-  now_ += seconds(1);
-  Look();
-  EXPECT_EQ(States(), "2 END, 1 UNLOADING");
-  EXPECT_EQ(model_.next_event(), kNoDeadline);  // the unloading's end is the next
-  EXPECT_THAT(Unload(), ElementsAre("/m/2/model.tflite"));
 }
 
 TEST_F(ManagedModelTest, EndedVersionsAreForgottenWhenTheyAreMany) {

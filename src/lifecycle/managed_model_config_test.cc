@@ -1,0 +1,162 @@
+// What a configuration means for a model: policies, labels, and models that come and go.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "lifecycle/managed_model_fixture.h"
+
+namespace tflite_serving {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+TEST_F(ManagedModelTest, PoliciesChooseAndTheOldVersionsLeaveOnceAChosenOneServes) {
+  UsePolicy({.num_versions = 2});
+  for (const int version : {1, 2, 3}) Add(version);
+  EXPECT_THAT(Look(), ElementsAre("/m/3/model.tflite", "/m/2/model.tflite"));
+  Finish(3);
+  Finish(2);
+  UsePolicy({.kind = VersionPolicy::Kind::kSpecific, .versions = {1, 9}});
+  EXPECT_THAT(Look(), ElementsAre("/m/1/model.tflite"));
+  EXPECT_THAT(log_, HasSubstr("Version(s) 9 of servable m, which the version policy names, are not under base path /m\n"));
+  EXPECT_EQ(States(), "3 AVAILABLE, 2 AVAILABLE, 1 LOADING");
+  Finish(1);
+  EXPECT_EQ(States(), "3 UNLOADING, 2 UNLOADING, 1 AVAILABLE");
+  Unload();
+  EXPECT_EQ(States(), "3 END, 2 END, 1 AVAILABLE");
+  log_.clear();
+  Look();
+  EXPECT_EQ(log_, "");
+  UsePolicy({.kind = VersionPolicy::Kind::kAll});
+  EXPECT_THAT(Look(), ElementsAre("/m/3/model.tflite", "/m/2/model.tflite"));
+}
+
+TEST_F(ManagedModelTest, APolicyThatChoosesNothingKeepsWhatServes) {
+  Serve(1);
+  UsePolicy({.kind = VersionPolicy::Kind::kSpecific, .versions = {7}});
+  EXPECT_THAT(Look(), IsEmpty());
+  EXPECT_EQ(States(), "1 AVAILABLE");
+  EXPECT_THAT(model_.problem().message(), HasSubstr("No version of servable m under base path /m is one that its version policy names"));
+}
+
+TEST_F(ManagedModelTest, ResourcesArePreservedByUnloadingFirst) {
+  UseRules({.settle_time = milliseconds(0), .resource_preserving = true});
+  Serve(1);
+  Add(2);
+  EXPECT_THAT(Look(), IsEmpty());
+  EXPECT_EQ(States(), "2 START, 1 UNLOADING");
+  EXPECT_EQ(Serving(), -1);
+  EXPECT_TRUE(model_.IsComing(std::nullopt));
+  EXPECT_THAT(Look(), IsEmpty());
+  EXPECT_THAT(Unload(), ElementsAre("/m/2/model.tflite"));
+  Finish(2);
+  EXPECT_EQ(States(), "2 AVAILABLE, 1 END");
+}
+
+TEST_F(ManagedModelTest, ARemovedModelLetsGoOfEverything) {
+  Serve(1);
+  Add(2);
+  Look();
+  now_ += seconds(1);
+  Look();
+  model_.Remove(now_);
+  Begun();
+  EXPECT_EQ(States(), "2 LOADING, 1 UNLOADING");
+  EXPECT_FALSE(model_.IsGone());
+  Finish(2);
+  EXPECT_EQ(StatusOf(2), CancelledError("Loading of servable cancelled"));
+  EXPECT_EQ(Serving(), -1);
+  Unload();
+  EXPECT_EQ(States(), "2 END, 1 END");
+  EXPECT_TRUE(model_.IsGone());
+  EXPECT_TRUE(model_.AtRest());
+
+  model_.Configure(model_.config());
+  EXPECT_THAT(Look(), ElementsAre("/m/2/model.tflite"));
+}
+
+TEST_F(ManagedModelTest, AFailedModelThatIsAddedAgainIsTriedAgain) {
+  Add(1);
+  Look();
+  Finish(1, InvalidArgumentError("corrupt"));
+  model_.Configure(model_.config());
+  EXPECT_THAT(Look(), IsEmpty());
+  model_.Remove(now_);
+  model_.Configure(model_.config());
+  EXPECT_THAT(Look(), ElementsAre("/m/1/model.tflite"));
+}
+
+TEST_F(ManagedModelTest, AModelThatIsAddedAgainWhileItsOldVersionLeavesServesOn) {
+  Serve(1);
+  Add(1);
+  Look();
+  now_ += seconds(1);
+  Look();  // the changed file is loading
+  model_.Remove(now_);
+  Begun();
+  EXPECT_EQ(States(), "1 UNLOADING");
+  model_.Configure(model_.config());
+  EXPECT_THAT(Look(), IsEmpty());
+  Finish(1);
+  EXPECT_EQ(States(), "1 AVAILABLE");
+  EXPECT_THAT(Unload(), IsEmpty());  // the old one's last request has ended
+  EXPECT_EQ(States(), "1 AVAILABLE");
+  EXPECT_TRUE(model_.AtRest());
+}
+
+TEST_F(ManagedModelTest, AnotherConfigurationIsNoReasonToTakeAFileThatIsBeingWritten) {
+  Serve(1);
+  Add(2);
+  Look();
+  model_.Configure(model_.config());
+  EXPECT_THAT(Look(), IsEmpty());
+  EXPECT_EQ(States(), "2 START, 1 AVAILABLE");
+  now_ += seconds(1);
+  EXPECT_THAT(Look(), ElementsAre("/m/2/model.tflite"));
+}
+
+TEST_F(ManagedModelTest, ALabelMeansItsOldVersionUntilTheNewOneServes) {
+  ModelConfig config = model_.config();
+  config.labels = {{"stable", 1}};
+  model_.Configure(config);
+  Serve(1);
+  EXPECT_EQ(model_.VersionOf("stable"), 1);
+  EXPECT_EQ(model_.VersionOf("other"), std::nullopt);
+  Add(2);
+  config.labels = {{"stable", 2}};
+  model_.Configure(config);
+  Look();
+  EXPECT_EQ(model_.VersionOf("stable"), 1);
+  Finish(2);
+  EXPECT_EQ(model_.VersionOf("stable"), 2);
+  config.labels = {{"stable", 3}};  // which is not there
+  model_.Configure(config);
+  EXPECT_EQ(model_.VersionOf("stable"), 2);
+  config.labels = {};
+  model_.Configure(config);
+  EXPECT_EQ(model_.VersionOf("stable"), std::nullopt);
+}
+
+TEST_F(ManagedModelTest, NothingIsUnloadedForAVersionThatCannotBeLoadedYet) {
+  UseRules({.resource_preserving = true});
+  Serve(1);
+  files_.MakeDirectory("/m/2");
+  Look();
+  now_ += seconds(1);
+  Look();
+  EXPECT_EQ(States(), "2 END, 1 AVAILABLE");
+  Add(2);
+  Look();
+  EXPECT_EQ(States(), "2 END, 1 AVAILABLE");
+  now_ += seconds(1);
+  Look();
+  EXPECT_EQ(States(), "2 END, 1 UNLOADING");
+  EXPECT_EQ(model_.next_event(), kNoDeadline);  // the unloading's end is the next
+  EXPECT_THAT(Unload(), ElementsAre("/m/2/model.tflite"));
+}
+
+}  // namespace
+}  // namespace tflite_serving
