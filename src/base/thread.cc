@@ -1,6 +1,7 @@
 #include "base/thread.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 
 #include <csignal>
 #include <utility>
@@ -18,6 +19,10 @@ std::jthread StartThread(const std::string& name, std::function<void()> body) {
   });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return thread;
+}
+
+void StepBack(int niceness) {
+  if (::getpriority(PRIO_PROCESS, 0) < niceness) ::setpriority(PRIO_PROCESS, 0, niceness);  // Linux: of the thread
 }
 
 }  // namespace tflite_serving

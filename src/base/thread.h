@@ -11,4 +11,7 @@ namespace tflite_serving {
 // them. The returned jthread joins when it is destroyed.
 std::jthread StartThread(const std::string& name, std::function<void()> body);
 
+// Gives the calling thread, and those that it will start, this niceness (see nice(2)) unless they have more already.
+void StepBack(int niceness);
+
 }  // namespace tflite_serving

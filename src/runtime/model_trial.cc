@@ -23,6 +23,7 @@
 #include <fmt/format.h>
 
 #include "base/file.h"
+#include "base/thread.h"
 #include "base/unique_fd.h"
 #include "base/usable_memory.h"
 #include "runtime/interpreter.h"
@@ -258,11 +259,11 @@ StatusOr<TrialReport> Judge(const std::string& path, const Watched& child, int w
 }
 
 // Makes this process one that the machine can do without.
-void StepBack() {
+void MakeDispensable() {
   const rlimit no_core{.rlim_cur = 0, .rlim_max = 0};
   ::setrlimit(RLIMIT_CORE, &no_core);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  ::setpriority(PRIO_PROCESS, 0, kTrialNiceness);
+  StepBack(kTrialNiceness);
   constexpr std::string_view kFirst = "1000";
   const UniqueFd choice(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
   // Without it the kernel judges this process as any other; nothing else depends on it.
@@ -290,7 +291,7 @@ StatusOr<TrialReport> TryModel(const std::string& program, const std::string& pa
 }
 
 int RunModelTrial(int fd) {
-  StepBack();
+  MakeDispensable();
   const Status status = TryDescriptor(fd);
   if (status.ok()) return 0;
   Report(fmt::format("{}{} {}", kErrorMark, static_cast<int>(status.code()), status.message()));

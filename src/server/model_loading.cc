@@ -1,7 +1,7 @@
 #include "server/model_loading.h"
 
+#include <malloc.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "api/warm_up_requests.h"
+#include "base/thread.h"
 #include "base/usable_cpus.h"
 #include "runtime/litert_servable.h"
 #include "telemetry/log.h"
@@ -28,7 +29,7 @@ ServableLoader MakeLoader(const ServerOptions& options) {
   const bool steps_back = runtime.threads_per_interpreter == 1;
   const int warm_up_iterations = options.enable_model_warmup ? std::max(options.num_request_iterations_for_warmup, 1) : 0;
   return [=](const ServableId& id, const std::string& path, const Cancellation& stop) -> StatusOr<ServableHandle> {
-    if (steps_back) ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kTrialNiceness);
+    if (steps_back) StepBack(kTrialNiceness);
     RuntimeOptions stoppable = runtime;
     stoppable.stop = &stop;
     TFLS_ASSIGN_OR_RETURN(std::unique_ptr<LiteRtServable> servable, LiteRtServable::Create(id, path, stoppable));
@@ -51,6 +52,14 @@ void RaiseDescriptorLimit() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
   limit.rlim_cur = limit.rlim_max;
   if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) TFLS_WARNING("cannot raise the limit of open files to {}", limit.rlim_max);
+}
+
+void ReturnLargeMemory() {
+  // glibc would raise the size from which it maps memory apart to that of whatever was freed last, and from then on keep such memory in its heaps,
+  // where one small object behind it holds it. 128 KiB, its first, would map every larger request anew.
+  constexpr int kMappedBytes = 4 << 20;
+  ::mallopt(M_MMAP_THRESHOLD, kMappedBytes);
+  ::mallopt(M_TRIM_THRESHOLD, 2 * kMappedBytes);
 }
 
 }  // namespace tflite_serving

@@ -17,4 +17,7 @@ ManagerOptions LifecycleOptions(const ServerOptions& options);
 // Connections and loaded models need descriptors: takes as many as the system lets this process have. What it cannot raise is a warning.
 void RaiseDescriptorLimit();
 
+// Has the allocator give the memory of large tensors back to the system when a model is unloaded. To be called before there are threads.
+void ReturnLargeMemory();
+
 }  // namespace tflite_serving

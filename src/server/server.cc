@@ -57,6 +57,7 @@ Server::~Server() { Shutdown(); }
 
 StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, std::function<void(const Status&)> on_started) {
   RaiseDescriptorLimit();
+  ReturnLargeMemory();
   std::unique_ptr<Server> server(new Server(options));
   TFLS_RETURN_IF_ERROR(server->config_updater_.ApplyFirst({.name = options.model_name, .base_path = options.model_base_path}));
   server->UpdateHealth();
