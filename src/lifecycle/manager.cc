@@ -104,18 +104,18 @@ StatusOr<std::vector<std::string>> Manager::SetModels(std::vector<ModelConfig> m
 }
 
 void Manager::Poll() {
-  std::vector<std::pair<std::string, std::string>> paths;
+  std::vector<ModelConfig> configs;
   {
     MutexLock lock(mutex_);
     for (const auto& [name, model] : models_) {
-      if (!model.removed()) paths.emplace_back(name, model.config().base_path);
+      if (!model.removed()) configs.push_back(model.config());
     }
   }
-  for (const auto& [name, base_path] : paths) {
+  for (const ModelConfig& config : configs) {
     if (stop_.cancelled()) return;
-    const Found found = FindVersions(files_, name, base_path);
-    Change(name, [&](ManagedModel& model) {
-      if (!model.removed() && model.config().base_path == base_path) model.Observe(found, clock_.Now());
+    const Found found = FindVersions(files_, config.name, config.base_path);
+    Change(config.name, [&](ManagedModel& model) {
+      if (!model.removed() && model.config().base_path == config.base_path) model.Observe(found, clock_.Now());
     });
   }
 }
