@@ -98,8 +98,8 @@ StatusOr<std::vector<std::string>> Manager::SetModels(std::vector<ModelConfig> m
     }
   }
   for (Consequences& one : consequences) CarryOut(std::move(one));
-  changed_.NotifyAll();
   on_change_();
+  changed_.NotifyAll();
   return changed;
 }
 
@@ -167,8 +167,8 @@ void Manager::CarryOut(Consequences consequences) {
     std::function<void()> load = [this, job] { Load(job); };
     if (!loaders_.TrySubmit(load)) return;  // the manager is being destroyed
   }
-  changed_.NotifyAll();  // whoever waits for rest, or for the next event, may look at more than states
   if (consequences.states_changed) on_change_();
+  changed_.NotifyAll();  // whoever waits for rest, or for the next event, may look at more than states
 }
 
 void Manager::Load(const LoadJob& job) {

@@ -65,6 +65,7 @@ StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, st
   TFLS_RETURN_IF_ERROR(server->OpenRest());
   server->manager_.StartPolling(std::chrono::seconds(std::max(options.file_system_poll_wait_seconds, 0)));
   server->config_updater_.Start([raw = server.get(), on_started = std::move(on_started)](const Status& failures) {
+    raw->UpdateHealth();  // the manager's thread may be about to: who reads the log finds it done
     if (failures.ok() || !raw->options_.strict_start) raw->Announce();
     on_started(failures);
   });
