@@ -58,8 +58,8 @@ void ReturnLargeMemory() {
   // glibc would raise the size from which it maps memory apart to that of whatever was freed last, and from then on keep such memory in its heaps,
   // where one small object behind it holds it. 128 KiB, its first, would map every larger request anew.
   constexpr int kMappedBytes = 4 << 20;
-  ::mallopt(M_MMAP_THRESHOLD, kMappedBytes);
-  ::mallopt(M_TRIM_THRESHOLD, 2 * kMappedBytes);
+  ::mallopt(M_MMAP_THRESHOLD, kMappedBytes);      // NOLINT(concurrency-mt-unsafe): there is one thread yet
+  ::mallopt(M_TRIM_THRESHOLD, 2 * kMappedBytes);  // NOLINT(concurrency-mt-unsafe)
 }
 
 }  // namespace tflite_serving
