@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -71,9 +72,13 @@ Status Manager::CheckModel(const ModelConfig& config, const Found& found, const 
 }
 
 StatusOr<std::vector<std::string>> Manager::SetModels(std::vector<ModelConfig> models, const ConfigRules& rules) {
+  std::set<std::string, std::less<>> names;
   std::vector<Found> found;
   found.reserve(models.size());
-  for (const ModelConfig& config : models) found.push_back(FindVersions(files_, config.name, config.base_path));
+  for (const ModelConfig& config : models) {
+    names.insert(config.name);
+    found.push_back(FindVersions(files_, config.name, config.base_path));
+  }
 
   std::vector<std::string> changed;
   std::vector<Consequences> consequences;
@@ -83,7 +88,7 @@ StatusOr<std::vector<std::string>> Manager::SetModels(std::vector<ModelConfig> m
     const TimePoint now = clock_.Now();
     std::erase_if(models_, [](const auto& entry) { return entry.second.removed() && entry.second.IsGone(); });
     for (auto& [name, model] : models_) {
-      if (std::ranges::find(models, name, &ModelConfig::name) != models.end()) continue;
+      if (names.contains(name)) continue;
       model.Remove(now);
       consequences.push_back(model.TakeConsequences());
     }
