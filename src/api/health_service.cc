@@ -74,7 +74,8 @@ HealthService::ServingStatus HealthService::StatusOf(const std::string& service)
 void HealthService::SetServing(const std::string& service, bool serving) {
   {
     const MutexLock lock(mutex_);
-    serving_[service] = serving;
+    const auto [entry, is_new] = serving_.try_emplace(service, serving);
+    if (!is_new && std::exchange(entry->second, serving) == serving) return;
   }
   WakeWatchers();
 }
