@@ -121,7 +121,8 @@ void AddTensors(Layout& json, std::string_view name, std::span<const TensorSpec>
   json.Close();
 }
 
-void AddVersions(Layout& json, std::string_view name, std::span<const VersionStatus> versions) {
+// `with_memory` is for lists of our own; to the original's messages nothing may be added.
+void AddVersions(Layout& json, std::string_view name, std::span<const VersionStatus> versions, bool with_memory) {
   json.Open(name, '[');
   for (const VersionStatus& version : versions) {
     json.Open('{');
@@ -131,6 +132,7 @@ void AddVersions(Layout& json, std::string_view name, std::span<const VersionSta
     json.String("error_code", StatusCodeName(version.status.code()));
     json.String("error_message", version.status.message());
     json.Close();
+    if (with_memory) json.String("memory_bytes", fmt::to_string(version.memory_bytes));
     json.Close();
   }
   json.Close();
@@ -159,7 +161,7 @@ std::string SignaturesJson(std::span<const Signature> signatures, bool with_quan
 std::string ModelStatusJson(std::span<const VersionStatus> versions) {
   Layout json;
   json.Open('{');
-  AddVersions(json, "model_version_status", versions);
+  AddVersions(json, "model_version_status", versions, false);
   json.Close();
   return std::move(json).Finish();
 }
@@ -171,7 +173,7 @@ std::string ModelListJson(std::span<const ModelStatus> models) {
   for (const ModelStatus& model : models) {
     json.Open('{');
     json.String("name", model.name);
-    AddVersions(json, "versions", model.versions);
+    AddVersions(json, "versions", model.versions, true);
     json.Close();
   }
   json.Close();

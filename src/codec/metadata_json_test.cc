@@ -41,7 +41,7 @@ TEST(MetadataJsonTest, Status) {
 TEST(MetadataJsonTest, StatusWithoutVersions) { EXPECT_EQ(ModelStatusJson({}), "{\n \"model_version_status\": []\n}\n"); }
 
 TEST(MetadataJsonTest, ModelList) {
-  const std::vector<ModelStatus> models{{.name = "a", .versions = {{.version = 1, .state = VersionState::kAvailable, .status = OkStatus()}}},
+  const std::vector<ModelStatus> models{{.name = "a", .versions = {{.version = 1, .state = VersionState::kAvailable, .memory_bytes = 5}}},
                                         {.name = "b\"", .versions = {}}};
   EXPECT_EQ(ModelListJson(models), R"({
  "models": [
@@ -54,7 +54,8 @@ TEST(MetadataJsonTest, ModelList) {
      "status": {
       "error_code": "OK",
       "error_message": ""
-     }
+     },
+     "memory_bytes": "5"
     }
    ]
   },

@@ -12,7 +12,7 @@ constexpr FlagRange kMessageBytesRange = {1, kInt32Max};
 constexpr FlagRange kGzipRange = {0, kInt32Max};
 constexpr FlagRange kBodyBytesRange = {1, std::numeric_limits<int64_t>::max()};
 constexpr FlagRange kCountRange = {0, kInt32Max};
-constexpr FlagRange kReloadSecondsRange = {1, 86400};
+constexpr FlagRange kSecondsRange = {1, 86400};
 
 using Options = ServerOptions;
 using Action = ParsedFlags::Action;
@@ -70,8 +70,11 @@ constexpr Flag kFlags[] = {
     {"strict_start", kLoading, &Options::strict_start, "exit if a model of the first configuration cannot be loaded"},
     {"unload_before_load", kLoading, &Options::unload_before_load,
      "unload a model's old version before the new one is loaded: less memory, but a gap"},
-    {"reload_timeout_seconds", kLoading, &Options::reload_timeout_seconds, "longest wait of a configuration's reload for its models",
-     kReloadSecondsRange},
+    {"model_memory_budget_mb", kLoading, &Options::model_memory_budget_mb,
+     "MiB that loaded models may take together; those used least recently are unloaded until a request wants them; 0: no limit", kCountRange},
+    {"trial_cpu_seconds", kLoading, &Options::trial_cpu_seconds, "seconds of processor time that a model may take to load and run for the first time",
+     kSecondsRange},
+    {"reload_timeout_seconds", kLoading, &Options::reload_timeout_seconds, "longest wait of a configuration's reload for its models", kSecondsRange},
 
     {"num_tflite_pools", kRunning, &Options::num_tflite_pools, "interpreters for each loaded model; 0: one for each usable CPU", kInterpretersRange},
     {"tensorflow_intra_op_parallelism", kRunning, &Options::tensorflow_intra_op_parallelism, "threads of each interpreter; 0: one", kThreadsRange},

@@ -22,6 +22,9 @@ Status CheckServerOptions(const ServerOptions& options) {
     return InvalidArgumentError(fmt::format("--grpc_socket_path={}: {} bytes, and a socket's path may have {}", options.grpc_socket_path,
                                             options.grpc_socket_path.size(), kMaxSocketPathBytes));
   }
+  if (options.keep_state && options.model_memory_budget_mb > 0) {
+    return InvalidArgumentError("--keep_state and --model_memory_budget_mb do not go together: a model that is unloaded loses its state");
+  }
   if (!options.model_config_file.empty()) return OkStatus();  // which names the models itself
   if (options.model_name.empty()) return InvalidArgumentError("--model_name must not be empty");
   if (options.model_base_path.empty()) {

@@ -58,7 +58,10 @@ struct ServerOptions {
   bool enable_model_warmup = true;                  // the version's warm-up requests are replayed before it serves
   int32_t num_request_iterations_for_warmup = 0;    // how often each; 0: once
   bool strict_start = false;                        // [ours] the process ends if a model of the first configuration cannot be loaded
-  bool unload_before_load = false;      // [ours] the resource-preserving way: the old version goes first, so two never need memory at once
+  bool unload_before_load = false;  // [ours] the resource-preserving way: the old version goes first, so two never need memory at once
+  int32_t model_memory_budget_mb =
+      0;                           // [ours] MiB of loaded models together; those used least recently are unloaded until they are asked for. 0: none
+  int32_t trial_cpu_seconds = 20;  // [ours] processor time that the trial of a model may take
   int32_t reload_timeout_seconds = 20;  // [ours] how long a reload of the configuration may wait for its models
 
   // --- running ---

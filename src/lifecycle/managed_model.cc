@@ -146,6 +146,10 @@ void ManagedModel::StartLoads(TimePoint now) {
     if (!version.aspired || MustWait(version)) continue;
     const bool changed = version.settled && version.found != version.tried;
     if (changed) version.retries = 0;
+    if (changed && rules_.resource_preserving && version.servable != nullptr && version.found.status.ok()) {
+      Drop(number, version);  // and it is loaded when it is gone
+      continue;
+    }
     if (!changed && (!version.retry_at || now < *version.retry_at)) continue;
     version.retry_at.reset();
     version.tried = version.found;
@@ -167,17 +171,20 @@ void ManagedModel::StartLoad(int64_t number, Version& version) {
   consequences_.loads.push_back({Id(number), version.found.path});
 }
 
+void ManagedModel::Drop(int64_t number, Version& version) {
+  version.leaving = version.servable.get();
+  consequences_.dropped.push_back(std::exchange(version.servable, nullptr));
+  SetState(version, VersionState::kUnloading);
+  Note(LogLevel::kInfo, fmt::format("Unloading servable version {}", Id(number).ToString()));
+}
+
 void ManagedModel::StopUnwanted() {
   const bool may_drop = removed_ || HasAspired(!rules_.resource_preserving);
   for (auto& [number, version] : versions_) {
     if (version.aspired) continue;
     version.retry_at.reset();
     if (version.servable != nullptr && may_drop) {
-      version.leaving = version.servable.get();
-      consequences_.dropped.push_back(std::move(version.servable));
-      version.servable = nullptr;
-      SetState(version, VersionState::kUnloading);
-      Note(LogLevel::kInfo, fmt::format("Unloading servable version {}", Id(number).ToString()));
+      Drop(number, version);
     } else if (version.servable == nullptr && version.leaving == nullptr && !version.loading && version.state != VersionState::kEnd) {
       SetState(version, VersionState::kEnd);  // it never got to serve
     }
@@ -258,7 +265,7 @@ ServableHandle ManagedModel::Find(std::optional<int64_t> wanted) const {
 bool ManagedModel::IsComing(std::optional<int64_t> wanted) const {
   return std::ranges::any_of(versions_, [&wanted](const auto& entry) {
     const auto& [number, version] = entry;
-    return (!wanted || *wanted == number) && version.aspired && (version.state == VersionState::kStart || version.state == VersionState::kLoading);
+    return (!wanted || *wanted == number) && version.aspired && version.state != VersionState::kAvailable && version.state != VersionState::kEnd;
   });
 }
 
@@ -271,7 +278,9 @@ bool ManagedModel::IsGone() const {
 
 std::vector<VersionStatus> ManagedModel::statuses() const {
   std::vector<VersionStatus> statuses;
-  for (const auto& [number, version] : versions_) statuses.push_back({number, version.state, version.status});
+  for (const auto& [number, version] : versions_) {
+    statuses.push_back({number, version.state, version.status, version.servable == nullptr ? 0 : version.servable->memory_bytes()});
+  }
   return statuses;
 }
 

@@ -40,8 +40,7 @@ struct LifecycleRules {
   int max_load_retries = 5;  // after the first attempt
   std::chrono::microseconds load_retry_interval = std::chrono::minutes(1);
   std::chrono::milliseconds settle_time{1000};
-  // Unload what is not wanted before what is wanted is loaded, for models that do not fit in memory twice. Nothing serves in between. A file that
-  // changed is loaded beside its version all the same.
+  // Unload what is not wanted, or has changed, before what is wanted is loaded, for models that do not fit in memory twice. Nothing serves in between.
   bool resource_preserving = false;
 };
 
@@ -100,7 +99,7 @@ class ManagedModel {
   std::optional<int64_t> VersionOf(const std::string& label) const;
   // The version that serves requests for `version`, or for the highest available if that is nullopt; null if none does.
   ServableHandle Find(std::optional<int64_t> version) const;
-  // Whether that version, or without one any wanted version, may yet come: it is loading, or about to.
+  // Whether that version, or without one any wanted version, may yet come: it is loading, or about to, if only after something was unloaded.
   bool IsComing(std::optional<int64_t> version) const;
   // Highest first.
   std::vector<VersionStatus> statuses() const;
@@ -141,6 +140,7 @@ class ManagedModel {
   void StartLoads(TimePoint now);
   void StartLoad(int64_t number, Version& version);
   void Fail(int64_t number, Version& version, const Status& status, TimePoint now);
+  void Drop(int64_t number, Version& version);
   void StopUnwanted();
   void ForgetEnded();
   // A wanted version serves, or without `serves`, could be loaded.

@@ -56,6 +56,19 @@ TEST_F(ManagedModelTest, ResourcesArePreservedByUnloadingFirst) {
   EXPECT_EQ(States(), "2 AVAILABLE, 1 END");
 }
 
+TEST_F(ManagedModelTest, ResourcesArePreservedForAFileThatChanged) {
+  UseRules({.settle_time = milliseconds(0), .resource_preserving = true});
+  Serve(1);
+  Add(1);
+  EXPECT_THAT(Look(), IsEmpty());
+  EXPECT_EQ(States(), "1 UNLOADING");
+  EXPECT_TRUE(model_.IsComing(1));
+  EXPECT_FALSE(model_.AtRest());
+  EXPECT_THAT(Unload(), ElementsAre("/m/1/model.tflite"));
+  Finish(1);
+  EXPECT_EQ(States(), "1 AVAILABLE");
+}
+
 TEST_F(ManagedModelTest, ARemovedModelLetsGoOfEverything) {
   Serve(1);
   Add(2);

@@ -38,15 +38,18 @@ Manager::Manager(ServableLoader loader, const ManagerOptions& options, StateList
       loaders_("model_load", options.num_load_threads, std::numeric_limits<size_t>::max()),
       retired_([this](const ServableId& id, const Servable* servable) {
         Change(id.name, [&](ManagedModel& model) { model.Unloaded(id.version, servable, clock_.Now()); });
-      }) {}
+      }),
+      budget_(options.memory_budget.bytes == 0 ? nullptr : MemoryBudget::Create(options.memory_budget, retired_, clock)) {}
 
 Manager::~Manager() {
   Stop();
   loaders_.Stop();
+  if (budget_ != nullptr) budget_->Shutdown();
 }
 
 void Manager::Stop() {
   stop_.Cancel();
+  if (budget_ != nullptr) budget_->Stop();
   {
     MutexLock lock(mutex_);  // so that nobody misses it between a look and a wait
   }
@@ -81,7 +84,7 @@ StatusOr<std::vector<std::string>> Manager::SetModels(std::vector<ModelConfig> m
   }
 
   std::vector<std::string> changed;
-  std::vector<Consequences> consequences;
+  std::vector<std::pair<std::string, Consequences>> consequences;
   {
     MutexLock lock(mutex_);
     for (size_t i = 0; i < models.size(); ++i) TFLS_RETURN_IF_ERROR(CheckModel(models[i], found[i], rules));
@@ -90,7 +93,7 @@ StatusOr<std::vector<std::string>> Manager::SetModels(std::vector<ModelConfig> m
     for (auto& [name, model] : models_) {
       if (names.contains(name)) continue;
       model.Remove(now);
-      consequences.push_back(model.TakeConsequences());
+      consequences.emplace_back(name, model.TakeConsequences());
     }
     for (size_t i = 0; i < models.size(); ++i) {
       const auto [entry, is_new] = models_.try_emplace(models[i].name, models[i], options_.rules);
@@ -99,12 +102,13 @@ StatusOr<std::vector<std::string>> Manager::SetModels(std::vector<ModelConfig> m
       changed.push_back(entry->first);
       model.Configure(std::move(models[i]));
       model.Observe(found[i], now);
-      consequences.push_back(model.TakeConsequences());
+      consequences.emplace_back(entry->first, model.TakeConsequences());
     }
   }
-  for (Consequences& one : consequences) CarryOut(std::move(one));
-  on_change_();
-  changed_.NotifyAll();
+  for (auto& [name, one] : consequences) {
+    one.states_changed = true;  // even of a model that has no version yet, or none any more
+    CarryOut(name, std::move(one));
+  }
   return changed;
 }
 
@@ -162,17 +166,17 @@ void Manager::Change(const std::string& name, const std::function<void(ManagedMo
     change(model->second);
     consequences = model->second.TakeConsequences();
   }
-  CarryOut(std::move(consequences));
+  CarryOut(name, std::move(consequences));
 }
 
-void Manager::CarryOut(Consequences consequences) {
+void Manager::CarryOut(const std::string& name, Consequences consequences) {
   for (const Consequences::Note& note : consequences.notes) TFLS_LOG(note.level, "{}", note.text);
   consequences.dropped.clear();
   for (const LoadJob& job : consequences.loads) {
     std::function<void()> load = [this, job] { Load(job); };
     if (!loaders_.TrySubmit(load)) return;  // the manager is being destroyed
   }
-  if (consequences.states_changed) on_change_();
+  if (consequences.states_changed) on_change_(name);
   changed_.NotifyAll();  // whoever waits for rest, or for the next event, may look at more than states
 }
 
@@ -180,6 +184,7 @@ void Manager::Load(const LoadJob& job) {
   if (stop_.cancelled()) return;
   StatusOr<ServableHandle> servable = loader_(job.id, job.path, stop_);
   if (stop_.cancelled()) return;
+  if (servable.ok() && budget_ != nullptr) servable = budget_->Admit(*std::move(servable), job.path);
   if (servable.ok()) servable = retired_.Watch(*std::move(servable));
   Change(job.id.name, [&](ManagedModel& model) { model.Loaded(job, std::move(servable), clock_.Now()); });
 }
@@ -255,6 +260,12 @@ std::vector<std::string> Manager::ListModels() const {
     if (!model.removed()) names.push_back(name);
   }
   return names;
+}
+
+bool Manager::HasModel(std::string_view name) const {
+  MutexLock lock(mutex_);
+  const auto model = models_.find(name);
+  return model != models_.end() && !model->second.removed();
 }
 
 }  // namespace tflite_serving

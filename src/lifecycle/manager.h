@@ -7,6 +7,7 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,23 +21,22 @@
 #include "base/status.h"
 #include "base/worker_pool.h"
 #include "lifecycle/managed_model.h"
+#include "lifecycle/memory_budget.h"
 #include "lifecycle/retired_servables.h"
+#include "lifecycle/servable_loader.h"
 #include "servable/model_config.h"
 #include "servable/servable.h"
 
 namespace tflite_serving {
 
-// Makes a servable from the model at `path`; the server says with what. Called on a loading thread without any lock held, possibly for a long time;
-// it should give up once `stop` is set.
-using ServableLoader = std::function<StatusOr<ServableHandle>(const ServableId& id, const std::string& path, const Cancellation& stop)>;
-
-// Told after the state of any version, or the list of models, has changed, on the thread that changed it and without any lock held: it may ask the
-// manager for the states.
-using StateListener = std::function<void()>;
+// Told the name of a model after the state of any of its versions has changed, or it came or went, on the thread that changed it and without any lock
+// held: it may ask the manager for the states.
+using StateListener = std::function<void(const std::string& name)>;
 
 struct ManagerOptions {
   LifecycleRules rules;
   int num_load_threads = 1;
+  MemoryBudgetOptions memory_budget = {};
 };
 
 // How SetModels takes a configuration.
@@ -51,8 +51,8 @@ struct ConfigRules {
 class Manager : public ServableSource {
  public:
   Manager(
-      ServableLoader loader, const ManagerOptions& options, StateListener on_change = [] {}, const FileSystem& files = FileSystem::Real(),
-      const Clock& clock = Clock::Steady());
+      ServableLoader loader, const ManagerOptions& options, StateListener on_change = [](const std::string&) {},
+      const FileSystem& files = FileSystem::Real(), const Clock& clock = Clock::Steady());
   // Stops it. Handles that are out stay valid.
   ~Manager() override;
   Manager(const Manager&) = delete;
@@ -86,6 +86,8 @@ class Manager : public ServableSource {
   StatusOr<ServableHandle> GetServable(const ModelSpec& spec) const override;
   std::vector<VersionStatus> GetVersionStatuses(std::string_view name) const override;
   std::vector<std::string> ListModels() const override;
+  // Whether it is one of them.
+  bool HasModel(std::string_view name) const;
 
  private:
   using Models = std::map<std::string, ManagedModel, std::less<>>;
@@ -94,7 +96,7 @@ class Manager : public ServableSource {
   Status CheckModel(const ModelConfig& config, const Found& found, const ConfigRules& rules) const TFLS_REQUIRES(mutex_);
   // Changes a model under the lock and carries out what follows; nothing if there is no such model.
   void Change(const std::string& name, const std::function<void(ManagedModel&)>& change);
-  void CarryOut(Consequences consequences);
+  void CarryOut(const std::string& name, Consequences consequences);
   void Load(const LoadJob& job);
   void PollLoop(std::chrono::milliseconds interval);
   bool AreAtRest(std::span<const std::string> names) const TFLS_REQUIRES(mutex_);
@@ -110,7 +112,8 @@ class Manager : public ServableSource {
   Models models_ TFLS_GUARDED_BY(mutex_);
   WorkerPool loaders_;
   RetiredServables retired_;
-  std::jthread poller_;  // last: it uses everything above
+  const std::shared_ptr<MemoryBudget> budget_;  // null: none
+  std::jthread poller_;                         // last: it uses everything above
 };
 
 }  // namespace tflite_serving

@@ -55,7 +55,8 @@ class ManagerTest : public testing::Test {
 
   FakeFileSystem files_;
   std::vector<std::string> changed_;
-  Manager manager_{[](const ServableId& id, const std::string& path, const Cancellation&) { return Load(id, path); }, Options(), [] {}, files_};
+  Manager manager_{[](const ServableId& id, const std::string& path, const Cancellation&) { return Load(id, path); }, Options(),
+                   [](const std::string&) {}, files_};
 };
 
 TEST_F(ManagerTest, LoadsTheHighestVersionAndFindsIt) {
@@ -192,7 +193,7 @@ TEST_F(ManagerTest, EachChangeOfAStateIsToldAndARequestInBetweenHearsThatItLoads
         return NewServable(id);
       },
       Options(),
-      [&] {
+      [&](const std::string&) {
         const std::vector<VersionStatus> now = told->GetVersionStatuses("m");
         MutexLock lock(mutex);
         if (states.empty() || states.back() != now[0].state) states.push_back(now[0].state);
@@ -229,7 +230,7 @@ TEST_F(ManagerTest, AReplacedServableIsDestroyedOnItsOwnThreadWhenItsLastUserIsD
         return NewServable(id);
       },
       Options(),
-      [&, once = false]() mutable {
+      [&, once = false](const std::string&) mutable {
         const std::vector<VersionStatus> now = told->GetVersionStatuses("m");
         if (now.size() == 2 && now[1].state == VersionState::kEnd && !std::exchange(once, true)) ended.set_value();
       },
@@ -250,7 +251,7 @@ TEST_F(ManagerTest, AReplacedServableIsDestroyedOnItsOwnThreadWhenItsLastUserIsD
 TEST_F(ManagerTest, AHandleOutlivesTheManager) {
   files_.Write("/m/1/model.tflite");
   auto manager = std::make_unique<Manager>([](const ServableId& id, const std::string& path, const Cancellation&) { return Load(id, path); },
-                                           Options(), [] {}, files_);
+                                           Options(), [](const std::string&) {}, files_);
   ASSERT_TRUE(manager->SetModels({{.name = "m", .base_path = "/m"}}, {}).ok());
   ASSERT_TRUE(AtRest(*manager));
   const ServableHandle handle = *manager->GetServable({.name = "m"});
@@ -280,7 +281,7 @@ TEST_F(ManagerTest, TheEndDoesNotWaitForALoad) {
           while (!stop.cancelled()) std::this_thread::yield();
           return CancelledError("stopped");
         },
-        {.num_load_threads = 1}, [] {}, files_);
+        {.num_load_threads = 1}, [](const std::string&) {}, files_);
     ASSERT_TRUE(manager.SetModels({{.name = "m", .base_path = "/m"}, {.name = "n", .base_path = "/n"}, {.name = "o", .base_path = "/o"}}, {}).ok());
   }
   EXPECT_LE(begun, 1);
@@ -318,7 +319,7 @@ TEST_F(ManagerTest, WhoWaitsHearsOfAReplacement) {
         if (path.starts_with("/b")) gate.wait();
         return NewServable(id);
       },
-      Options(), [] {}, files_);
+      Options(), [](const std::string&) {}, files_);
   ASSERT_TRUE(manager.SetModels({{.name = "m", .base_path = "/a"}}, {}).ok());
   ASSERT_TRUE(AtRest(manager));
   ASSERT_TRUE(manager.SetModels({{.name = "m", .base_path = "/b"}}, {}).ok());
@@ -340,13 +341,15 @@ TEST_F(ManagerTest, AFailedReplacementIsReportedThoughTheOldOneServes) {
 }
 
 TEST_F(ManagerTest, AChangedListOfModelsIsTold) {
-  std::atomic<int> told = 0;
-  Manager manager([](const ServableId& id, const std::string& path, const Cancellation&) { return Load(id, path); }, Options(), [&] { ++told; },
-                  files_);
+  std::vector<std::string> told;  // nothing is loaded, so it is this thread that tells
+  Manager manager([](const ServableId& id, const std::string& path, const Cancellation&) { return Load(id, path); }, Options(),
+                  [&](const std::string& name) { told.push_back(name); }, files_);
   ASSERT_TRUE(manager.SetModels({{.name = "m", .base_path = "/none"}}, {}).ok());
-  EXPECT_EQ(told, 1);
+  EXPECT_THAT(told, ElementsAre("m"));
+  EXPECT_TRUE(manager.HasModel("m"));
   ASSERT_TRUE(manager.SetModels({}, {}).ok());
-  EXPECT_EQ(told, 2);
+  EXPECT_THAT(told, ElementsAre("m", "m"));
+  EXPECT_FALSE(manager.HasModel("m"));
 }
 
 TEST(ManagerPollingTest, WithoutAnIntervalNobodyLooksAgain) {
@@ -367,7 +370,7 @@ TEST(ManagerPollingTest, WithoutAnIntervalNobodyLooksAgain) {
         if (++loads < 3) return UnavailableError("not now");
         return NewServable(id);
       },
-      {.rules = {.load_retry_interval = std::chrono::microseconds(1)}}, [] {}, files);
+      {.rules = {.load_retry_interval = std::chrono::microseconds(1)}}, [](const std::string&) {}, files);
   ASSERT_TRUE(manager.SetModels({{.name = "m", .base_path = directory.path()}}, {}).ok());
   const int looks = files.looks;
   manager.StartPolling(milliseconds(0));

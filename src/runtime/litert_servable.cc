@@ -48,6 +48,15 @@ StatusOr<std::vector<std::unique_ptr<Interpreter>>> NewInterpreters(const Model&
   return interpreters;
 }
 
+StatusOr<TrialReport> Try(const std::string& path, const SealedFile& file, const RuntimeOptions& options) {
+  if (options.known_trials != nullptr) {
+    if (std::optional<TrialReport> known = options.known_trials->Find(path, file.bytes())) return *std::move(known);
+  }
+  TFLS_ASSIGN_OR_RETURN(TrialReport report, TryModel(options.trial_program, path, file, options.trial_limits, options.stop));
+  if (options.known_trials != nullptr) options.known_trials->Add(path, file.bytes(), report);
+  return report;
+}
+
 }  // namespace
 
 StatusOr<std::unique_ptr<LiteRtServable>> LiteRtServable::Create(ServableId id, const std::string& path, const RuntimeOptions& options,
@@ -55,7 +64,7 @@ StatusOr<std::unique_ptr<LiteRtServable>> LiteRtServable::Create(ServableId id, 
   TFLS_ASSIGN_OR_RETURN(std::unique_ptr<SealedFile> file, SealedFile::Copy(path, kMaxModelBytes));
   TrialReport trial;
   if (!options.trial_program.empty()) {
-    TFLS_ASSIGN_OR_RETURN(trial, TryModel(options.trial_program, path, *file, options.trial_limits, options.stop));
+    TFLS_ASSIGN_OR_RETURN(trial, Try(path, *file, options));
   }
   TFLS_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, Model::Open(path, std::move(file)));
   TFLS_ASSIGN_OR_RETURN(std::vector<std::unique_ptr<Interpreter>> interpreters, NewInterpreters(*model, options, clock));

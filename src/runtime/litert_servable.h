@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "runtime/interpreter_pool.h"
+#include "runtime/known_trials.h"
 #include "runtime/model.h"
 #include "runtime/model_trial.h"
 #include "runtime/run_estimate.h"
@@ -26,7 +27,8 @@ struct RuntimeOptions {
   // The program that tries models first (model_trial.h): "/proc/self/exe" in the server. Empty: no trial, for files that are known to be sound.
   std::string trial_program;
   TrialLimits trial_limits;
-  const Cancellation* stop = nullptr;  // ends the trial; null: nothing does
+  const Cancellation* stop = nullptr;   // ends the trial; null: nothing does
+  KnownTrials* known_trials = nullptr;  // borrowed; what is in there is not tried again. Null: every model is tried
 };
 
 // Thread-safe.
@@ -65,7 +67,7 @@ class LiteRtServable : public Servable {
 
   // What this version takes while it is loaded, about: the file and its packed weights, once, and what each interpreter took in the trial on
   // inputs of the file's own size (nothing where there was none). Larger requests take more, and an interpreter keeps what its largest one took.
-  size_t memory_bytes() const;
+  size_t memory_bytes() const override;
 
  private:
   LiteRtServable(ServableId id, TrialReport trial, std::unique_ptr<Model> model, std::vector<std::unique_ptr<Interpreter>> interpreters,

@@ -21,9 +21,11 @@ class FakeServable : public Servable {
     on_run(request, std::move(done));
   }
   bool RunsInline(size_t /*request_bytes*/) const override { return runs_inline; }
+  size_t memory_bytes() const override { return bytes; }
 
   std::function<void(const RunRequest&, RunDone)> on_run = [](const RunRequest& request, const RunDone& done) { done(OkStatus(), request.inputs); };
   bool runs_inline = true;
+  size_t bytes = 0;
   int runs = 0;
 
  private:

@@ -1,6 +1,7 @@
 // Which model a request means, and what a version's state is.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -40,7 +41,8 @@ std::string_view VersionStateName(VersionState state);
 struct VersionStatus {
   int64_t version = 0;
   VersionState state = VersionState::kStart;
-  Status status;  // why a version ended; OK otherwise
+  Status status;            // why a version ended; OK otherwise
+  size_t memory_bytes = 0;  // of one that is AVAILABLE; 0 while it is not in memory (--model_memory_budget_mb)
 };
 
 }  // namespace tflite_serving

@@ -42,6 +42,9 @@ class Servable {
   // Whether a request of this many bytes is expected to be answered, waiting included, faster than a hop to another thread would take.
   // An estimate from measurements, for I/O threads that decide whether to run it themselves. Never true for a model with control flow.
   virtual bool RunsInline(size_t request_bytes) const = 0;
+
+  // What it takes of the machine's memory at the moment; an estimate.
+  virtual size_t memory_bytes() const = 0;
 };
 
 // Keeps a version loaded for as long as somebody holds it.

@@ -144,7 +144,7 @@ void AddFailure(const std::string& name, const std::string& version, std::string
   report.lines.push_back({name, version, EscapeControls(fmt::format("FAILED: {}", reason))});
 }
 
-void AddModel(const Manager& manager, const ModelConfig& config, Report& report) {
+void AddModel(const Manager& manager, const ModelConfig& config, size_t budget_bytes, Report& report) {
   const std::string name = EscapeControls(config.name);
   // Those that the configuration speaks of, less those that were found.
   std::set<int64_t> missing(config.version_policy.versions.begin(), config.version_policy.versions.end());
@@ -153,10 +153,11 @@ void AddModel(const Manager& manager, const ModelConfig& config, Report& report)
     missing.erase(one.version);
     const std::string version = VersionCell(config, one.version);
     const StatusOr<ServableHandle> servable = manager.GetServable({.name = config.name, .version = one.version});
-    if (servable.ok()) {
+    const Status status = servable.ok() ? CheckFits(**servable, budget_bytes) : one.status;
+    if (status.ok()) {
       AddServed(name, version, static_cast<LiteRtServable&>(**servable), report);
     } else {
-      AddFailure(name, version, one.status.ToString(), report);
+      AddFailure(name, version, status.ToString(), report);
     }
   }
   const Status problem = manager.Problem(config.name);
@@ -181,13 +182,13 @@ StatusOr<int> DryRun(const ServerOptions& options) {
   if (!models) models.emplace();  // an empty configuration serves nothing
   ManagerOptions lifecycle = LifecycleOptions(options);
   lifecycle.rules.max_load_retries = 0;
-  Manager manager(MakeLoader(options), lifecycle);
+  Manager manager(MakeLoaders(options).load, lifecycle);
   TFLS_ASSIGN_OR_RETURN(const std::vector<std::string> names,
                         manager.SetModels(*models, {.labels_may_be_unavailable = options.allow_version_labels_for_unavailable_models}));
   manager.WaitUntilAtRest(names, kNoDeadline);
 
   Report report{.lines = {{"MODEL", "VERSION", "MEMORY", "BATCH", "ONE RUN", "SIGNATURES, OPERATORS"}}};
-  for (const ModelConfig& config : *models) AddModel(manager, config, report);
+  for (const ModelConfig& config : *models) AddModel(manager, config, MemoryBudgetBytes(options), report);
   fmt::print("{}models: {}, versions that can be served: {}, failures: {}, memory: {}\n", FormatTable(report.lines), models->size(),
              report.num_served, report.num_failures, BytesText(report.memory_bytes));
   return report.num_failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -18,27 +18,46 @@
 
 namespace tflite_serving {
 
+namespace {
+
+// As the defaults are to each other: time by the clock is ample.
+TrialLimits TrialLimitsOf(const ServerOptions& options) {
+  const std::chrono::seconds cpu_time(options.trial_cpu_seconds);
+  return {.cpu_time = cpu_time, .time = 10 * cpu_time};
+}
+
+}  // namespace
+
 int NumInterpreters(const ServerOptions& options) { return options.num_tflite_pools > 0 ? options.num_tflite_pools : UsableCpus(); }
 
-ServableLoader MakeLoader(const ServerOptions& options) {
+ModelLoaders MakeLoaders(const ServerOptions& options) {
   const RuntimeOptions runtime{.num_interpreters = NumInterpreters(options),
                                .threads_per_interpreter = std::max(1, static_cast<int>(options.tensorflow_intra_op_parallelism)),
                                .keep_state = options.keep_state,
-                               .trial_program = "/proc/self/exe"};
+                               .trial_program = "/proc/self/exe",
+                               .trial_limits = TrialLimitsOf(options)};
   // A load takes the cores that requests leave over. Not if interpreters start threads of their own: those would stay at this priority.
   const bool steps_back = runtime.threads_per_interpreter == 1;
   const int warm_up_iterations = options.enable_model_warmup ? std::max(options.num_request_iterations_for_warmup, 1) : 0;
-  return [=](const ServableId& id, const std::string& path, const Cancellation& stop) -> StatusOr<ServableHandle> {
-    if (steps_back) StepBack(kTrialNiceness);
+  const std::shared_ptr<KnownTrials> known = MemoryBudgetBytes(options) == 0 ? nullptr : std::make_shared<KnownTrials>();
+  const ServableLoader reload = [=](const ServableId& id, const std::string& path, const Cancellation& stop) -> StatusOr<ServableHandle> {
     RuntimeOptions stoppable = runtime;
     stoppable.stop = &stop;
+    stoppable.known_trials = known.get();
     TFLS_ASSIGN_OR_RETURN(std::unique_ptr<LiteRtServable> servable, LiteRtServable::Create(id, path, stoppable));
     if (warm_up_iterations > 0) {
       TFLS_RETURN_IF_ERROR(ReplayWarmupRequests(*servable, std::filesystem::path(path).parent_path().string(), warm_up_iterations, stop));
     }
     return ServableHandle(std::move(servable));
   };
+  ServableLoader load = [=](const ServableId& id, const std::string& path, const Cancellation& stop) {
+    if (steps_back) StepBack(kTrialNiceness);
+    return reload(id, path, stop);
+  };
+  return {std::move(load), reload};
 }
+
+size_t MemoryBudgetBytes(const ServerOptions& options) { return static_cast<size_t>(options.model_memory_budget_mb) << 20; }
 
 ManagerOptions LifecycleOptions(const ServerOptions& options) {
   return {.rules = {.max_load_retries = options.max_num_load_retries,

@@ -9,10 +9,18 @@ namespace tflite_serving {
 // Of each loaded model.
 int NumInterpreters(const ServerOptions& options);
 
-// Tries a model in a process of its own, loads it as a LiteRtServable, and replays its warm-up requests.
-ServableLoader MakeLoader(const ServerOptions& options);
+// Load a model as a LiteRtServable and replay its warm-up requests.
+struct ModelLoaders {
+  ServableLoader load;    // tries it first, in a process of its own; at low priority
+  ServableLoader reload;  // for requests that wait for it (MemoryBudgetOptions): tries only what `load` has not
+};
+ModelLoaders MakeLoaders(const ServerOptions& options);
 
+// Without a memory budget.
 ManagerOptions LifecycleOptions(const ServerOptions& options);
+
+// --model_memory_budget_mb; 0: none.
+size_t MemoryBudgetBytes(const ServerOptions& options);
 
 // Connections and loaded models need descriptors: takes as many as the system lets this process have. What it cannot raise is a warning.
 void RaiseDescriptorLimit();

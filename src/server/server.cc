@@ -27,12 +27,20 @@ constexpr size_t kMaxQueuedRequests = 4096;
 constexpr std::string_view kHealthServices[] = {"", "PredictionService", "ModelService", "tensorflow.serving.PredictionService",
                                                 "tensorflow.serving.ModelService"};
 
+Manager MakeManager(const ServerOptions& options, WorkerPool& workers, StateListener on_change) {
+  ModelLoaders loaders = MakeLoaders(options);
+  ManagerOptions lifecycle = LifecycleOptions(options);
+  lifecycle.memory_budget = {
+      .bytes = MemoryBudgetBytes(options), .reload = std::move(loaders.reload), .workers = &workers, .num_load_threads = lifecycle.num_load_threads};
+  return {std::move(loaders.load), lifecycle, std::move(on_change)};
+}
+
 }  // namespace
 
 Server::Server(const ServerOptions& options)
     : options_(options),
-      manager_(MakeLoader(options), LifecycleOptions(options), [this] { UpdateHealth(); }),
       workers_("worker", std::max(UsableCpus(), NumInterpreters(options)), kMaxQueuedRequests),
+      manager_(MakeManager(options, workers_, [this](const std::string& name) { UpdateHealth({&name, 1}); })),
       prediction_service_(manager_, workers_, Clock::Steady(),
                           {.tensor_content_in_replies = options.enable_serialization_as_tensor_content,
                            .check_method_names = options.enable_signature_method_name_check}),
@@ -60,33 +68,36 @@ StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, st
   ReturnLargeMemory();
   std::unique_ptr<Server> server(new Server(options));
   TFLS_RETURN_IF_ERROR(server->config_updater_.ApplyFirst({.name = options.model_name, .base_path = options.model_base_path}));
-  server->UpdateHealth();
+  server->UpdateHealth(server->manager_.ListModels());
   TFLS_RETURN_IF_ERROR(server->OpenGrpc());
   TFLS_RETURN_IF_ERROR(server->OpenRest());
   server->manager_.StartPolling(std::chrono::seconds(std::max(options.file_system_poll_wait_seconds, 0)));
   server->config_updater_.Start([raw = server.get(), on_started = std::move(on_started)](const Status& failures) {
-    raw->UpdateHealth();  // the manager's thread may be about to: who reads the log finds it done
+    raw->UpdateHealth(raw->manager_.ListModels());  // the manager's thread may be about to: who reads the log finds it done
     if (failures.ok() || !raw->options_.strict_start) raw->Announce();
     on_started(failures);
   });
   return server;
 }
 
-void Server::UpdateHealth() {
+void Server::UpdateHealth(std::span<const std::string> names) {
   const MutexLock lock(health_mutex_);
-  const std::vector<std::string> names = manager_.ListModels();
-  for (const std::string& name : health_models_) {
-    if (!std::ranges::binary_search(names, name)) health_service_.Forget(name);
-  }
-  health_models_ = names;
-  bool all_available = true;
   for (const std::string& name : names) {
     const std::vector<VersionStatus> versions = manager_.GetVersionStatuses(name);
     const bool available = std::ranges::find(versions, VersionState::kAvailable, &VersionStatus::state) != versions.end();
+    if (!manager_.HasModel(name)) {
+      health_service_.Forget(name);
+      not_serving_.erase(name);
+      continue;
+    }
     health_service_.SetServing(name, available);
-    all_available = all_available && available;
+    if (available) {
+      not_serving_.erase(name);
+    } else {
+      not_serving_.insert(name);
+    }
   }
-  for (const std::string_view name : kHealthServices) health_service_.SetServing(std::string(name), all_available);
+  for (const std::string_view name : kHealthServices) health_service_.SetServing(std::string(name), not_serving_.empty());
 }
 
 Status Server::OpenGrpc() {

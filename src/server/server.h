@@ -3,8 +3,9 @@
 
 #include <functional>
 #include <memory>
+#include <set>
+#include <span>
 #include <string>
-#include <vector>
 
 #include "api/health_service.h"
 #include "api/inference_service.h"
@@ -42,8 +43,8 @@ class Server {
 
  private:
   explicit Server(const ServerOptions& options);
-  // Tells grpc.health.v1 which models have a version to serve. The server as a whole serves if all of them have.
-  void UpdateHealth();
+  // Tells grpc.health.v1 which of these models have a version to serve. The server as a whole serves if all models have.
+  void UpdateHealth(std::span<const std::string> names);
   Status OpenGrpc();
   Status OpenRest();
   // The original's words, for which scripts wait before they post.
@@ -52,10 +53,10 @@ class Server {
   const ServerOptions options_;
   // In the order of who uses whom: each is destroyed before those above it.
   HealthService health_service_;
-  Mutex health_mutex_;                                                     // one UpdateHealth at a time, so that an older state never comes last
-  std::vector<std::string> health_models_ TFLS_GUARDED_BY(health_mutex_);  // that health_service_ knows, sorted
-  Manager manager_;
+  Mutex health_mutex_;                                                // one UpdateHealth at a time, so that an older state never comes last
+  std::set<std::string> not_serving_ TFLS_GUARDED_BY(health_mutex_);  // models
   WorkerPool workers_;
+  Manager manager_;
   PredictionService prediction_service_;
   InferenceService inference_service_;
   ModelService model_service_;
