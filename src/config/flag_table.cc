@@ -71,7 +71,9 @@ constexpr Flag kFlags[] = {
     {"unload_before_load", kLoading, &Options::unload_before_load,
      "unload a model's old version before the new one is loaded: less memory, but a gap"},
     {"model_memory_budget_mb", kLoading, &Options::model_memory_budget_mb,
-     "MiB that loaded models may take together; those used least recently are unloaded until a request wants them; 0: no limit", kCountRange},
+     "MiB that loaded models may take together, beside those being loaded for the first time; those used least recently are unloaded until a "
+     "request wants them; 0: no limit",
+     kCountRange},
     {"trial_cpu_seconds", kLoading, &Options::trial_cpu_seconds, "seconds of processor time that a model may take to load and run for the first time",
      kSecondsRange},
     {"reload_timeout_seconds", kLoading, &Options::reload_timeout_seconds, "longest wait of a configuration's reload for its models", kSecondsRange},

@@ -70,5 +70,13 @@ TEST(ServerOptionsTest, TheModelHasAName) {
   EXPECT_EQ(CheckServerOptions(options), InvalidArgumentError("--model_name must not be empty"));
 }
 
+TEST(ServerOptionsTest, StateIsNotToBeUnloaded) {
+  ServerOptions options = Good();
+  options.keep_state = true;
+  EXPECT_TRUE(CheckServerOptions(options).ok());
+  options.model_memory_budget_mb = 1;
+  EXPECT_EQ(CheckServerOptions(options).code(), StatusCode::kInvalidArgument);
+}
+
 }  // namespace
 }  // namespace tflite_serving

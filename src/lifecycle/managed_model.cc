@@ -95,6 +95,8 @@ void ManagedModel::Loaded(const LoadJob& job, StatusOr<ServableHandle> result, T
     version.servable = *std::move(result);
     version.retries = 0;
     version.failure = OkStatus();
+    // Labels that were waiting for it have come to mean it for good.
+    std::erase_if(labels_before_, [&](const auto& label) { return config_.labels.find(label.first)->second == job.id.version; });
     SetState(version, VersionState::kAvailable);
     Note(LogLevel::kInfo, replaces ? fmt::format("Replaced servable version {} by {}, which has changed", job.id.ToString(), job.path)
                                    : fmt::format("Successfully loaded servable version {}", job.id.ToString()));
@@ -168,7 +170,7 @@ void ManagedModel::StartLoads(TimePoint now) {
 void ManagedModel::StartLoad(int64_t number, Version& version) {
   version.loading = true;
   if (version.servable == nullptr) SetState(version, VersionState::kLoading);
-  consequences_.loads.push_back({Id(number), version.found.path});
+  consequences_.loads.push_back({Id(number), version.found.path, version.found.stamp});
 }
 
 void ManagedModel::Drop(int64_t number, Version& version) {

@@ -13,7 +13,7 @@
 //     that vanished or was emptied does not end the service.
 //   - A version that is no longer wanted leaves once a wanted one serves, in the same step; until then it serves on.
 //   - A file that changed is loaded beside its version, under the same number, and takes over in one step. If it cannot be loaded, the version keeps
-//     what it had.
+//     what it had. (Not with resource_preserving: the old one goes first.)
 //   - A file is taken when it has not changed for `settle_time`: one still being copied is waited for. What is there at first is taken at once.
 //   - What is wrong with the model itself (IsVerdict) is final until its file changes; other failures are tried again.
 #pragma once
@@ -40,7 +40,8 @@ struct LifecycleRules {
   int max_load_retries = 5;  // after the first attempt
   std::chrono::microseconds load_retry_interval = std::chrono::minutes(1);
   std::chrono::milliseconds settle_time{1000};
-  // Unload what is not wanted, or has changed, before what is wanted is loaded, for models that do not fit in memory twice. Nothing serves in between.
+  // Unload what is not wanted, or has changed, before what is wanted is loaded, for models that do not fit in memory twice. Nothing serves in
+  // between.
   bool resource_preserving = false;
 };
 
@@ -51,6 +52,7 @@ bool IsVerdict(StatusCode code);
 struct LoadJob {
   ServableId id;
   std::string path;  // of the .tflite file
+  FileStamp stamp;   // and what it was found to be
 };
 
 // What a change of a model asks of the manager, which does it without holding its lock.

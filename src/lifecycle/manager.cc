@@ -39,7 +39,7 @@ Manager::Manager(ServableLoader loader, const ManagerOptions& options, StateList
       retired_([this](const ServableId& id, const Servable* servable) {
         Change(id.name, [&](ManagedModel& model) { model.Unloaded(id.version, servable, clock_.Now()); });
       }),
-      budget_(options.memory_budget.bytes == 0 ? nullptr : MemoryBudget::Create(options.memory_budget, retired_, clock)) {}
+      budget_(options.memory_budget.bytes == 0 ? nullptr : MemoryBudget::Create(options.memory_budget, retired_, files, clock)) {}
 
 Manager::~Manager() {
   Stop();
@@ -105,10 +105,9 @@ StatusOr<std::vector<std::string>> Manager::SetModels(std::vector<ModelConfig> m
       consequences.emplace_back(entry->first, model.TakeConsequences());
     }
   }
-  for (auto& [name, one] : consequences) {
-    one.states_changed = true;  // even of a model that has no version yet, or none any more
-    CarryOut(name, std::move(one));
-  }
+  // All are told of before any is loaded: even those that have no version yet, or none any more.
+  for (const auto& [name, one] : consequences) on_change_(name);
+  for (auto& [name, one] : consequences) CarryOut(name, std::move(one));
   return changed;
 }
 
@@ -184,7 +183,7 @@ void Manager::Load(const LoadJob& job) {
   if (stop_.cancelled()) return;
   StatusOr<ServableHandle> servable = loader_(job.id, job.path, stop_);
   if (stop_.cancelled()) return;
-  if (servable.ok() && budget_ != nullptr) servable = budget_->Admit(*std::move(servable), job.path);
+  if (servable.ok() && budget_ != nullptr) servable = budget_->Admit(*std::move(servable), job.path, job.stamp);
   if (servable.ok()) servable = retired_.Watch(*std::move(servable));
   Change(job.id.name, [&](ManagedModel& model) { model.Loaded(job, std::move(servable), clock_.Now()); });
 }

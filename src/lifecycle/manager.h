@@ -1,7 +1,7 @@
 // The models that are configured, their loaded versions, and the way requests find them.
 //
 // What becomes of a version is decided in managed_model.h; this carries it out. Threads: "model_poll" looks at the disk, "model_load" loads,
-// "model_unload" destroys (ARCHITECTURE.md).
+// "model_unload" destroys; memory_budget.h has its own (ARCHITECTURE.md).
 #pragma once
 
 #include <chrono>

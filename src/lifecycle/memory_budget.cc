@@ -4,6 +4,7 @@
 #include <functional>
 #include <iterator>
 #include <limits>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -17,18 +18,8 @@ namespace {
 
 constexpr double kMiB = 1 << 20;
 
-bool HasSameSpecs(const std::vector<TensorSpec>& a, const std::vector<TensorSpec>& b) {
-  return std::ranges::equal(a, b,
-                            [](const TensorSpec& x, const TensorSpec& y) { return x.name == y.name && x.dtype == y.dtype && x.shape == y.shape; });
-}
-
-// Whether requests that were checked against the one may be run by the other.
-bool AreAlike(std::span<const Signature> before, std::span<const Signature> now) {
-  return std::ranges::equal(before, now, [](const Signature& a, const Signature& b) {
-    return a.key == b.key && a.batch_of_one_is_free == b.batch_of_one_is_free && HasSameSpecs(a.inputs, b.inputs) &&
-           HasSameSpecs(a.outputs, b.outputs);
-  });
-}
+// How often EndWaiting asks whether clients have gone, while any wait.
+constexpr std::chrono::milliseconds kLookInterval{100};
 
 void LogUnloaded(std::span<const ServableHandle> unloaded) {
   for (const ServableHandle& servable : unloaded) {
@@ -37,6 +28,8 @@ void LogUnloaded(std::span<const ServableHandle> unloaded) {
 }
 
 Status StoppedError() { return UnavailableError("the server is stopping"); }
+Status GoneError() { return CancelledError("the client went away while the model was being loaded"); }
+Status LateError() { return DeadlineExceededError("the model was still being loaded at the request's deadline"); }
 
 }  // namespace
 
@@ -51,16 +44,18 @@ Status CheckFits(const Servable& servable, size_t budget_bytes) {
 
 class MemoryBudget::Evictable : public Servable, public std::enable_shared_from_this<Evictable> {
  public:
-  Evictable(std::shared_ptr<MemoryBudget> budget, const Servable& servable, std::string path)
+  Evictable(std::shared_ptr<MemoryBudget> budget, const Servable& servable, std::string path, const FileStamp& stamp)
       : budget_(std::move(budget)),
         id_(servable.id()),
         path_(std::move(path)),
+        stamp_(stamp),
         signatures_(servable.signatures().begin(), servable.signatures().end()) {}
   ~Evictable() override { budget_->Forget(*this); }
 
   const ServableId& id() const override { return id_; }
   std::span<const Signature> signatures() const override { return signatures_; }
   const std::string& path() const { return path_; }
+  const FileStamp& stamp() const { return stamp_; }
 
   void Run(const RunRequest& request, RunDone done) override {
     if (ServableHandle loaded = budget_->Use(*this)) return RunOn(std::move(loaded), request, std::move(done));
@@ -90,16 +85,19 @@ class MemoryBudget::Evictable : public Servable, public std::enable_shared_from_
   const std::shared_ptr<MemoryBudget> budget_;
   const ServableId id_;
   const std::string path_;
+  const FileStamp stamp_;
   const std::vector<Signature> signatures_;
 };
 
-std::shared_ptr<MemoryBudget> MemoryBudget::Create(const MemoryBudgetOptions& options, RetiredServables& retired, const Clock& clock) {
-  return std::shared_ptr<MemoryBudget>(new MemoryBudget(options, retired, clock));
+std::shared_ptr<MemoryBudget> MemoryBudget::Create(const MemoryBudgetOptions& options, RetiredServables& retired, const FileSystem& files,
+                                                   const Clock& clock) {
+  return std::shared_ptr<MemoryBudget>(new MemoryBudget(options, retired, files, clock));
 }
 
-MemoryBudget::MemoryBudget(const MemoryBudgetOptions& options, RetiredServables& retired, const Clock& clock)
+MemoryBudget::MemoryBudget(const MemoryBudgetOptions& options, RetiredServables& retired, const FileSystem& files, const Clock& clock)
     : options_(options),
       retired_(retired),
+      files_(files),
       clock_(clock),
       // At most one job for each servable waits here.
       loaders_("model_reload", options.num_load_threads, std::numeric_limits<size_t>::max()),
@@ -122,9 +120,9 @@ void MemoryBudget::Shutdown() {
 
 // --- What is in memory ---
 
-StatusOr<ServableHandle> MemoryBudget::Admit(ServableHandle servable, const std::string& path) {
+StatusOr<ServableHandle> MemoryBudget::Admit(ServableHandle servable, const std::string& path, const FileStamp& stamp) {
   TFLS_RETURN_IF_ERROR(CheckFits(*servable, options_.bytes));
-  auto evictable = std::make_shared<Evictable>(shared_from_this(), *servable, path);
+  auto evictable = std::make_shared<Evictable>(shared_from_this(), *servable, path, stamp);
   ServableHandle counted = Count(std::move(servable));
   Handles unloaded;
   {
@@ -164,8 +162,9 @@ MemoryBudget::Handles MemoryBudget::MakeRoom(size_t bytes) {
   Handles unloaded;
   while (loaded_bytes_ + reserved_bytes_ + bytes > options_.bytes) {
     Entry* oldest = nullptr;
+    const auto rank = [](const Entry& entry) { return std::pair(entry.loaded.use_count() > 1, entry.last_use); };
     for (auto& [servable, entry] : entries_) {
-      if (entry.loaded != nullptr && (oldest == nullptr || entry.last_use < oldest->last_use)) oldest = &entry;
+      if (entry.loaded != nullptr && (oldest == nullptr || rank(entry) < rank(*oldest))) oldest = &entry;
     }
     if (oldest == nullptr) break;
     loaded_bytes_ -= oldest->bytes;
@@ -198,7 +197,7 @@ void MemoryBudget::Forget(const Evictable& servable) {
 void MemoryBudget::RunWhenLoaded(Evictable& servable, const RunRequest& request, RunDone done) {
   Status refusal;
   ServableHandle loaded;
-  bool ends_first = false;
+  bool wakes = false;
   {
     const MutexLock lock(mutex_);
     Entry& entry = entries_.at(&servable);
@@ -211,7 +210,7 @@ void MemoryBudget::RunWhenLoaded(Evictable& servable, const RunRequest& request,
     } else if (num_waiting_ == kMaxWaiting) {
       refusal = UnavailableError("too many requests are waiting for models to be loaded; try again later");
     } else {
-      ends_first = request.deadline < next_end_;
+      wakes = num_waiting_ == 0 || request.deadline < next_end_;
       next_end_ = std::min(next_end_, request.deadline);
       entry.waiting.push_back({request, std::exchange(done, nullptr)});
       ++num_waiting_;
@@ -221,30 +220,32 @@ void MemoryBudget::RunWhenLoaded(Evictable& servable, const RunRequest& request,
       }
     }
   }
-  if (ends_first) waiting_.NotifyOne();
+  if (wakes) waiting_.NotifyOne();
   if (loaded != nullptr) return servable.RunOn(std::move(loaded), request, std::move(done));
   if (!refusal.ok()) done(refusal, {});
 }
 
+Status MemoryBudget::CheckUnchanged(const Evictable& servable) const {
+  const StatusOr<FileStamp> stamp = files_.Stamp(servable.path());
+  if (!stamp.ok()) return UnavailableError(fmt::format("the model is out of memory, and its file cannot be read: {}", stamp.status().ToString()));
+  if (*stamp == servable.stamp()) return OkStatus();
+  return UnavailableError(fmt::format("{}: the file has changed since it was loaded; the model answers again when the new one is", servable.path()));
+}
+
 void MemoryBudget::Reload(const std::shared_ptr<Evictable>& servable) {
-  if (!Reserve(*servable)) return;
   const TimePoint start = clock_.Now();
-  StatusOr<ServableHandle> loaded = options_.reload(servable->id(), servable->path(), stop_);
-  if (loaded.ok() && !AreAlike(servable->signatures(), (*loaded)->signatures())) {
-    loaded = UnavailableError(
-        fmt::format("{}: the model is not the one that was loaded before; it serves when it is found to have changed", servable->path()));
-  }
-  if (loaded.ok()) loaded = Count(*std::move(loaded));
-  const std::vector<Waiting> waiting = Settle(*servable, loaded);
+  StatusOr<ServableHandle> loaded = LoadAgain(*servable);
+  if (loaded.status().code() == StatusCode::kCancelled) return;  // Reserve has seen to it
+  std::vector<Waiting> waiting = Settle(*servable, loaded);
   if (loaded.ok()) {
     TFLS_INFO("Loaded servable version {} again, in {} ms, for {} request(s)", servable->id().ToString(),
               std::chrono::duration_cast<std::chrono::milliseconds>(clock_.Now() - start).count(), waiting.size());
   } else {
-    TFLS_ERROR("Loading servable version {} again failed: {}", servable->id().ToString(), loaded.status().ToString());
+    TFLS_ERROR("Loading servable version {} again failed: {}", servable->id().ToString(), loaded.status().message());
   }
-  for (const Waiting& one : waiting) {
+  for (Waiting& one : waiting) {
     if (!loaded.ok()) {
-      one.done(loaded.status(), {});
+      one.done(stop_.cancelled() ? StoppedError() : loaded.status(), {});
       continue;
     }
     std::function<void()> run = [servable, one, loaded = *loaded] { servable->RunOn(loaded, one.request, one.done); };
@@ -252,44 +253,65 @@ void MemoryBudget::Reload(const std::shared_ptr<Evictable>& servable) {
   }
 }
 
-bool MemoryBudget::Reserve(const Evictable& servable) {
-  for (;;) {
+StatusOr<ServableHandle> MemoryBudget::LoadAgain(const Evictable& servable) {
+  TFLS_RETURN_IF_ERROR(CheckUnchanged(servable));
+  TFLS_RETURN_IF_ERROR(Reserve(servable));
+  StatusOr<ServableHandle> loaded = options_.reload(servable.id(), servable.path(), stop_);
+  TFLS_RETURN_IF_ERROR(CheckUnchanged(servable));  // it may have been read while it changed
+  // It was loaded before: whatever it is that is missing now, the request is not to blame.
+  if (!loaded.ok()) return UnavailableError(fmt::format("the model is out of memory, and loading it failed: {}", loaded.status().ToString()));
+  if (const Status fits = CheckFits(**loaded, options_.bytes); !fits.ok()) return UnavailableError(fits.message());
+  return Count(*std::move(loaded));
+}
+
+Status MemoryBudget::Reserve(const Evictable& servable) {
+  bool has_room = false;
+  bool is_wanted = true;
+  std::optional<uint64_t> ticket;
+  while (!has_room && is_wanted) {
     Handles unloaded;
     {
       const MutexLock lock(mutex_);
+      if (!ticket) ticket = tickets_++;
       Entry& entry = entries_.at(&servable);
-      if (stop_.cancelled() || entry.waiting.empty()) {
-        entry.loading = false;
-        return false;
+      is_wanted = !stop_.cancelled() && !entry.waiting.empty();
+      if (*ticket == turn_) {
+        if (is_wanted) unloaded = MakeRoom(entry.bytes);
+        has_room = is_wanted && used_bytes_ + reserved_bytes_ + entry.bytes <= options_.bytes;
+        if (has_room) reserved_bytes_ += entry.reserved = entry.bytes;
+        if (!is_wanted) entry.loading = false;  // a request to come starts anew
+        if (has_room || !is_wanted) ++turn_;
+      } else {
+        is_wanted = true;  // its turn must come, or nobody's does
       }
-      unloaded = MakeRoom(entry.bytes);
-      if (used_bytes_ + reserved_bytes_ + entry.bytes <= options_.bytes) {
-        reserved_bytes_ += entry.bytes;
-        return true;
-      }
-      if (unloaded.empty()) freed_.Wait(mutex_);
+      if (!has_room && is_wanted && unloaded.empty()) freed_.Wait(mutex_);
     }
     LogUnloaded(unloaded);
   }
+  freed_.NotifyAll();
+  return has_room ? OkStatus() : CancelledError("nobody waits for the model any more");
 }
 
 std::vector<MemoryBudget::Waiting> MemoryBudget::Settle(const Evictable& servable, const StatusOr<ServableHandle>& loaded) {
   std::vector<Waiting> waiting;
+  Handles unloaded;
   {
     const MutexLock lock(mutex_);
     Entry& entry = entries_.at(&servable);
     entry.loading = false;
-    reserved_bytes_ -= entry.bytes;
-    entry.failure = loaded.status();
+    reserved_bytes_ -= std::exchange(entry.reserved, 0);
     if (loaded.ok()) {
+      entry.failure = OkStatus();
       Hold(entry, *loaded);
+      unloaded = MakeRoom(0);  // it may have grown, and others may have come meanwhile
     } else {
+      entry.failure = loaded.status();
       entry.failed_at = clock_.Now();
     }
     num_waiting_ -= entry.waiting.size();
-    waiting = std::move(entry.waiting);
-    entry.waiting.clear();
+    waiting = std::exchange(entry.waiting, {});
   }
+  LogUnloaded(unloaded);
   freed_.NotifyAll();
   return waiting;
 }
@@ -297,24 +319,27 @@ std::vector<MemoryBudget::Waiting> MemoryBudget::Settle(const Evictable& servabl
 void MemoryBudget::EndWaiting() {
   bool stopping = false;
   while (!stopping) {
-    std::vector<Waiting> ended;
+    std::vector<std::pair<RunDone, Status>> ended;
     {
       const MutexLock lock(mutex_);
       stopping = stop_.cancelled();
       const TimePoint now = clock_.Now();
       next_end_ = kNoDeadline;
       for (auto& [servable, entry] : entries_) {
-        const auto [first, last] = std::ranges::partition(entry.waiting, [&](const Waiting& one) { return !stopping && now < one.request.deadline; });
-        std::move(first, last, std::back_inserter(ended));
-        entry.waiting.erase(first, last);
+        std::erase_if(entry.waiting, [&](Waiting& one) {
+          const RunRequest& request = one.request;
+          const bool gone = request.cancellation != nullptr && request.cancellation->cancelled();
+          if (!stopping && !gone && now < request.deadline) return false;
+          ended.emplace_back(std::move(one.done), stopping ? StoppedError() : gone ? GoneError() : LateError());
+          return true;
+        });
         for (const Waiting& one : entry.waiting) next_end_ = std::min(next_end_, one.request.deadline);
       }
       num_waiting_ -= ended.size();
-      if (ended.empty() && !stopping) waiting_.WaitUntil(mutex_, next_end_);
+      if (ended.empty() && !stopping) waiting_.WaitUntil(mutex_, num_waiting_ == 0 ? kNoDeadline : std::min(next_end_, now + kLookInterval));
     }
     if (!ended.empty()) freed_.NotifyAll();  // a load that nobody waits for any more is given up
-    const Status status = stopping ? StoppedError() : DeadlineExceededError("the model was still being loaded at the request's deadline");
-    for (const Waiting& one : ended) one.done(status, {});
+    for (const auto& [done, status] : ended) done(status, {});
   }
 }
 

@@ -15,6 +15,7 @@
 
 #include "base/cancellation.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/mutex.h"
 #include "base/status.h"
 #include "base/worker_pool.h"
@@ -24,6 +25,7 @@
 
 namespace tflite_serving {
 
+// While a model is loaded for the first time, what it takes is not known and comes on top of the budget; so does its trial.
 struct MemoryBudgetOptions {
   size_t bytes = 0;               // of all servables together, as Servable::memory_bytes has it; 0: no budget
   ServableLoader reload;          // loads again what was loaded before; requests wait for it
@@ -42,14 +44,16 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   // A model that could not be loaded again is left alone for so long; requests for it get the same error.
   static constexpr std::chrono::seconds kRetryInterval{1};
 
-  // `retired` destroys what is unloaded. Borrowed, and must outlive Shutdown.
-  static std::shared_ptr<MemoryBudget> Create(const MemoryBudgetOptions& options, RetiredServables& retired, const Clock& clock);
+  // `retired` destroys what is unloaded. All of it is borrowed, and must outlive Shutdown.
+  static std::shared_ptr<MemoryBudget> Create(const MemoryBudgetOptions& options, RetiredServables& retired, const FileSystem& files,
+                                              const Clock& clock);
   MemoryBudget(const MemoryBudget&) = delete;
   MemoryBudget& operator=(const MemoryBudget&) = delete;
 
-  // Takes `servable`, just loaded from `path`, the only handle of it, into the budget, and unloads others until there is room: only now it is known
-  // how much it takes. Errors: CheckFits.
-  StatusOr<ServableHandle> Admit(ServableHandle servable, const std::string& path);
+  // Takes `servable`, just loaded from the file at `path`, the only handle of it, into the budget, and unloads others until there is room: only now
+  // it is known how much it takes. It is loaded again from there as long as that file has this stamp, and is refused with UNAVAILABLE otherwise.
+  // Errors: CheckFits.
+  StatusOr<ServableHandle> Admit(ServableHandle servable, const std::string& path, const FileStamp& stamp);
 
   // Loads nothing again from now on, and refuses the requests that wait. Returns before that is over.
   void Stop();
@@ -65,6 +69,7 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   struct Entry {
     ServableHandle loaded;  // null while it is not in memory
     size_t bytes = 0;       // that it takes when it is
+    size_t reserved = 0;    // for it to be loaded
     uint64_t last_use = 0;  // in the order of uses_
     bool loading = false;
     Status failure;  // of the last attempt to load it again, and when that was
@@ -73,7 +78,7 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   };
   using Handles = std::vector<ServableHandle>;
 
-  MemoryBudget(const MemoryBudgetOptions& options, RetiredServables& retired, const Clock& clock);
+  MemoryBudget(const MemoryBudgetOptions& options, RetiredServables& retired, const FileSystem& files, const Clock& clock);
 
   // For Evictable. The servable, if it is in memory; Use counts.
   ServableHandle Use(const Evictable& servable);
@@ -82,24 +87,27 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   void Forget(const Evictable& servable);
 
   void Reload(const std::shared_ptr<Evictable>& servable);
-  // Waits until there is room for the servable's bytes, and books them as reserved. False if nobody waits for it any more.
-  bool Reserve(const Evictable& servable);
-  // The end of Reserve: the servable is in memory, or is not, and those who waited for it.
+  StatusOr<ServableHandle> LoadAgain(const Evictable& servable);
+  Status CheckUnchanged(const Evictable& servable) const;
+  // Waits until there is room for the servable's bytes, and books them as reserved. CANCELLED if nobody waits for it any more, and that is all.
+  Status Reserve(const Evictable& servable);
+  // The end of Reload: the servable is in memory, or is not, and those who waited for it.
   std::vector<Waiting> Settle(const Evictable& servable, const StatusOr<ServableHandle>& loaded);
   // `servable`, as one whose end is seen in used_bytes_.
   ServableHandle Count(ServableHandle servable);
-  // Takes servables out until `bytes` fit beside what stays.
+  // Takes servables out until `bytes` fit beside what stays: idle ones first, since the memory of others is free only when their requests are done.
   Handles MakeRoom(size_t bytes) TFLS_REQUIRES(mutex_);
   void Hold(Entry& entry, ServableHandle loaded) TFLS_REQUIRES(mutex_);
-  // Ends requests at their deadline, or when it is time to stop.
+  // Ends requests at their deadline, soon after their client has gone, or when it is time to stop.
   void EndWaiting();
 
   const MemoryBudgetOptions options_;
   RetiredServables& retired_;
+  const FileSystem& files_;
   const Clock& clock_;
   Cancellation stop_;
   mutable Mutex mutex_;
-  CondVar freed_;    // used_bytes_ or reserved_bytes_ became less, or stop_
+  CondVar freed_;    // used_bytes_ or reserved_bytes_ became less, it is another's turn_, or stop_
   CondVar waiting_;  // next_end_ is to be sooner, or stop_
   std::map<const Evictable*, Entry> entries_ TFLS_GUARDED_BY(mutex_);
   size_t used_bytes_ TFLS_GUARDED_BY(mutex_) = 0;      // of servables that are not destroyed
@@ -108,6 +116,9 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   size_t num_waiting_ TFLS_GUARDED_BY(mutex_) = 0;
   TimePoint next_end_ TFLS_GUARDED_BY(mutex_) = kNoDeadline;  // when EndWaiting looks next
   uint64_t uses_ TFLS_GUARDED_BY(mutex_) = 0;
+  // Reserve serves in the order that it was asked, or a large servable would never find room between small ones.
+  uint64_t tickets_ TFLS_GUARDED_BY(mutex_) = 0;
+  uint64_t turn_ TFLS_GUARDED_BY(mutex_) = 0;
   WorkerPool loaders_;  // these last: their threads use the members above
   std::jthread ender_;
 };

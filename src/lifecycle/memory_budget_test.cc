@@ -10,6 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/fake_file_system.h"
 #include "servable/fake_servable.h"
 
 namespace tflite_serving {
@@ -17,13 +18,14 @@ namespace {
 
 using ::testing::HasSubstr;
 
-class ManualClock : public Clock {
+// The machine's clock, which the test puts forward.
+class ShiftedClock : public Clock {
  public:
-  TimePoint Now() const override { return TimePoint(since_.load()); }
-  void Advance(std::chrono::nanoseconds time) { since_ = since_.load() + time; }
+  TimePoint Now() const override { return Clock::Steady().Now() + ahead_.load(); }
+  void Advance(std::chrono::nanoseconds time) { ahead_ = ahead_.load() + time; }
 
  private:
-  std::atomic<std::chrono::nanoseconds> since_{std::chrono::hours(1)};
+  std::atomic<std::chrono::nanoseconds> ahead_{};
 };
 
 // Servables of 40 bytes under a budget of 100: two of them fit.
@@ -36,17 +38,20 @@ class MemoryBudgetTest : public testing::Test {
     servable->bytes = bytes;
     return servable;
   }
-  ServableHandle Admit(const std::string& name) {
-    StatusOr<ServableHandle> servable = budget_->Admit(New(name), "/" + name);
-    EXPECT_TRUE(servable.ok());
-    return *std::move(servable);
+  ServableHandle Admit(const std::string& name) { return AdmitThis(New(name)); }
+  ServableHandle AdmitThis(std::shared_ptr<FakeServable> servable) {
+    const std::string path = "/" + servable->id().name;
+    files_.Write(path);
+    StatusOr<ServableHandle> admitted = budget_->Admit(std::move(servable), path, *files_.Stamp(path));
+    EXPECT_TRUE(admitted.ok());
+    return *std::move(admitted);
   }
   // Gives a request to the servable; the future is its status.
-  static std::future<Status> Start(Servable& servable, TimePoint deadline = kNoDeadline) {
+  static std::future<Status> Start(Servable& servable, TimePoint deadline = kNoDeadline, const Cancellation* cancellation = nullptr) {
     const auto ended = std::make_shared<std::promise<Status>>();
     static constexpr std::array<float, 2> kNumbers = {1, 2};
     static const std::vector<TensorView> kInputs = {{DType::kFloat, {2}, std::as_bytes(std::span(kNumbers))}};
-    servable.Run({.signature = &servable.signatures()[0], .inputs = kInputs, .deadline = deadline},
+    servable.Run({.signature = &servable.signatures()[0], .inputs = kInputs, .deadline = deadline, .cancellation = cancellation},
                  [ended](const Status& status, std::span<const TensorView> outputs) {
                    EXPECT_TRUE(!status.ok() || outputs.size() == 1);
                    ended->set_value(status);
@@ -61,7 +66,8 @@ class MemoryBudgetTest : public testing::Test {
     return on_reload_(id);
   }
 
-  ManualClock clock_;
+  ShiftedClock clock_;
+  FakeFileSystem files_;
   std::atomic<int> reloads_ = 0;
   std::shared_future<void> gate_;  // reloads wait for it, if there is one
   std::function<StatusOr<ServableHandle>(const ServableId&)> on_reload_ = [](const ServableId& id) { return ServableHandle(New(id.name)); };
@@ -72,7 +78,7 @@ class MemoryBudgetTest : public testing::Test {
                             .reload = [this](const ServableId& id, const std::string&, const Cancellation&) { return Reload(id); },
                             .workers = &workers_,
                             .num_load_threads = 2},
-                           retired_, clock_);
+                           retired_, files_, clock_);
 };
 
 TEST_F(MemoryBudgetTest, WhatFitsStaysInMemory) {
@@ -105,7 +111,7 @@ TEST_F(MemoryBudgetTest, TheLeastRecentlyUsedLeavesAndComesBackWhenAsked) {
 
 TEST_F(MemoryBudgetTest, SaysWhatDoesNotFitAlone) {
   const ServableHandle a = Admit("a");
-  const StatusOr<ServableHandle> large = budget_->Admit(New("large", 3 << 20), "/large");
+  const StatusOr<ServableHandle> large = budget_->Admit(New("large", 3 << 20), "/large", {});
   EXPECT_EQ(large.status().code(), StatusCode::kFailedPrecondition);
   EXPECT_THAT(large.status().message(), HasSubstr("takes 3.0 MiB of memory, and --model_memory_budget_mb allows 0.0 to all models together"));
   EXPECT_EQ(a->memory_bytes(), 40u) << "for nothing";
@@ -132,8 +138,9 @@ TEST_F(MemoryBudgetTest, AFailedLoadIsToldAndTriedAgainLater) {
   const ServableHandle b = Admit("b");
   const ServableHandle c = Admit("c");
   on_reload_ = [](const ServableId&) { return NotFoundError("gone"); };
-  EXPECT_EQ(Run(*a), NotFoundError("gone"));
-  EXPECT_EQ(Run(*a), NotFoundError("gone"));
+  const Status failure = UnavailableError("the model is out of memory, and loading it failed: NOT_FOUND: gone");
+  EXPECT_EQ(Run(*a), failure);
+  EXPECT_EQ(Run(*a), failure);
   EXPECT_EQ(reloads_, 1);
   on_reload_ = [](const ServableId& id) { return ServableHandle(New(id.name)); };
   clock_.Advance(MemoryBudget::kRetryInterval);
@@ -141,12 +148,39 @@ TEST_F(MemoryBudgetTest, AFailedLoadIsToldAndTriedAgainLater) {
   EXPECT_EQ(reloads_, 2);
 }
 
-TEST_F(MemoryBudgetTest, AnotherModelInTheSamePlaceIsNotTaken) {
+TEST_F(MemoryBudgetTest, AFileThatChangedIsLeftToTheManager) {
   const ServableHandle a = Admit("a");
   const ServableHandle b = Admit("b");
   const ServableHandle c = Admit("c");
-  on_reload_ = [](const ServableId& id) { return ServableHandle(New(id.name, 40, DType::kInt32)); };
-  EXPECT_EQ(Run(*a), UnavailableError("/a: the model is not the one that was loaded before; it serves when it is found to have changed"));
+  const Status changed = UnavailableError("/a: the file has changed since it was loaded; the model answers again when the new one is");
+  files_.Write("/a");
+  EXPECT_EQ(Run(*a), changed);
+  EXPECT_EQ(reloads_, 0);
+  EXPECT_EQ(b->memory_bytes(), 40u) << "nothing left for it";
+  files_.Remove("/a");
+  clock_.Advance(MemoryBudget::kRetryInterval);
+  EXPECT_THAT(Run(*a).message(), HasSubstr("its file cannot be read: NOT_FOUND"));
+}
+
+TEST_F(MemoryBudgetTest, AFileThatChangesWhileItIsReadIsNotTaken) {
+  const ServableHandle a = Admit("a");
+  const ServableHandle b = Admit("b");
+  const ServableHandle c = Admit("c");
+  on_reload_ = [this](const ServableId& id) {
+    files_.Write("/a");
+    return ServableHandle(New(id.name));
+  };
+  EXPECT_EQ(Run(*a).code(), StatusCode::kUnavailable);
+  EXPECT_EQ(a->memory_bytes(), 0u);
+}
+
+TEST_F(MemoryBudgetTest, AModelThatHasOutgrownTheBudgetIsNotTaken) {
+  const ServableHandle a = Admit("a");
+  const ServableHandle b = Admit("b");
+  const ServableHandle c = Admit("c");
+  on_reload_ = [](const ServableId& id) { return ServableHandle(New(id.name, 120)); };
+  EXPECT_THAT(Run(*a).message(), HasSubstr("--model_memory_budget_mb"));
+  EXPECT_TRUE(Run(*c).ok());
 }
 
 TEST_F(MemoryBudgetTest, ARequestWaitsUntilItsDeadline) {
@@ -156,11 +190,51 @@ TEST_F(MemoryBudgetTest, ARequestWaitsUntilItsDeadline) {
   const ServableHandle b = Admit("b");
   const ServableHandle c = Admit("c");
   std::future<Status> patient = Start(*a);
-  const TimePoint deadline = clock_.Now() + std::chrono::seconds(1);
-  clock_.Advance(std::chrono::seconds(2));
-  EXPECT_EQ(Start(*a, deadline).get(), DeadlineExceededError("the model was still being loaded at the request's deadline"));
+  const Status late = DeadlineExceededError("the model was still being loaded at the request's deadline");
+  EXPECT_EQ(Start(*a, clock_.Now() + std::chrono::milliseconds(20)).get(), late);
   open.set_value();
   EXPECT_TRUE(patient.get().ok());
+}
+
+TEST_F(MemoryBudgetTest, ARequestWhoseClientHasGoneWaitsNoMore) {
+  std::promise<void> open;
+  gate_ = open.get_future();
+  const ServableHandle a = Admit("a");
+  const ServableHandle b = Admit("b");
+  const ServableHandle c = Admit("c");
+  Cancellation gone;
+  std::future<Status> waiting = Start(*a, kNoDeadline, &gone);
+  gone.Cancel();
+  EXPECT_EQ(waiting.get(), CancelledError("the client went away while the model was being loaded"));
+  open.set_value();
+}
+
+TEST_F(MemoryBudgetTest, AnIdleModelLeavesBeforeABusyOne) {
+  RunDone done;
+  const std::shared_ptr<FakeServable> busy = New("a");
+  busy->on_run = [&done](const RunRequest&, RunDone given) { done = std::move(given); };
+  const ServableHandle a = AdmitThis(busy);
+  std::future<Status> running = Start(*a);
+  const ServableHandle b = Admit("b");
+  const ServableHandle c = Admit("c");
+  EXPECT_EQ(a->memory_bytes(), 40u);
+  EXPECT_EQ(b->memory_bytes(), 0u);
+  std::exchange(done, nullptr)(OkStatus(), std::array<TensorView, 1>());
+  EXPECT_TRUE(running.get().ok());
+}
+
+TEST_F(MemoryBudgetTest, WhatComesWhileAnotherLoadsLeavesOnceThatIsThere) {
+  std::promise<void> open;
+  gate_ = open.get_future();
+  const ServableHandle a = AdmitThis(New("a", 60));
+  const ServableHandle b = AdmitThis(New("b", 60));
+  std::future<Status> waiting = Start(*a);
+  while (reloads_ == 0) std::this_thread::yield();  // its room is reserved
+  const ServableHandle c = AdmitThis(New("c", 60));
+  on_reload_ = [](const ServableId& id) { return ServableHandle(New(id.name, 60)); };
+  open.set_value();
+  EXPECT_TRUE(waiting.get().ok());
+  EXPECT_EQ(a->memory_bytes() + b->memory_bytes() + c->memory_bytes(), 60u);
 }
 
 TEST_F(MemoryBudgetTest, TooManyDoNotWait) {
@@ -178,20 +252,21 @@ TEST_F(MemoryBudgetTest, TooManyDoNotWait) {
 
 TEST_F(MemoryBudgetTest, MemoryIsFreeOnlyWhenTheLastRequestIsDone) {
   RunDone done;  // of the request that keeps the first servable
-  std::shared_ptr<FakeServable> busy = New("a");
+  std::shared_ptr<FakeServable> busy = New("a", 90);
   const std::weak_ptr<FakeServable> kept = busy;
   busy->on_run = [&done](const RunRequest&, RunDone given) { done = std::move(given); };
-  const ServableHandle a = *budget_->Admit(std::move(busy), "/a");
+  const ServableHandle a = AdmitThis(std::move(busy));
   std::future<Status> running = Start(*a);
-  const ServableHandle b = Admit("b");
-  const ServableHandle c = Admit("c");  // a leaves, as far as requests to come see it
+  const ServableHandle b = Admit("b");  // a leaves, as far as requests to come see it
   EXPECT_EQ(a->memory_bytes(), 0u);
   bool was_alive = false;
   on_reload_ = [&](const ServableId& id) {
     was_alive = !kept.expired();
-    return ServableHandle(New(id.name));
+    return ServableHandle(New(id.name, 90));
   };
-  std::future<Status> again = Start(*a);  // no room beside its former self, b and c
+  std::future<Status> again = Start(*a);
+  while (b->memory_bytes() > 0) std::this_thread::yield();  // its room is being made
+  EXPECT_EQ(reloads_, 0);
   std::exchange(done, nullptr)(OkStatus(), std::array<TensorView, 1>());
   EXPECT_TRUE(running.get().ok());
   EXPECT_TRUE(again.get().ok());
@@ -209,7 +284,7 @@ TEST_F(MemoryBudgetTest, AStopRefusesThoseThatWait) {
   EXPECT_EQ(waiting.get(), UnavailableError("the server is stopping"));
   open.set_value();
   budget_->Shutdown();
-  EXPECT_TRUE(Run(*b).ok()) << "what is in memory serves on";
+  EXPECT_TRUE(Run(*c).ok()) << "what is in memory serves on";
 }
 
 TEST_F(MemoryBudgetTest, HandlesOutliveIt) {
@@ -217,7 +292,7 @@ TEST_F(MemoryBudgetTest, HandlesOutliveIt) {
   ServableHandle b = Admit("b");
   ServableHandle c = Admit("c");
   budget_->Shutdown();
-  budget_ = MemoryBudget::Create({.bytes = 1}, retired_, clock_);
+  budget_ = MemoryBudget::Create({.bytes = 1}, retired_, files_, clock_);
   EXPECT_TRUE(Run(*c).ok());
   EXPECT_EQ(Run(*a), UnavailableError("the server is stopping"));
 }

@@ -21,7 +21,7 @@ std::optional<TrialReport> KnownTrials::Find(const std::string& path, std::span<
 void KnownTrials::Add(const std::string& path, std::span<const std::byte> bytes, const TrialReport& report) {
   const size_t hash = HashOf(bytes);
   const MutexLock lock(mutex_);
-  if (by_path_.size() == kMaxFiles) by_path_.clear();
+  if (by_path_.size() == kMaxFiles && !by_path_.contains(path)) by_path_.clear();
   by_path_.insert_or_assign(path, Known{bytes.size(), hash, report});
 }
 

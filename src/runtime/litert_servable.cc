@@ -91,9 +91,8 @@ LiteRtServable::LiteRtServable(ServableId id, TrialReport trial, std::unique_ptr
     Signature& signature = signatures_.emplace_back(model_->graph().signatures[i].signature);
     signature.batch_of_one_is_free = FixesBatchOfOne(signature) && trial_.rows[i].alike;
   }
+  memory_bytes_ = model_->FileBytes() + model_->WeightCacheBytes() + pool_.size() * trial_.interpreter_bytes;
 }
-
-size_t LiteRtServable::memory_bytes() const { return model_->FileBytes() + model_->WeightCacheBytes() + pool_.size() * trial_.interpreter_bytes; }
 
 void LiteRtServable::MeasureRuns() {
   if (model_->graph().has_state || model_->graph().has_control_flow) return;  // never inline: no estimate is needed

@@ -67,7 +67,7 @@ class LiteRtServable : public Servable {
 
   // What this version takes while it is loaded, about: the file and its packed weights, once, and what each interpreter took in the trial on
   // inputs of the file's own size (nothing where there was none). Larger requests take more, and an interpreter keeps what its largest one took.
-  size_t memory_bytes() const override;
+  size_t memory_bytes() const override { return memory_bytes_; }
 
  private:
   LiteRtServable(ServableId id, TrialReport trial, std::unique_ptr<Model> model, std::vector<std::unique_ptr<Interpreter>> interpreters,
@@ -81,7 +81,8 @@ class LiteRtServable : public Servable {
   const std::unique_ptr<Model> model_;
   std::vector<Signature> signatures_;
   std::vector<RunEstimate> estimates_;  // by signature
-  InterpreterPool pool_;                // last: its interpreters refer to the model
+  InterpreterPool pool_;                // its interpreters refer to the model
+  size_t memory_bytes_ = 0;
 };
 
 }  // namespace tflite_serving

@@ -250,7 +250,7 @@ StatusOr<TrialReport> Judge(const std::string& path, const Watched& child, int w
   if (runs) return report;
   if (child.end == Watched::kCpuTime) {
     return InvalidArgumentError(
-        fmt::format("{}: the model was still loading or running after {} ms of processor time", path, limits.cpu_time.count()));
+        fmt::format("{}: the model was still loading or running after {} ms of processor time (--trial_cpu_seconds)", path, limits.cpu_time.count()));
   }
   if (child.end == Watched::kTime) {
     return UnavailableError(fmt::format("{}: the model was still loading or running after {} ms", path, limits.time.count()));

@@ -113,7 +113,7 @@ TEST(ModelTrialTest, WhatGoesWrongAfterTheModelRanOnlyForbidsToBatchIt) {
 TEST(ModelTrialTest, AModelThatNeverReturnsIsStopped) {
   EXPECT_EQ(Try("sleep...", {.time = kNotLong}).status(), UnavailableError("m.tflite: the model was still loading or running after 1 ms"));
   EXPECT_EQ(Try("spin....", {.cpu_time = kNotLong}).status(),
-            InvalidArgumentError("m.tflite: the model was still loading or running after 1 ms of processor time"));
+            InvalidArgumentError("m.tflite: the model was still loading or running after 1 ms of processor time (--trial_cpu_seconds)"));
 }
 
 // The only child of the thread `tid` of this process, as soon as there is one.

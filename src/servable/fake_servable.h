@@ -1,6 +1,8 @@
 // For tests: a servable whose answers the test writes.
 #pragma once
 
+#include <atomic>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,7 +11,7 @@
 
 namespace tflite_serving {
 
-// Answers each run by `on_run`; thread-compatible. By default it gives the inputs back as outputs.
+// Answers each run by `on_run`, which several threads may call at once. By default it gives the inputs back as outputs.
 class FakeServable : public Servable {
  public:
   FakeServable(ServableId id, std::vector<Signature> signatures) : id_(std::move(id)), signatures_(std::move(signatures)) {}
@@ -26,7 +28,7 @@ class FakeServable : public Servable {
   std::function<void(const RunRequest&, RunDone)> on_run = [](const RunRequest& request, const RunDone& done) { done(OkStatus(), request.inputs); };
   bool runs_inline = true;
   size_t bytes = 0;
-  int runs = 0;
+  std::atomic<int> runs = 0;
 
  private:
   ServableId id_;

@@ -6,7 +6,8 @@
 
 namespace tflite_serving {
 
-// Reads the configuration and loads every version that it chooses, all at once, as a start does: trial, warm-up requests and memory included. Opens
+// Reads the configuration and loads every version that it chooses, all at once, as a start does: trial, warm-up requests and memory included
+// (with a memory budget, which a dry run holds each version against alone, it may take more). Opens
 // no port, and tries nothing twice (--max_num_load_retries is for a server, which has time). Prints a table to standard output, for a terminal of
 // 120 columns:
 //

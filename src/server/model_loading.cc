@@ -63,7 +63,10 @@ ManagerOptions LifecycleOptions(const ServerOptions& options) {
   return {.rules = {.max_load_retries = options.max_num_load_retries,
                     .load_retry_interval = std::chrono::microseconds(options.load_retry_interval_micros),
                     .resource_preserving = options.unload_before_load},
-          .num_load_threads = options.num_load_threads > 0 ? options.num_load_threads : UsableCpus()};
+          // What is loaded for the first time comes on top of a memory budget: not several models at once.
+          .num_load_threads = options.num_load_threads > 0         ? options.num_load_threads
+                              : options.model_memory_budget_mb > 0 ? 1
+                                                                   : UsableCpus()};
 }
 
 void RaiseDescriptorLimit() {

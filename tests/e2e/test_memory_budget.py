@@ -105,7 +105,7 @@ class TestBudget:
         away = next(name for name, size in memory(server).items() if size == 0)
         (tmp_path / away / "1" / "model.tflite").unlink()
         response = predict(server, away)
-        assert response.status_code == 404
+        assert response.status_code == 503
         assert f"{away}/1/model.tflite" in response.json()["error"]
         for name in NAMES:
             assert name == away or predict(server, name).status_code == 200
