@@ -30,8 +30,8 @@ def refusal(*flags):
     ("batch_timeout_micros { value: -1 }",
      "INVALID_ARGUMENT: batch_timeout_micros must be non-negative; was -1 (in '{path}')"),
     ("allowed_batch_sizes: 32",
-     "INVALID_ARGUMENT: Last entry in allowed_batch_sizes must match max_batch_size; last entry was "
-     "32; expected 1000 (in '{path}')"),
+     "INVALID_ARGUMENT: Last entry in allowed_batch_sizes must match max_batch_size; last entry "
+     "was 32; expected 1000 (in '{path}')"),
     (None, "NOT_FOUND: {path}; No such file or directory"),
 ])
 def test_wrong_file(tmp_path, text, error, dry_run):
