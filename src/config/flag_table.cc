@@ -22,6 +22,7 @@ constexpr auto kNetwork = FlagGroup::kNetwork;
 constexpr auto kModel = FlagGroup::kModel;
 constexpr auto kLoading = FlagGroup::kLoading;
 constexpr auto kRunning = FlagGroup::kRunning;
+constexpr auto kBatching = FlagGroup::kBatching;
 constexpr auto kProcess = FlagGroup::kProcess;
 
 constexpr Flag Ignored(std::string_view name, PlainFlagValue original_default, std::string_view why) {
@@ -83,6 +84,11 @@ constexpr Flag kFlags[] = {
     {"enable_signature_method_name_check", kRunning, &Options::enable_signature_method_name_check, "refuse signatures of another method"},
     {"keep_state", kRunning, &Options::keep_state, "variables of a stateful model live on from request to request"},
 
+    {"enable_batching", kBatching, &Options::enable_batching, "run requests to one signature together"},
+    {"batching_parameters_file", kBatching, &Options::batching_parameters_file, "text BatchingParameters; empty: the defaults"},
+    {"enable_per_model_batching_parameters", kBatching, &Options::enable_per_model_batching_parameters,
+     "batch as batching_params.pbtxt beside a version's model says, and not without one; the file above says the threads alone"},
+
     {"dry_run", kProcess, &Options::dry_run, "load what is configured, as a start would, print what it is, and exit; opens no port"},
     {"log_level", kProcess, &Options::log_level, "least level that is logged"},
     {"help", kProcess, ActionFlag{Action::kShowHelp}, "print this text and exit"},
@@ -108,9 +114,6 @@ constexpr Flag kFlags[] = {
     Ignored("xla_cpu_compilation_enabled", false, kNoXla),
     Ignored("xla_gpu_compilation_enabled", false, kNoXla),
 
-    NotSupported("batching_parameters_file", {""}, "how to batch"),
-    NotSupported("enable_batching", {false}, "batching of requests"),
-    NotSupported("enable_per_model_batching_parameters", {false}, "batching parameters beside each model"),
     NotSupported("monitoring_config_file", {""}, "Prometheus metrics"),
     NotSupported("ssl_config_file", {""}, "TLS"),
     NotSupported("use_alts_credentials", {.original_default = false, .why = "not supported: ALTS works only inside Google's cloud"}, "ALTS for gRPC"),

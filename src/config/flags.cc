@@ -147,6 +147,9 @@ class Parser {
     for (size_t row = 0; row < table_.size(); ++row) {
       if (ignored_[row]) parsed_.notices.push_back(fmt::format("--{} has no effect: {}", table_[row].name, table_[row].help));
     }
+    if (parsed_.options.enable_per_model_batching_parameters && !parsed_.options.enable_batching) {
+      parsed_.notices.emplace_back("--enable_per_model_batching_parameters has no effect: --enable_batching is not given");
+    }
     return std::move(parsed_);
   }
 
@@ -249,15 +252,16 @@ struct HelpGroup {
   FlagGroup group;
   std::string_view heading;
 };
-constexpr std::array<HelpGroup, 9> kHelpGroups = {{{FlagGroup::kGrpc, "gRPC"},
-                                                   {FlagGroup::kRest, "REST"},
-                                                   {FlagGroup::kNetwork, "gRPC and REST"},
-                                                   {FlagGroup::kModel, "Models"},
-                                                   {FlagGroup::kLoading, "Loading models"},
-                                                   {FlagGroup::kRunning, "Running models"},
-                                                   {FlagGroup::kProcess, "Process"},
-                                                   {FlagGroup::kIgnored, "Flags of TensorFlow Serving that have no effect here"},
-                                                   {FlagGroup::kNotSupported, "Flags of TensorFlow Serving that are not supported"}}};
+constexpr std::array<HelpGroup, 10> kHelpGroups = {{{FlagGroup::kGrpc, "gRPC"},
+                                                    {FlagGroup::kRest, "REST"},
+                                                    {FlagGroup::kNetwork, "gRPC and REST"},
+                                                    {FlagGroup::kModel, "Models"},
+                                                    {FlagGroup::kLoading, "Loading models"},
+                                                    {FlagGroup::kRunning, "Running models"},
+                                                    {FlagGroup::kBatching, "Batching"},
+                                                    {FlagGroup::kProcess, "Process"},
+                                                    {FlagGroup::kIgnored, "Flags of TensorFlow Serving that have no effect here"},
+                                                    {FlagGroup::kNotSupported, "Flags of TensorFlow Serving that are not supported"}}};
 
 std::string ShowText(std::string_view text) { return text.empty() ? "\"\"" : std::string(text); }
 std::string ShowPlain(const PlainFlagValue& value) {

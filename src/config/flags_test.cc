@@ -173,18 +173,27 @@ TEST(FlagsTest, IgnoredFlagsAreStillReadCarefully) {
 }
 
 TEST(FlagsTest, AFlagThatIsNotSupportedSaysSo) {
-  EXPECT_EQ(Error({"--enable_batching"}), "UNIMPLEMENTED: --enable_batching: not supported by this version yet");
   EXPECT_EQ(Error({"--ssl_config_file=/tls"}), "UNIMPLEMENTED: --ssl_config_file: not supported by this version yet");
   EXPECT_EQ(Error({"--use_alts_credentials"}), "UNIMPLEMENTED: --use_alts_credentials: not supported: ALTS works only inside Google's cloud");
   // Before anything is said of the base path, which is missing too.
-  EXPECT_EQ(Parse({"--enable_batching"}).status(), UnimplementedError("--enable_batching: not supported by this version yet"));
+  EXPECT_EQ(Parse({"--monitoring_config_file=/m.config"}).status(),
+            UnimplementedError("--monitoring_config_file: not supported by this version yet"));
 }
 
 TEST(FlagsTest, AFlagThatIsNotSupportedMayAskForNothing) {
   const StatusOr<ParsedFlags> parsed =
-      Parse({"--model_base_path=/m", "--enable_batching=false", "--ssl_config_file=", "--use_alts_credentials=false"});
+      Parse({"--model_base_path=/m", "--monitoring_config_file=", "--ssl_config_file=", "--use_alts_credentials=false"});
   ASSERT_TRUE(parsed.ok()) << parsed.status().ToString();
   EXPECT_THAT(parsed->notices, IsEmpty());
+}
+
+TEST(FlagsTest, BatchingOfEachModelWithoutBatchingIsNoticed) {
+  const auto notices = [](std::vector<const char*> arguments) {
+    arguments.insert(arguments.end(), {"--model_base_path=/m", "--enable_per_model_batching_parameters"});
+    return Parse(arguments)->notices;
+  };
+  EXPECT_THAT(notices({}), ElementsAre("--enable_per_model_batching_parameters has no effect: --enable_batching is not given"));
+  EXPECT_THAT(notices({"--enable_batching"}), IsEmpty());
 }
 
 TEST(FlagsTest, RangesOfLoading) {
@@ -197,8 +206,8 @@ TEST(FlagsTest, RangesOfLoading) {
 }
 
 TEST(FlagsTest, OnlyTheLastOfAFlagThatIsNotSupportedCounts) {
-  EXPECT_EQ(Error({"--enable_batching", "--enable_batching=false"}), "OK");
-  EXPECT_EQ(Error({"--enable_batching=false", "--enable_batching"}), "UNIMPLEMENTED: --enable_batching: not supported by this version yet");
+  EXPECT_EQ(Error({"--ssl_config_file=/tls", "--ssl_config_file="}), "OK");
+  EXPECT_EQ(Error({"--ssl_config_file=", "--ssl_config_file=/tls"}), "UNIMPLEMENTED: --ssl_config_file: not supported by this version yet");
 }
 
 TEST(FlagsTest, TheOptionsAreCheckedTogether) {
@@ -208,7 +217,7 @@ TEST(FlagsTest, TheOptionsAreCheckedTogether) {
 
 TEST(FlagsTest, HelpAndVersionWinOverErrors) {
   for (const char* help : {"--help", "--help=true", "-h"}) {
-    const StatusOr<ParsedFlags> parsed = Parse({"--flavour", help, "--enable_batching", "stray"});
+    const StatusOr<ParsedFlags> parsed = Parse({"--flavour", help, "--use_alts_credentials", "stray"});
     ASSERT_TRUE(parsed.ok()) << help;
     EXPECT_EQ(parsed->action, Action::kShowHelp) << help;
   }

@@ -7,11 +7,8 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <google/protobuf/io/tokenizer.h>
-#include <google/protobuf/stubs/logging.h>
-#include <google/protobuf/text_format.h>
 
-#include "base/file.h"
+#include "config/proto_text.h"
 #include "tensorflow_serving/config/model_server_config.pb.h"
 
 namespace tflite_serving {
@@ -21,9 +18,6 @@ namespace proto = tensorflow::serving;
 
 constexpr std::array<std::string_view, 3> kPlatforms = {"tensorflow", "tflite", "litert"};
 constexpr std::array<std::string_view, 2> kPlatformsToCome = {"custom", "plugin"};
-
-// Docker and Podman leave these in the root of a container.
-constexpr std::array<std::string_view, 2> kContainerMarks = {".dockerenv", "run/.containerenv"};
 
 constexpr std::string_view kModelType = "model_type";
 constexpr std::string_view kModelKind = "model_kind";
@@ -76,20 +70,6 @@ std::string RenameQuotedModelTypes(std::string_view given) {
   }
   return text;
 }
-
-// In the words of the text as it was given.
-class FirstError : public google::protobuf::io::ErrorCollector {
- public:
-  void AddError(int line, google::protobuf::io::ColumnNumber column, const std::string& message) override {
-    if (!text_.empty()) return;
-    text_ = line < 0 ? message : fmt::format("{}:{}: {}", line + 1, column + 1, message);
-    if (const size_t at = text_.find(kModelKind); at != std::string::npos) text_.replace(at, kModelKind.size(), kModelType);
-  }
-  const std::string& text() const { return text_; }
-
- private:
-  std::string text_;  // counted from 1, as libprotobuf's own log does
-};
 
 // --- rules ---
 
@@ -177,37 +157,20 @@ StatusOr<ModelConfigList> CheckModelServerConfig(const proto::ModelServerConfig&
 }
 
 StatusOr<ModelConfigList> ParseModelServerConfigText(std::string_view text, std::string_view file_name) {
-  const google::protobuf::LogSilencer silencer;  // it also logs what it returns
   proto::ModelServerConfig config;
-  FirstError error;
-  google::protobuf::TextFormat::Parser parser;
-  parser.RecordErrorsTo(&error);
-  parser.SetRecursionLimit(kMaxModelServerConfigDepth);
-  if (!parser.ParseFromString(RenameQuotedModelTypes(text), &config)) {
-    return InvalidArgumentError(fmt::format("Invalid protobuf file: '{}': Error parsing text-format {}: {} (expected is text like: {})", file_name,
-                                            config.GetTypeName(), error.text(), kExample));
-  }
-  // Text may escape any bytes into a string, a message may not.
-  if (std::string bytes; !config.SerializeToString(&bytes) || !config.ParseFromString(bytes)) {
-    return InvalidArgumentError(fmt::format("Invalid protobuf file: '{}': it has a string that is not UTF-8", file_name));
+  if (const Status status = ParseProtoText(RenameQuotedModelTypes(text), kExample, config); !status.ok()) {
+    std::string reason = status.message();  // in the words of the text as it was given
+    if (const size_t at = reason.find(kModelKind); at != std::string::npos) reason.replace(at, kModelKind.size(), kModelType);
+    return InvalidProtoTextFile(file_name, reason);
   }
   StatusOr<ModelConfigList> models = CheckModelServerConfig(config);
-  if (!models.ok()) return Status(models.status().code(), fmt::format("{} (in '{}')", models.status().message(), file_name));
+  if (!models.ok()) return AddFileName(models.status(), file_name);
   return models;
 }
 
 StatusOr<ModelConfigList> ReadModelServerConfigFile(const std::string& path, const std::string& root) {
-  const StatusOr<std::string> text = ReadFile(path, kMaxModelServerConfigBytes);
-  if (text.ok()) return ParseModelServerConfigText(*text, path);
-  if (text.status().code() != StatusCode::kNotFound) return text.status();
-  std::string message = fmt::format("{}; No such file or directory", path);
-  for (const std::string_view mark : kContainerMarks) {
-    const StatusOr<FileKind> kind = GetFileKind(fmt::format("{}{}", root, mark));
-    if (!kind.ok() || *kind == FileKind::kMissing) continue;
-    message += ". This is a container: has its Dockerfile a COPY for the file, or `docker run` a mount (-v HOST_FOLDER:CONTAINER_FOLDER)?";
-    break;
-  }
-  return NotFoundError(message);
+  TFLS_ASSIGN_OR_RETURN(const std::string text, ReadProtoTextFile(path, kMaxModelServerConfigBytes, root));
+  return ParseModelServerConfigText(text, path);
 }
 
 }  // namespace tflite_serving

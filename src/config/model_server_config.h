@@ -28,9 +28,6 @@ class ModelServerConfig;
 
 namespace tflite_serving {
 
-// Messages inside of messages, in text; the deepest one with a meaning is the fifth.
-inline constexpr int kMaxModelServerConfigDepth = 16;
-
 // These models and no others, in the order given; an empty list asks for none at all. Nothing if the configuration says nothing (an empty file),
 // which changes nothing: "Taking no action for empty config."
 using ModelConfigList = std::optional<std::vector<ModelConfig>>;

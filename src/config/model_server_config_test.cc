@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/temporary_directory.h"
+#include "config/proto_text.h"
 
 namespace tflite_serving {
 namespace {
@@ -203,8 +204,8 @@ TEST(ModelServerConfigTest, DepthIsLimited) {
     for (int i = 0; i < depth; ++i) text += "} }";
     return text;
   };
-  EXPECT_THAT(Error(nested(kMaxModelServerConfigDepth)), HasSubstr("custom_model_config names a source"));
-  EXPECT_THAT(Error(nested(kMaxModelServerConfigDepth + 1)), HasSubstr("too deep"));
+  EXPECT_THAT(Error(nested(kMaxProtoTextDepth)), HasSubstr("custom_model_config names a source"));
+  EXPECT_THAT(Error(nested(kMaxProtoTextDepth + 1)), HasSubstr("too deep"));
   EXPECT_THAT(Error(nested(50'000)), HasSubstr("too deep"));
 }
 

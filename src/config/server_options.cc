@@ -25,6 +25,9 @@ Status CheckServerOptions(const ServerOptions& options) {
   if (options.keep_state && options.model_memory_budget_mb > 0) {
     return InvalidArgumentError("--keep_state and --model_memory_budget_mb do not go together: a model that is unloaded loses its state");
   }
+  if (!options.batching_parameters_file.empty() && !options.enable_batching) {
+    return InvalidArgumentError("server_options.batching_parameters_file is set without setting server_options.enable_batching to true.");
+  }
   if (!options.model_config_file.empty()) return OkStatus();  // which names the models itself
   if (options.model_name.empty()) return InvalidArgumentError("--model_name must not be empty");
   if (options.model_base_path.empty()) {

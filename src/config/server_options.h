@@ -70,6 +70,11 @@ struct ServerOptions {
   bool enable_signature_method_name_check = false;  // Classify and Regress want signatures made for them, Predict one of a known method
   bool keep_state = false;                          // [ours] variables of a stateful model live on from request to request
 
+  // --- batching ---
+  bool enable_batching = false;          // requests to one signature are run together; with the parameters of the file, or their defaults
+  std::string batching_parameters_file;  // as config/batching_parameters_file.h reads it; empty: none
+  bool enable_per_model_batching_parameters = false;  // a version has its own such file, or is not batched; the one above says the threads alone
+
   // --- process ---
   bool dry_run = false;                  // [ours] what is configured is tried, as server/dry_run.h says, and not served
   LogLevel log_level = LogLevel::kInfo;  // [ours] lines below are dropped

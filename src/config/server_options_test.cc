@@ -64,6 +64,22 @@ TEST(ServerOptionsTest, AConfigFileNeedsNeitherNameNorBasePath) {
   EXPECT_EQ(CheckServerOptions(options), OkStatus());
 }
 
+TEST(ServerOptionsTest, BatchingParametersNeedBatching) {
+  ServerOptions options = Good();
+  options.batching_parameters_file = "/b.config";
+  const Status refusal =
+      InvalidArgumentError("server_options.batching_parameters_file is set without setting server_options.enable_batching to true.");
+  EXPECT_EQ(CheckServerOptions(options), refusal);
+  options.enable_per_model_batching_parameters = true;
+  EXPECT_EQ(CheckServerOptions(options), refusal);
+  options.model_config_file = "/models/models.config";
+  EXPECT_EQ(CheckServerOptions(options), refusal);
+  options.enable_batching = true;
+  EXPECT_EQ(CheckServerOptions(options), OkStatus());
+  options.batching_parameters_file = "";
+  EXPECT_EQ(CheckServerOptions(options), OkStatus());
+}
+
 TEST(ServerOptionsTest, TheModelHasAName) {
   ServerOptions options = Good();
   options.model_name = "";

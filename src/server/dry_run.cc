@@ -174,6 +174,7 @@ void AddModel(const Manager& manager, const ModelConfig& config, size_t budget_b
 }  // namespace
 
 StatusOr<int> DryRun(const ServerOptions& options) {
+  TFLS_RETURN_IF_ERROR(ReadBatchingParameters(options).status());
   RaiseDescriptorLimit();
   ModelConfigList models = std::vector<ModelConfig>{{.name = options.model_name, .base_path = options.model_base_path}};
   if (!options.model_config_file.empty()) {

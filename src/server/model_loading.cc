@@ -8,17 +8,21 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "api/warm_up_requests.h"
 #include "base/thread.h"
 #include "base/usable_cpus.h"
+#include "config/batching_parameters_file.h"
 #include "runtime/litert_servable.h"
 #include "telemetry/log.h"
 
 namespace tflite_serving {
 
 namespace {
+
+constexpr std::string_view kDefaultThreadPoolName = "model_server_batch_threads";  // the original's, where no file names one
 
 // As the defaults are to each other: time by the clock is ample.
 TrialLimits TrialLimitsOf(const ServerOptions& options) {
@@ -67,6 +71,17 @@ ManagerOptions LifecycleOptions(const ServerOptions& options) {
           .num_load_threads = options.num_load_threads > 0         ? options.num_load_threads
                               : options.model_memory_budget_mb > 0 ? 1
                                                                    : UsableCpus()};
+}
+
+StatusOr<std::optional<BatchingParameters>> ReadBatchingParameters(const ServerOptions& options) {
+  std::optional<BatchingParameters> parameters;
+  if (!options.enable_batching) return parameters;
+  if (options.batching_parameters_file.empty()) {
+    parameters = BatchingParameters{.thread_pool_name = std::string(kDefaultThreadPoolName)};
+  } else {
+    TFLS_ASSIGN_OR_RETURN(parameters, ReadBatchingParametersFile(options.batching_parameters_file));
+  }
+  return parameters;
 }
 
 void RaiseDescriptorLimit() {

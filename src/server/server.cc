@@ -64,6 +64,7 @@ Server::Server(const ServerOptions& options)
 Server::~Server() { Shutdown(); }
 
 StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, std::function<void(const Status&)> on_started) {
+  TFLS_RETURN_IF_ERROR(ReadBatchingParameters(options).status());
   RaiseDescriptorLimit();
   ReturnLargeMemory();
   std::unique_ptr<Server> server(new Server(options));

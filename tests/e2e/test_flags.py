@@ -66,7 +66,6 @@ class TestRefused:
 
     # Features of the original that are not built yet: silence would look like success.
     @pytest.mark.parametrize("flag", [
-        "--enable_batching", "--enable_batching=true", "--batching_parameters_file=/b.config",
         "--ssl_config_file=/ssl.config", "--monitoring_config_file=/monitoring.config"])
     def test_not_built_yet(self, flag):
         status, output = run_to_exit(*model_flags(), flag)
@@ -154,7 +153,7 @@ class TestAccepted:
             assert len(mentions) == 1, server.describe(f"{name} is mentioned {len(mentions)} times")
 
     def test_features_not_built_may_be_switched_off(self, start_server):
-        server = start_server(MODEL, base_path(MODEL), "--enable_batching=false",
+        server = start_server(MODEL, base_path(MODEL), "--ssl_config_file=",
                               "--model_config_file=", "--enable_model_warmup=true",
                               "--file_system_poll_wait_seconds=0")
         assert predicts(server)
