@@ -61,9 +61,9 @@ class LiteRtServable : public Servable {
   // What the trial found out; without one (trial_program) only its `rows`, which were then tried here.
   const TrialReport& trial() const { return trial_; }
 
-  // Whether requests to signature number `signature` may share a run: at load, two random rows were answered together as alone, bit for bit, and no
-  // output's size depends on the data.
-  bool batchable(size_t signature) const { return trial_.rows[signature].identical && !signatures_[signature].runs_alone; }
+  // Whether requests to signature number `signature` may share a run: at load, two random rows were answered together as alone, but for the rounding
+  // of floats, and no output's size depends on the data.
+  bool batchable(size_t signature) const { return trial_.rows[signature].alike && !signatures_[signature].runs_alone; }
 
   // What this version takes while it is loaded, about: the file and its packed weights, once, and what each interpreter took in the trial on
   // inputs of the file's own size (nothing where there was none). Larger requests take more, and an interpreter keeps what its largest one took.

@@ -15,6 +15,7 @@
 #include <fmt/ranges.h>
 
 #include "config/model_server_config.h"
+#include "server/batched_models.h"
 #include "server/measured_run.h"
 #include "server/model_loading.h"
 #include "telemetry/log.h"
@@ -183,7 +184,7 @@ StatusOr<int> DryRun(const ServerOptions& options) {
   if (!models) models.emplace();  // an empty configuration serves nothing
   ManagerOptions lifecycle = LifecycleOptions(options);
   lifecycle.rules.max_load_retries = 0;
-  Manager manager(MakeLoaders(options).load, lifecycle);
+  Manager manager(MakeLoaders(options, nullptr).load, lifecycle);
   TFLS_ASSIGN_OR_RETURN(const std::vector<std::string> names,
                         manager.SetModels(*models, {.labels_may_be_unavailable = options.allow_version_labels_for_unavailable_models}));
   manager.WaitUntilAtRest(names, kNoDeadline);

@@ -8,21 +8,17 @@
 #include <filesystem>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <utility>
 
 #include "api/warm_up_requests.h"
 #include "base/thread.h"
 #include "base/usable_cpus.h"
-#include "config/batching_parameters_file.h"
 #include "runtime/litert_servable.h"
 #include "telemetry/log.h"
 
 namespace tflite_serving {
 
 namespace {
-
-constexpr std::string_view kDefaultThreadPoolName = "model_server_batch_threads";  // the original's, where no file names one
 
 // As the defaults are to each other: time by the clock is ample.
 TrialLimits TrialLimitsOf(const ServerOptions& options) {
@@ -34,7 +30,7 @@ TrialLimits TrialLimitsOf(const ServerOptions& options) {
 
 int NumInterpreters(const ServerOptions& options) { return options.num_tflite_pools > 0 ? options.num_tflite_pools : UsableCpus(); }
 
-ModelLoaders MakeLoaders(const ServerOptions& options) {
+ModelLoaders MakeLoaders(const ServerOptions& options, BatchedModels* batched) {
   const RuntimeOptions runtime{.num_interpreters = NumInterpreters(options),
                                .threads_per_interpreter = std::max(1, static_cast<int>(options.tensorflow_intra_op_parallelism)),
                                .keep_state = options.keep_state,
@@ -49,9 +45,9 @@ ModelLoaders MakeLoaders(const ServerOptions& options) {
     stoppable.stop = &stop;
     stoppable.known_trials = known.get();
     TFLS_ASSIGN_OR_RETURN(std::unique_ptr<LiteRtServable> servable, LiteRtServable::Create(id, path, stoppable));
-    if (warm_up_iterations > 0) {
-      TFLS_RETURN_IF_ERROR(ReplayWarmupRequests(*servable, std::filesystem::path(path).parent_path().string(), warm_up_iterations, stop));
-    }
+    const std::string directory = std::filesystem::path(path).parent_path().string();
+    if (warm_up_iterations > 0) TFLS_RETURN_IF_ERROR(ReplayWarmupRequests(*servable, directory, warm_up_iterations, stop));
+    if (batched != nullptr) return batched->Batch(std::move(servable), directory);
     return ServableHandle(std::move(servable));
   };
   ServableLoader load = [=](const ServableId& id, const std::string& path, const Cancellation& stop) {
@@ -71,17 +67,6 @@ ManagerOptions LifecycleOptions(const ServerOptions& options) {
           .num_load_threads = options.num_load_threads > 0         ? options.num_load_threads
                               : options.model_memory_budget_mb > 0 ? 1
                                                                    : UsableCpus()};
-}
-
-StatusOr<std::optional<BatchingParameters>> ReadBatchingParameters(const ServerOptions& options) {
-  std::optional<BatchingParameters> parameters;
-  if (!options.enable_batching) return parameters;
-  if (options.batching_parameters_file.empty()) {
-    parameters = BatchingParameters{.thread_pool_name = std::string(kDefaultThreadPoolName)};
-  } else {
-    TFLS_ASSIGN_OR_RETURN(parameters, ReadBatchingParametersFile(options.batching_parameters_file));
-  }
-  return parameters;
 }
 
 void RaiseDescriptorLimit() {

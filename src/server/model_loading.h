@@ -1,34 +1,27 @@
 // How this process loads models by its flags: what a server and a dry run (dry_run.h) do alike.
 #pragma once
 
-#include <optional>
-
-#include "base/status.h"
 #include "config/server_options.h"
 #include "lifecycle/manager.h"
-#include "servable/batching_parameters.h"
+#include "server/batched_models.h"
 
 namespace tflite_serving {
 
 // Of each loaded model.
 int NumInterpreters(const ServerOptions& options);
 
-// Load a model as a LiteRtServable and replay its warm-up requests.
+// Load a model as a LiteRtServable, replay its warm-up requests, and have it batched by `batched`; null: it is not.
 struct ModelLoaders {
   ServableLoader load;    // tries it first, in a process of its own; at low priority
   ServableLoader reload;  // for requests that wait for it (MemoryBudgetOptions): tries only what `load` has not
 };
-ModelLoaders MakeLoaders(const ServerOptions& options);
+ModelLoaders MakeLoaders(const ServerOptions& options, BatchedModels* batched);
 
 // Without a memory budget.
 ManagerOptions LifecycleOptions(const ServerOptions& options);
 
 // --model_memory_budget_mb; 0: none.
 size_t MemoryBudgetBytes(const ServerOptions& options);
-
-// How all models are batched: what --batching_parameters_file says, or the defaults; nothing without --enable_batching. With
-// --enable_per_model_batching_parameters it counts for the threads alone. Errors are those of ReadBatchingParametersFile.
-StatusOr<std::optional<BatchingParameters>> ReadBatchingParameters(const ServerOptions& options);
 
 // Connections and loaded models need descriptors: takes as many as the system lets this process have. What it cannot raise is a warning.
 void RaiseDescriptorLimit();

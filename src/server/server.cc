@@ -27,8 +27,8 @@ constexpr size_t kMaxQueuedRequests = 4096;
 constexpr std::string_view kHealthServices[] = {"", "PredictionService", "ModelService", "tensorflow.serving.PredictionService",
                                                 "tensorflow.serving.ModelService"};
 
-Manager MakeManager(const ServerOptions& options, WorkerPool& workers, StateListener on_change) {
-  ModelLoaders loaders = MakeLoaders(options);
+Manager MakeManager(const ServerOptions& options, BatchedModels* batched, WorkerPool& workers, StateListener on_change) {
+  ModelLoaders loaders = MakeLoaders(options, batched);
   ManagerOptions lifecycle = LifecycleOptions(options);
   lifecycle.memory_budget = {
       .bytes = MemoryBudgetBytes(options), .reload = std::move(loaders.reload), .workers = &workers, .num_load_threads = lifecycle.num_load_threads};
@@ -37,10 +37,11 @@ Manager MakeManager(const ServerOptions& options, WorkerPool& workers, StateList
 
 }  // namespace
 
-Server::Server(const ServerOptions& options)
+Server::Server(const ServerOptions& options, const std::optional<BatchingParameters>& batching)
     : options_(options),
       workers_("worker", std::max(UsableCpus(), NumInterpreters(options)), kMaxQueuedRequests),
-      manager_(MakeManager(options, workers_, [this](const std::string& name) { UpdateHealth({&name, 1}); })),
+      batched_models_(batching ? std::make_unique<BatchedModels>(*batching, options.enable_per_model_batching_parameters) : nullptr),
+      manager_(MakeManager(options, batched_models_.get(), workers_, [this](const std::string& name) { UpdateHealth({&name, 1}); })),
       prediction_service_(manager_, workers_, Clock::Steady(),
                           {.tensor_content_in_replies = options.enable_serialization_as_tensor_content,
                            .check_method_names = options.enable_signature_method_name_check}),
@@ -64,10 +65,10 @@ Server::Server(const ServerOptions& options)
 Server::~Server() { Shutdown(); }
 
 StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, std::function<void(const Status&)> on_started) {
-  TFLS_RETURN_IF_ERROR(ReadBatchingParameters(options).status());
+  TFLS_ASSIGN_OR_RETURN(const std::optional<BatchingParameters> batching, ReadBatchingParameters(options));
   RaiseDescriptorLimit();
   ReturnLargeMemory();
-  std::unique_ptr<Server> server(new Server(options));
+  std::unique_ptr<Server> server(new Server(options, batching));
   TFLS_RETURN_IF_ERROR(server->config_updater_.ApplyFirst({.name = options.model_name, .base_path = options.model_base_path}));
   server->UpdateHealth(server->manager_.ListModels());
   TFLS_RETURN_IF_ERROR(server->OpenGrpc());

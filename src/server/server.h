@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -18,6 +19,7 @@
 #include "base/worker_pool.h"
 #include "config/server_options.h"
 #include "lifecycle/manager.h"
+#include "server/batched_models.h"
 #include "server/config_updater.h"
 #include "transport/grpc/grpc_server.h"
 #include "transport/http/http_server.h"
@@ -42,7 +44,7 @@ class Server {
   void Shutdown();
 
  private:
-  explicit Server(const ServerOptions& options);
+  Server(const ServerOptions& options, const std::optional<BatchingParameters>& batching);
   // Tells grpc.health.v1 which of these models have a version to serve. The server as a whole serves if all models have.
   void UpdateHealth(std::span<const std::string> names);
   Status OpenGrpc();
@@ -56,6 +58,7 @@ class Server {
   Mutex health_mutex_;                                                // one UpdateHealth at a time, so that an older state never comes last
   std::set<std::string> not_serving_ TFLS_GUARDED_BY(health_mutex_);  // models
   WorkerPool workers_;
+  const std::unique_ptr<BatchedModels> batched_models_;  // null: nothing is batched
   Manager manager_;
   PredictionService prediction_service_;
   InferenceService inference_service_;

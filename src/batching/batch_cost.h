@@ -1,0 +1,37 @@
+// What runs of different sizes take, from those that were.
+//
+// The curve is not a line: kernels work in tiles, so that a run of 7 rows may take less than half of one of 8. So every size has a figure of its own.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+
+namespace tflite_serving {
+
+// Thread-compatible.
+class BatchCost {
+ public:
+  // Sizes that are remembered; further ones change the nearest.
+  static constexpr size_t kMaxSizes = 128;
+
+  // A run of `rows` took this long.
+  void Record(int64_t rows, std::chrono::nanoseconds time);
+
+  // What a run of `rows` is expected to take: the recent average of that size, or on the line between the sizes next to it. Zero before the first
+  // record.
+  std::chrono::nanoseconds Expected(int64_t rows) const;
+
+  // The size, of those recorded that are no larger than `rows` and no smaller than half of them, that takes the least time for each row; `rows`
+  // itself unless another is better by a tenth.
+  int64_t BestUpTo(int64_t rows) const;
+
+  // The least time for each row that can be had by waiting until there are more than `rows`, at most `max_rows`, when they come `gap` after each
+  // other and the wait may last `patience`. Waiting is part of that time. The maximum if no size is known.
+  std::chrono::nanoseconds BestByWaiting(int64_t rows, int64_t max_rows, std::chrono::nanoseconds gap, std::chrono::nanoseconds patience) const;
+
+ private:
+  std::map<int64_t, std::chrono::nanoseconds> by_rows_;
+};
+
+}  // namespace tflite_serving

@@ -1,0 +1,81 @@
+// The requests to one signature that wait to be run together, and the decision when, and how many of them, are.
+//
+// A batch runs as soon as there is a thread for it, unless waiting pays: when more requests are expected to come so soon that the time for each row,
+// the wait included, is shorter. How often they come and what a run takes is measured, and when a wait turns out not to have paid, the next batches
+// do not wait. So one lone client is never held up, and batch_timeout_micros is an upper bound and no more.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "batching/batch_cost.h"
+#include "servable/batching_parameters.h"
+#include "servable/servable.h"
+
+namespace tflite_serving {
+
+// The rows that one run may have.
+int64_t MaxRowsOfRun(const BatchingParameters& parameters);
+
+// A request, or a piece of one. All its inputs have the same first dimension, `rows` >= 1.
+struct BatchTask {
+  RunRequest request;
+  RunDone done;
+  int64_t rows = 1;
+  TimePoint arrived{};
+  bool alone = false;  // not to be put together with others: it may be the one for which their run failed
+};
+
+// No threads and no clock of its own. Thread-compatible.
+class BatchQueue {
+ public:
+  struct Taken {
+    std::vector<BatchTask> batch;    // alike in all dimensions but the first, or to be padded; may be empty
+    std::vector<BatchTask> overdue;  // past their deadline, or their client has gone
+  };
+
+  explicit BatchQueue(const BatchingParameters& parameters) : parameters_(parameters), max_rows_(MaxRowsOfRun(parameters)) {}
+
+  // UNAVAILABLE, in the original's words, and the task untouched, when max_enqueued_batches wait already.
+  Status Add(BatchTask& task, TimePoint now);
+  // Puts a task in front of all others, whatever the limit.
+  void Return(BatchTask task);
+
+  bool empty() const { return tasks_.empty(); }
+
+  // When a free thread should take a batch: `now` or before, or how long it should wait for more. kNoDeadline if nothing is there.
+  TimePoint StartTime(TimePoint now) const;
+  // A thread waits for StartTime, from now on.
+  void BeginWait(TimePoint now);
+  Taken Take(TimePoint now);
+
+  // A run of `rows`, those of a batch and what it was filled up with, took this long.
+  void Record(int64_t rows, std::chrono::nanoseconds time) { cost_.Record(rows, time); }
+
+ private:
+  bool WaitingPays(TimePoint now) const;
+  // Whether a task may join a batch of so many rows, which shall have `wanted` and begins with `first`.
+  bool Fits(const BatchTask& task, int64_t rows, int64_t wanted, const BatchTask& first) const;
+  void JudgeWait(int64_t rows, TimePoint now);
+
+  BatchingParameters parameters_;
+  int64_t max_rows_;
+  BatchCost cost_;
+  std::deque<BatchTask> tasks_;
+  int64_t rows_ = 0;                                       // of tasks_
+  std::chrono::nanoseconds gap_{std::chrono::seconds(1)};  // between two rows, on average
+  TimePoint last_arrival_{};
+  // The wait that is going on: when it began, and the rows that were there.
+  TimePoint wait_since_{};
+  int64_t wait_rows_ = 0;  // 0: none is
+  // After waits that did not pay: batches that do not wait, this time and next time.
+  int penalty_ = 0;
+  int next_penalty_ = 1;
+};
+
+}  // namespace tflite_serving

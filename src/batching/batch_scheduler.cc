@@ -1,0 +1,126 @@
+#include "batching/batch_scheduler.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/thread.h"
+
+namespace tflite_serving {
+
+// Its members are guarded by the scheduler's mutex; `run` never changes.
+struct BatchScheduler::Source {
+  BatchQueue queue;
+  const RunBatch run;
+  std::chrono::nanoseconds used{0};  // of the threads' time
+  bool active = false;               // in active_
+};
+
+BatchScheduler::BatchScheduler(const std::string& thread_name, int num_threads, const Clock& clock) : clock_(clock) {
+  threads_.reserve(static_cast<size_t>(num_threads));
+  for (int i = 0; i < num_threads; ++i) threads_.push_back(StartThread(thread_name, [this] { Work(); }));
+}
+
+BatchScheduler::~BatchScheduler() {
+  {
+    const MutexLock lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.NotifyAll();
+}
+
+BatchScheduler::SourceHandle BatchScheduler::NewSource(BatchQueue queue, RunBatch run) {
+  return std::make_shared<Source>(Source{.queue = std::move(queue), .run = std::move(run)});
+}
+
+Status BatchScheduler::Submit(const SourceHandle& source, BatchTask& task) {
+  {
+    const MutexLock lock(mutex_);
+    const TimePoint now = clock_.Now();
+    TFLS_RETURN_IF_ERROR(source->queue.Add(task, now));
+    Activate(source);
+    const TimePoint start = source->queue.StartTime(now);
+    if (idle_threads_ == 0 || (start > now && start >= timer_)) return OkStatus();
+  }
+  wake_.NotifyOne();
+  return OkStatus();
+}
+
+void BatchScheduler::Resubmit(const SourceHandle& source, BatchTask task) {
+  {
+    const MutexLock lock(mutex_);
+    source->queue.Return(std::move(task));
+    Activate(source);
+  }
+  wake_.NotifyOne();
+}
+
+void BatchScheduler::Activate(const SourceHandle& source) {
+  if (std::exchange(source->active, true)) return;
+  source->used = std::max(source->used, turn_);  // who had nothing to run has saved nothing up
+  active_.push_back(source);
+}
+
+void BatchScheduler::Record(Source& source, int64_t rows, std::chrono::nanoseconds time) {
+  const MutexLock lock(mutex_);
+  source.queue.Record(rows, time);
+}
+
+BatchScheduler::SourceHandle BatchScheduler::Choose(TimePoint now, TimePoint& next) {
+  SourceHandle chosen;
+  for (const SourceHandle& source : active_) {
+    const TimePoint start = stopping_ ? now : source->queue.StartTime(now);
+    if (start > now) {
+      source->queue.BeginWait(now);
+      next = std::min(next, start);
+    } else if (chosen == nullptr || source->used < chosen->used) {
+      chosen = source;
+    }
+  }
+  return chosen;
+}
+
+void BatchScheduler::Work() {
+  for (;;) {
+    SourceHandle source;
+    BatchQueue::Taken taken;
+    bool more = false;
+    {
+      const MutexLock lock(mutex_);
+      TimePoint now = clock_.Now();
+      TimePoint next = kNoDeadline;
+      while ((source = Choose(now, next)) == nullptr) {
+        if (stopping_) return;
+        // One thread at a time watches the clock.
+        const bool watches = next < timer_;
+        if (watches) timer_ = next;
+        ++idle_threads_;
+        wake_.WaitUntil(mutex_, watches ? next : kNoDeadline);
+        --idle_threads_;
+        if (watches && timer_ == next) timer_ = kNoDeadline;
+        now = clock_.Now();
+        next = kNoDeadline;
+      }
+      taken = source->queue.Take(now);
+      turn_ = source->used;
+      if (source->queue.empty()) {
+        source->active = false;
+        std::erase(active_, source);
+      }
+      more = !active_.empty() && idle_threads_ > 0;
+    }
+    if (more) wake_.NotifyOne();
+    for (const BatchTask& task : taken.overdue) {
+      const bool gone = task.request.cancellation != nullptr && task.request.cancellation->cancelled();
+      task.done(gone ? CancelledError("the client went away before the request could be run")
+                     : ResourceExhaustedError("Run() timeout exceeded while waiting in batching queue"),
+                {});
+    }
+    if (taken.batch.empty()) continue;
+    const TimePoint start = clock_.Now();
+    source->run(source, std::move(taken.batch));
+    const MutexLock lock(mutex_);
+    source->used += clock_.Now() - start;
+  }
+}
+
+}  // namespace tflite_serving

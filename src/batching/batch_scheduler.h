@@ -1,0 +1,62 @@
+// The threads that run batches, shared by all models, and fair to them: who has used least of their time is served next, so that a model under load
+// slows down itself first.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "base/status.h"
+#include "batching/batch_queue.h"
+
+namespace tflite_serving {
+
+// Thread-safe.
+class BatchScheduler {
+ public:
+  // One queue and what becomes of its batches. Kept by whoever submits to it, and by the scheduler while it has tasks or a batch of it runs.
+  struct Source;
+  using SourceHandle = std::shared_ptr<Source>;
+
+  // Runs a batch and answers its tasks, here or later; on one of the scheduler's threads, without a lock held.
+  using RunBatch = std::function<void(const SourceHandle& source, std::vector<BatchTask> batch)>;
+
+  BatchScheduler(const std::string& thread_name, int num_threads, const Clock& clock = Clock::Steady());
+  // Runs what is queued, then joins.
+  ~BatchScheduler();
+  BatchScheduler(const BatchScheduler&) = delete;
+  BatchScheduler& operator=(const BatchScheduler&) = delete;
+
+  SourceHandle NewSource(BatchQueue queue, RunBatch run);
+
+  // Queues a task; it is answered exactly once: by RunBatch, or with RESOURCE_EXHAUSTED at its deadline or CANCELLED if that comes first and a thread
+  // gets to it. Errors, with the task untouched: those of BatchQueue::Add.
+  Status Submit(const SourceHandle& source, BatchTask& task);
+  // Queues a task that comes from a batch, in front and whatever the limit.
+  void Resubmit(const SourceHandle& source, BatchTask task);
+  // BatchQueue::Record.
+  void Record(Source& source, int64_t rows, std::chrono::nanoseconds time);
+
+ private:
+  void Work();
+  void Activate(const SourceHandle& source) TFLS_REQUIRES(mutex_);
+  // Whose turn it is; null if nobody's before `next`.
+  SourceHandle Choose(TimePoint now, TimePoint& next) TFLS_REQUIRES(mutex_);
+
+  const Clock& clock_;
+  Mutex mutex_;
+  CondVar wake_;
+  std::vector<SourceHandle> active_ TFLS_GUARDED_BY(mutex_);  // those with tasks
+  std::chrono::nanoseconds turn_ TFLS_GUARDED_BY(mutex_){0};  // what the source had used that was served last
+  TimePoint timer_ TFLS_GUARDED_BY(mutex_) = kNoDeadline;     // when the first of the idle threads wakes by itself
+  int idle_threads_ TFLS_GUARDED_BY(mutex_) = 0;
+  bool stopping_ TFLS_GUARDED_BY(mutex_) = false;
+  std::vector<std::jthread> threads_;  // last: they use the members above
+};
+
+}  // namespace tflite_serving

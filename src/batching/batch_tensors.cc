@@ -1,0 +1,135 @@
+#include "batching/batch_tensors.h"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+
+#include "tensor/half.h"
+
+namespace tflite_serving {
+namespace {
+
+using Element = std::array<std::byte, 16>;  // room for the largest
+
+template <typename T>
+Element BytesOf(T value) {
+  Element element{};
+  std::memcpy(element.data(), &value, sizeof(value));
+  return element;
+}
+
+// The nearest value of the type.
+template <typename T>
+Element Nearest(double value) {
+  if constexpr (std::is_integral_v<T>) {
+    constexpr auto kLeast = static_cast<double>(std::numeric_limits<T>::min());
+    constexpr auto kMost = static_cast<double>(std::numeric_limits<T>::max());
+    if (value >= kMost) return BytesOf(std::numeric_limits<T>::max());
+    if (value > kLeast) return BytesOf(static_cast<T>(value));
+    return BytesOf(std::numeric_limits<T>::min());
+  } else {
+    return BytesOf(static_cast<T>(value));
+  }
+}
+
+Element PadElement(DType dtype, double value) {
+  switch (dtype) {
+    case DType::kFloat:
+    case DType::kComplex64:  // its real part comes first
+      return Nearest<float>(value);
+    case DType::kDouble:
+    case DType::kComplex128:
+      return Nearest<double>(value);
+    case DType::kHalf:
+      return BytesOf(HalfFromDouble(value));
+    case DType::kBfloat16:
+      return BytesOf(Bfloat16FromDouble(value));
+    case DType::kInt8:
+      return Nearest<int8_t>(value);
+    case DType::kInt16:
+      return Nearest<int16_t>(value);
+    case DType::kInt32:
+      return Nearest<int32_t>(value);
+    case DType::kInt64:
+      return Nearest<int64_t>(value);
+    case DType::kUint8:
+      return Nearest<uint8_t>(value);
+    case DType::kUint16:
+      return Nearest<uint16_t>(value);
+    case DType::kUint32:
+      return Nearest<uint32_t>(value);
+    case DType::kUint64:
+      return Nearest<uint64_t>(value);
+    case DType::kBool:
+      return BytesOf(static_cast<uint8_t>(value != 0));
+    default:
+      return {};
+  }
+}
+
+// `from`, a block of these dimensions, into the corner of a larger one. Sizes in elements.
+void CopyBlock(std::span<const int64_t> from_dims, std::span<const int64_t> to_dims, size_t element_size, const std::byte*& from, std::byte* to) {
+  if (std::ranges::equal(from_dims, to_dims)) {
+    size_t size = element_size;
+    for (const int64_t dim : from_dims) size *= static_cast<size_t>(dim);
+    std::memcpy(to, from, size);
+    from += size;
+    return;
+  }
+  size_t stride = element_size;
+  for (const int64_t dim : to_dims.subspan(1)) stride *= static_cast<size_t>(dim);
+  for (int64_t i = 0; i < from_dims[0]; ++i) {
+    CopyBlock(from_dims.subspan(1), to_dims.subspan(1), element_size, from, to + static_cast<size_t>(i) * stride);
+  }
+}
+
+size_t RowBytes(const TensorView& tensor) { return tensor.bytes.size() / static_cast<size_t>(tensor.shape[0]); }
+
+}  // namespace
+
+StatusOr<Tensor> ConcatenateRows(std::span<const TensorView> parts, int64_t rows, double pad_value) {
+  const DType dtype = parts.front().dtype;
+  Shape shape = parts.front().shape;
+  bool pads = false;
+  for (const TensorView& part : parts) {
+    for (int i = 1; i < shape.rank(); ++i) {
+      pads = pads || part.shape[i] != shape[i];
+      shape.set(i, std::max(shape[i], part.shape[i]));
+    }
+  }
+  shape.set(0, rows);
+  TFLS_ASSIGN_OR_RETURN(Tensor whole, Tensor::Create(dtype, shape));
+  const size_t element_size = DTypeSize(dtype);
+  std::byte* to = whole.bytes().data();
+  if (pads) {
+    const Element pad = PadElement(dtype, pad_value);
+    for (size_t at = 0; at < whole.bytes().size(); at += element_size) std::memcpy(to + at, pad.data(), element_size);
+  }
+  const size_t row_size = whole.bytes().size() / static_cast<size_t>(rows);
+  for (const TensorView& part : parts) {
+    std::array<int64_t, Shape::kMaxRank> dims{};
+    const auto to_dims = std::span(dims).first(static_cast<size_t>(shape.rank()));
+    std::ranges::copy(shape.dims(), to_dims.begin());
+    to_dims[0] = part.shape[0];
+    const std::byte* from = part.bytes.data();
+    CopyBlock(part.shape.dims(), to_dims, element_size, from, to);
+    to += static_cast<size_t>(part.shape[0]) * row_size;
+  }
+  const std::byte* const end = whole.bytes().data() + whole.bytes().size();
+  const std::byte* const filler = to - static_cast<size_t>(parts.back().shape[0]) * row_size;
+  for (; to != end; to += row_size) std::memcpy(to, filler, row_size);
+  return whole;
+}
+
+TensorView SliceRows(const TensorView& tensor, int64_t first, int64_t rows) {
+  const size_t row_size = RowBytes(tensor);
+  TensorView slice = tensor;
+  slice.shape.set(0, rows);
+  slice.bytes = tensor.bytes.subspan(static_cast<size_t>(first) * row_size, static_cast<size_t>(rows) * row_size);
+  return slice;
+}
+
+}  // namespace tflite_serving

@@ -1,0 +1,249 @@
+#include "batching/batching_servable.h"
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/mutex.h"
+#include "batching/batch_tensors.h"
+
+namespace tflite_serving {
+namespace {
+
+bool HasRows(const Signature& signature, const TensorSpec& spec) {
+  return DTypeSize(spec.dtype) > 0 && spec.shape.rank() > 0 && (spec.shape[0] == -1 || signature.batch_of_one_is_free);
+}
+
+// The rows of a request's inputs.
+StatusOr<int64_t> CountRows(std::span<const TensorView> inputs) {
+  if (inputs.empty()) return InvalidArgumentError("Batching Run() must have at least one input tensor");
+  for (const TensorView& input : inputs) {
+    if (input.shape.rank() == 0) return InvalidArgumentError("Batching Run() input tensors must have at least one dimension");
+    if (input.shape[0] != inputs.front().shape[0]) {
+      return InvalidArgumentError("Batching Run() input tensors must have equal 0th-dimension size");
+    }
+  }
+  return inputs.front().shape[0];
+}
+
+int64_t RowsWithFiller(const BatchingParameters& parameters, int64_t rows) {
+  const auto allowed = std::ranges::lower_bound(parameters.allowed_batch_sizes, rows);
+  return allowed == parameters.allowed_batch_sizes.end() ? rows : *allowed;
+}
+
+// One batch on its way.
+struct Batch {
+  ServableHandle servable;
+  BatchScheduler::SourceHandle source;
+  std::vector<BatchTask> tasks;
+  int64_t rows = 0;            // of the run: those of the tasks and the filler
+  std::vector<Tensor> memory;  // of inputs that were put together
+  std::vector<TensorView> inputs;
+};
+
+// Puts the tasks' inputs together; a single task's, if nothing has to be filled up, stay where they are.
+Status Assemble(const BatchingParameters& parameters, Batch& batch) {
+  int64_t rows = 0;
+  for (const BatchTask& task : batch.tasks) rows += task.rows;
+  batch.rows = RowsWithFiller(parameters, rows);
+  const RunRequest& first = batch.tasks.front().request;
+  if (batch.tasks.size() == 1 && batch.rows == rows) {
+    batch.inputs.assign(first.inputs.begin(), first.inputs.end());
+    return OkStatus();
+  }
+  std::vector<TensorView> parts(batch.tasks.size());
+  for (size_t i = 0; i < first.inputs.size(); ++i) {
+    std::ranges::transform(batch.tasks, parts.begin(), [i](const BatchTask& task) { return task.request.inputs[i]; });
+    TFLS_ASSIGN_OR_RETURN(Tensor whole, ConcatenateRows(parts, batch.rows, parameters.pad_value));
+    batch.inputs.push_back(whole.view());
+    batch.memory.push_back(std::move(whole));
+  }
+  return OkStatus();
+}
+
+Status CheckOutputs(std::span<const TensorView> outputs, int64_t rows) {
+  for (const TensorView& output : outputs) {
+    if (output.shape.rank() == 0) return FailedPreconditionError("Batched output tensor has 0 dimensions");
+    if (output.shape[0] != rows) {
+      return FailedPreconditionError("Batched output tensor's 0th dimension does not equal the sum of the 0th dimension sizes of the input tensors");
+    }
+  }
+  return OkStatus();
+}
+
+// The end of a batch's run.
+void Answer(BatchScheduler& scheduler, Batch& batch, Status status, std::span<const TensorView> outputs) {
+  if (status.ok()) status = CheckOutputs(outputs, batch.rows);
+  if (!status.ok()) {
+    for (BatchTask& task : batch.tasks) {
+      if (batch.tasks.size() == 1 || task.alone) {
+        task.done(status, {});
+      } else {
+        task.alone = true;
+        scheduler.Resubmit(batch.source, std::move(task));
+      }
+    }
+    return;
+  }
+  std::vector<TensorView> slices(outputs.size());
+  int64_t first = 0;
+  for (const BatchTask& task : batch.tasks) {
+    std::ranges::transform(outputs, slices.begin(), [&](const TensorView& output) { return SliceRows(output, first, task.rows); });
+    first += task.rows;
+    task.done(OkStatus(), slices);
+  }
+}
+
+void RunBatch(BatchScheduler& scheduler, const BatchingParameters& parameters, const std::shared_ptr<Batch>& batch) {
+  if (const Status status = Assemble(parameters, *batch); !status.ok()) return Answer(scheduler, *batch, status, {});
+  RunRequest request = batch->tasks.front().request;
+  request.inputs = batch->inputs;
+  if (batch->tasks.size() > 1) request.cancellation = nullptr;  // the others want it all the same
+  for (const BatchTask& task : batch->tasks) request.deadline = std::max(request.deadline, task.request.deadline);
+  const ServableHandle keep = batch->servable;  // until Run has returned, which may be after the batch is done
+  const auto start = std::chrono::steady_clock::now();
+  keep->Run(request, [&scheduler, batch, start](const Status& status, std::span<const TensorView> outputs) {
+    if (status.ok()) scheduler.Record(*batch->source, batch->rows, std::chrono::steady_clock::now() - start);
+    Answer(scheduler, *batch, status, outputs);
+  });
+}
+
+// A request that is run in pieces, and where their answers are put together.
+class SplitRequest : public std::enable_shared_from_this<SplitRequest> {
+ public:
+  SplitRequest(const RunRequest& request, int64_t rows, int64_t max_rows, RunDone done) : request_(request), done_(std::move(done)) {
+    for (int64_t first = 0; first < rows; first += max_rows) {
+      std::vector<TensorView>& inputs = inputs_.emplace_back();
+      for (const TensorView& input : request.inputs) inputs.push_back(SliceRows(input, first, std::min(max_rows, rows - first)));
+    }
+    const MutexLock lock(mutex_);
+    outputs_.resize(inputs_.size());
+    num_unfinished_ = inputs_.size();
+  }
+
+  size_t num_pieces() const { return inputs_.size(); }
+  BatchTask Piece(size_t piece) {
+    BatchTask task{.request = request_, .rows = inputs_[piece].front().shape[0]};
+    task.request.inputs = inputs_[piece];
+    task.done = [self = shared_from_this(), piece](const Status& status, std::span<const TensorView> outputs) {
+      self->Finish(piece, status, outputs);
+    };
+    return task;
+  }
+  void Finish(size_t piece, Status status, std::span<const TensorView> outputs) {
+    std::vector<Tensor> copies;
+    if (status.ok()) status = CopyAll(outputs, copies);
+    {
+      const MutexLock lock(mutex_);
+      outputs_[piece] = std::move(copies);
+      if (status_.ok()) status_ = status;
+      if (--num_unfinished_ > 0) return;
+    }
+    Reply();
+  }
+
+ private:
+  static Status CopyAll(std::span<const TensorView> tensors, std::vector<Tensor>& copies) {
+    for (const TensorView& tensor : tensors) {
+      TFLS_ASSIGN_OR_RETURN(Tensor copy, ConcatenateRows({&tensor, 1}, tensor.shape[0], 0));
+      copies.push_back(std::move(copy));
+    }
+    return OkStatus();
+  }
+  // All pieces have ended: nobody else is here any more.
+  void Reply() {
+    std::vector<std::vector<Tensor>> by_piece;
+    Status status;
+    {
+      const MutexLock lock(mutex_);
+      by_piece = std::move(outputs_);
+      status = status_;
+    }
+    std::vector<Tensor> outputs;
+    if (status.ok()) status = Join(by_piece, outputs);
+    if (!status.ok()) return done_(status, {});
+    std::vector<TensorView> views;
+    for (const Tensor& output : outputs) views.push_back(output.view());
+    done_(OkStatus(), views);
+  }
+  static Status Join(const std::vector<std::vector<Tensor>>& by_piece, std::vector<Tensor>& outputs) {
+    for (size_t i = 0; i < by_piece.front().size(); ++i) {
+      std::vector<TensorView> parts;
+      int64_t rows = 0;
+      for (const std::vector<Tensor>& piece : by_piece) {
+        parts.push_back(piece[i].view());
+        rows += piece[i].shape()[0];
+      }
+      TFLS_ASSIGN_OR_RETURN(Tensor whole, ConcatenateRows(parts, rows, 0));
+      outputs.push_back(std::move(whole));
+    }
+    return OkStatus();
+  }
+
+  const RunRequest request_;
+  const RunDone done_;
+  std::vector<std::vector<TensorView>> inputs_;  // by piece
+  Mutex mutex_;
+  std::vector<std::vector<Tensor>> outputs_ TFLS_GUARDED_BY(mutex_);  // by piece
+  Status status_ TFLS_GUARDED_BY(mutex_);                             // the first that is not OK
+  size_t num_unfinished_ TFLS_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace
+
+bool HasBatchableTensors(const Signature& signature) {
+  const auto has_rows = [&](const TensorSpec& spec) { return HasRows(signature, spec); };
+  return !signature.inputs.empty() && std::ranges::all_of(signature.inputs, has_rows) && std::ranges::all_of(signature.outputs, has_rows);
+}
+
+BatchingServable::BatchingServable(ServableHandle servable, const std::vector<bool>& batches, const BatchingParameters& parameters,
+                                   BatchScheduler& scheduler)
+    : servable_(std::move(servable)), parameters_(parameters), scheduler_(scheduler) {
+  for (const bool is_batched : batches) {
+    BatchScheduler::SourceHandle& source = sources_.emplace_back();
+    if (!is_batched) continue;
+    source = scheduler.NewSource(BatchQueue(parameters), [servable = servable_, parameters, &scheduler](const BatchScheduler::SourceHandle& from,
+                                                                                                        std::vector<BatchTask> tasks) {
+      RunBatch(scheduler, parameters, std::make_shared<Batch>(Batch{.servable = servable, .source = from, .tasks = std::move(tasks)}));
+    });
+  }
+}
+
+void BatchingServable::Run(const RunRequest& request, RunDone done) {
+  const BatchScheduler::SourceHandle& source = sources_[static_cast<size_t>(request.signature - signatures().data())];
+  size_t input_bytes = 0;
+  for (const TensorView& input : request.inputs) input_bytes += input.bytes.size();
+  if (source == nullptr || servable_->RunsInline(input_bytes)) return servable_->Run(request, std::move(done));
+
+  const StatusOr<int64_t> rows = CountRows(request.inputs);
+  if (!rows.ok()) return done(rows.status(), {});
+  if (*rows > parameters_.max_batch_size) {
+    return done(InvalidArgumentError(fmt::format("Task size {} is larger than maximum input batch size {}", *rows, parameters_.max_batch_size)), {});
+  }
+  const int64_t max_rows = MaxRowsOfRun(parameters_);
+  if (*rows > max_rows) return Split(source, request, *rows, max_rows, std::move(done));
+  BatchTask task{.request = request, .done = std::move(done), .rows = *rows};
+  if (const Status status = scheduler_.Submit(source, task); !status.ok()) task.done(status, {});
+}
+
+void BatchingServable::Split(const BatchScheduler::SourceHandle& source, const RunRequest& request, int64_t rows, int64_t max_rows, RunDone done) {
+  const auto whole = std::make_shared<SplitRequest>(request, rows, max_rows, std::move(done));
+  for (size_t i = 0; i < whole->num_pieces(); ++i) {
+    BatchTask piece = whole->Piece(i);
+    if (const Status status = scheduler_.Submit(source, piece); !status.ok()) piece.done(status, {});
+  }
+}
+
+void BatchingServable::RecordRun(size_t signature, int64_t rows, std::chrono::nanoseconds time) {
+  if (sources_[signature] != nullptr) scheduler_.Record(*sources_[signature], rows, time);
+}
+
+bool BatchingServable::RunsInline(size_t request_bytes) const {
+  if (servable_->RunsInline(request_bytes)) return true;
+  return request_bytes <= kInlineRequestBytes && std::ranges::find(sources_, nullptr) == sources_.end();
+}
+
+}  // namespace tflite_serving

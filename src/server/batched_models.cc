@@ -1,0 +1,111 @@
+#include "server/batched_models.h"
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/usable_cpus.h"
+#include "batching/batching_servable.h"
+#include "config/batching_parameters_file.h"
+#include "server/measured_run.h"
+#include "telemetry/log.h"
+
+namespace tflite_serving {
+namespace {
+
+using std::chrono::nanoseconds;
+
+constexpr std::string_view kDefaultThreadPoolName = "model_server_batch_threads";  // the original's, where no file names one
+
+// For one signature; no size larger than the one that took the time is tried.
+constexpr std::chrono::milliseconds kMeasuringTime{300};
+constexpr int kRunsOfASize = 3;
+constexpr int64_t kMaxMeasuredRows = 256;
+
+// Why the signature is not batched; empty if it is.
+std::string_view WhyAlone(const LiteRtServable& servable, size_t number) {
+  const Signature& signature = servable.signatures()[number];
+  if (!HasBatchableTensors(signature)) return "it has an input or output without rows, or of strings";
+  if (!servable.batchable(number)) return "its rows are not answered alike alone and together";
+  return {};
+}
+
+std::vector<int64_t> SizesToMeasure(const BatchingParameters& parameters) {
+  std::vector<int64_t> sizes = parameters.allowed_batch_sizes;
+  if (sizes.empty()) {
+    for (int64_t rows = 1; rows <= std::min(MaxRowsOfRun(parameters), kMaxMeasuredRows); rows *= 2) sizes.push_back(rows);
+  }
+  return sizes;
+}
+
+// The best of a few runs; nothing if the model refuses made-up inputs.
+std::optional<nanoseconds> MeasureSize(LiteRtServable& servable, size_t number, int64_t rows) {
+  const StatusOr<std::vector<Tensor>> inputs = MakeInputs(servable, number, rows);
+  if (!inputs.ok()) return std::nullopt;
+  std::vector<TensorView> views;
+  for (const Tensor& input : *inputs) views.push_back(input.view());
+  nanoseconds best = nanoseconds::max();
+  Status failure;
+  for (int i = 0; i < kRunsOfASize && failure.ok(); ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    servable.Run({.signature = &servable.signatures()[number], .inputs = views},
+                 [&failure](const Status& status, std::span<const TensorView>) { failure = status; });
+    best = std::min<nanoseconds>(best, std::chrono::steady_clock::now() - start);
+  }
+  return failure.ok() ? std::optional(best) : std::nullopt;
+}
+
+}  // namespace
+
+StatusOr<std::optional<BatchingParameters>> ReadBatchingParameters(const ServerOptions& options) {
+  std::optional<BatchingParameters> parameters;
+  if (!options.enable_batching) return parameters;
+  if (options.batching_parameters_file.empty()) {
+    parameters = BatchingParameters{.thread_pool_name = std::string(kDefaultThreadPoolName)};
+  } else {
+    TFLS_ASSIGN_OR_RETURN(parameters, ReadBatchingParametersFile(options.batching_parameters_file));
+  }
+  return parameters;
+}
+
+BatchedModels::BatchedModels(const BatchingParameters& parameters, bool per_model)
+    : parameters_(parameters),
+      per_model_(per_model),
+      scheduler_("batch", parameters.num_batch_threads > 0 ? static_cast<int>(parameters.num_batch_threads) : UsableCpus()) {}
+
+StatusOr<ServableHandle> BatchedModels::Batch(std::unique_ptr<LiteRtServable> servable, const std::string& directory) {
+  BatchingParameters parameters = parameters_;
+  if (per_model_) {
+    StatusOr<BatchingParameters> own = ReadBatchingParametersFile((std::filesystem::path(directory) / kVersionFile).string());
+    if (own.status().code() == StatusCode::kNotFound) {
+      TFLS_INFO("{} is not batched: it has no {}", servable->id().ToString(), kVersionFile);
+      return ServableHandle(std::move(servable));
+    }
+    TFLS_RETURN_IF_ERROR(own.status());
+    parameters = *std::move(own);
+  }
+  std::vector<bool> batches;
+  for (size_t number = 0; number < servable->signatures().size(); ++number) {
+    const std::string_view why = WhyAlone(*servable, number);
+    batches.push_back(why.empty());
+    if (!why.empty()) TFLS_INFO("{}: signature \"{}\" is not batched: {}", servable->id().ToString(), servable->signatures()[number].key, why);
+  }
+  if (std::ranges::find(batches, true) == batches.end()) return ServableHandle(std::move(servable));
+  LiteRtServable& model = *servable;
+  auto batched = std::make_shared<BatchingServable>(std::move(servable), batches, parameters, scheduler_);
+  for (size_t number = 0; number < batches.size(); ++number) {
+    const auto until = std::chrono::steady_clock::now() + kMeasuringTime;
+    for (const int64_t rows : SizesToMeasure(parameters)) {
+      if (!batches[number] || std::chrono::steady_clock::now() > until) break;
+      if (const std::optional<nanoseconds> time = MeasureSize(model, number, rows)) batched->RecordRun(number, rows, *time);
+    }
+  }
+  return ServableHandle(std::move(batched));
+}
+
+}  // namespace tflite_serving

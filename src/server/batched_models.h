@@ -1,0 +1,40 @@
+// How --enable_batching and its files become batched servables.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/status.h"
+#include "batching/batch_scheduler.h"
+#include "config/server_options.h"
+#include "runtime/litert_servable.h"
+#include "servable/batching_parameters.h"
+#include "servable/servable.h"
+
+namespace tflite_serving {
+
+// The parameters of --batching_parameters_file, or without a file the original's defaults; nothing without --enable_batching. Errors: those of
+// ReadBatchingParametersFile.
+StatusOr<std::optional<BatchingParameters>> ReadBatchingParameters(const ServerOptions& options);
+
+// Of one server. Thread-safe.
+class BatchedModels {
+ public:
+  // With --enable_per_model_batching_parameters (`per_model`) each version says itself how it is batched, in this file beside its model, and one
+  // without it is not.
+  static constexpr std::string_view kVersionFile = "batching_params.pbtxt";
+
+  BatchedModels(const BatchingParameters& parameters, bool per_model);
+
+  // `servable`, of the version in `directory`, with those of its signatures batched that can be; which cannot is logged. Measures first what runs of
+  // different sizes take, for kMeasuringTime at most. Borrows this object. Errors: those of a version's own file.
+  StatusOr<ServableHandle> Batch(std::unique_ptr<LiteRtServable> servable, const std::string& directory);
+
+ private:
+  const BatchingParameters parameters_;
+  const bool per_model_;
+  BatchScheduler scheduler_;
+};
+
+}  // namespace tflite_serving
