@@ -1,0 +1,88 @@
+#include "batching/batch_scheduler.h"
+
+#include <atomic>
+#include <functional>
+#include <future>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace tflite_serving {
+namespace {
+
+BatchTask NewTask(std::function<void()> on_done) {
+  return {.done = [on_done = std::move(on_done)](const Status&, std::span<const TensorView>) { on_done(); }};
+}
+
+void AnswerAll(std::vector<BatchTask>& batch) {
+  for (const BatchTask& task : batch) task.done(OkStatus(), {});
+}
+
+TEST(BatchSchedulerTest, AModelUnderLoadDoesNotHoldUpAnother) {
+  std::promise<void> open;
+  std::promise<void> begun;
+  std::string order;
+  std::promise<void> ended;
+  BatchScheduler scheduler("batch", 1);
+  const BatchQueue one_by_one{BatchingParameters{.max_batch_size = 1, .max_enqueued_batches = 100}};
+  const auto blocked =
+      scheduler.NewSource(one_by_one, [&, gate = open.get_future().share()](const BatchScheduler::SourceHandle&, std::vector<BatchTask> batch) {
+        begun.set_value();
+        gate.wait();
+        AnswerAll(batch);
+      });
+  const auto run = [](const BatchScheduler::SourceHandle&, std::vector<BatchTask> batch) { AnswerAll(batch); };
+  const auto hot = scheduler.NewSource(one_by_one, run);
+  const auto calm = scheduler.NewSource(one_by_one, run);
+  BatchTask first = NewTask([] {});
+  ASSERT_TRUE(scheduler.Submit(blocked, first).ok());
+  begun.get_future().wait();
+  // Of the hot model fifty wait before the only one of the other comes.
+  for (int i = 0; i < 50; ++i) {
+    BatchTask task = NewTask([&] { order += 'h'; });
+    ASSERT_TRUE(scheduler.Submit(hot, task).ok());
+  }
+  BatchTask calm_task = NewTask([&] {
+    order += 'c';
+    ended.set_value();
+  });
+  ASSERT_TRUE(scheduler.Submit(calm, calm_task).ok());
+  open.set_value();
+  ended.get_future().wait();
+  EXPECT_LE(order.find('c'), 1u) << order;
+}
+
+TEST(BatchSchedulerTest, WhatIsQueuedIsRunBeforeTheEnd) {
+  std::atomic<int> done = 0;
+  {
+    BatchScheduler scheduler("batch", 2);
+    const auto source = scheduler.NewSource(BatchQueue(BatchingParameters{.max_batch_size = 1, .max_enqueued_batches = 1000}),
+                                            [](const BatchScheduler::SourceHandle&, std::vector<BatchTask> batch) { AnswerAll(batch); });
+    for (int i = 0; i < 100; ++i) {
+      BatchTask task = NewTask([&done] { ++done; });
+      ASSERT_TRUE(scheduler.Submit(source, task).ok());
+    }
+  }
+  EXPECT_EQ(done, 100);
+}
+
+TEST(BatchSchedulerTest, AWaitEndsByItself) {
+  std::promise<size_t> ran;
+  BatchScheduler scheduler("batch", 1);
+  BatchQueue queue(BatchingParameters{.max_batch_size = 1000, .batch_timeout_micros = 5000});
+  queue.Record(1, std::chrono::milliseconds(300));  // so that any wait would pay
+  queue.Record(1000, std::chrono::milliseconds(301));
+  const auto source = scheduler.NewSource(std::move(queue), [&ran](const BatchScheduler::SourceHandle&, std::vector<BatchTask> batch) {
+    const size_t size = batch.size();
+    AnswerAll(batch);
+    ran.set_value(size);
+  });
+  BatchTask task = NewTask([] {});
+  ASSERT_TRUE(scheduler.Submit(source, task).ok());
+  EXPECT_EQ(ran.get_future().get(), 1u);
+}
+
+}  // namespace
+}  // namespace tflite_serving
