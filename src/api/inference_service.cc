@@ -70,7 +70,7 @@ void InferenceService::Handle(GrpcCall& call, Rpc rpc) {
   task->call = &call;
   task->rpc = rpc;
   const bool on_worker = call.request_size_bytes() > kMaxInlineBodyBytes;
-  const Status started = RunHereOrOnWorker(!on_worker, workers_, [this, task, on_worker] { Prepare(task, on_worker); });
+  const Status started = RunHereOrOnWorker(!on_worker, workers_, {}, [this, task, on_worker] { Prepare(task, on_worker); });
   if (!started.ok()) call.Finish(started);
 }
 
@@ -78,7 +78,7 @@ void InferenceService::Prepare(const std::shared_ptr<Task>& task, bool on_worker
   GrpcCall& call = *task->call;
   if (const Status status = Parse(*task); !status.ok()) return call.Finish(status);
   const bool run_here = on_worker || (task->runs.size() == 1 && task->servable->RunsInline(call.request_size_bytes()));
-  const Status started = RunHereOrOnWorker(run_here, workers_, [this, task] { RunAll(task); });
+  const Status started = RunHereOrOnWorker(run_here, workers_, FlowOf(task->servable), [this, task] { RunAll(task); });
   if (!started.ok()) call.Finish(started);
 }
 

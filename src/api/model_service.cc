@@ -15,7 +15,7 @@ std::vector<GrpcMethod> ModelService::methods() {
   return {{"/tensorflow.serving.ModelService/GetModelStatus", [this](GrpcCall& call) { GetModelStatus(call); }},
           {"/tensorflow.serving.ModelService/HandleReloadConfigRequest", [this](GrpcCall& call) {
              const bool here = call.request_size_bytes() <= kMaxInlineBodyBytes;
-             const Status started = RunHereOrOnWorker(here, workers_, [this, &call] { HandleReloadConfigRequest(call); });
+             const Status started = RunHereOrOnWorker(here, workers_, {}, [this, &call] { HandleReloadConfigRequest(call); });
              if (!started.ok()) call.Finish(started);
            }}};
 }

@@ -56,7 +56,7 @@ void PredictionService::Predict(GrpcCall& call) {
   if (!servable.ok()) return FinishPredict(task, servable.status());
   task->servable = *std::move(servable);
   const bool run_here = task->servable->RunsInline(call.request_size_bytes());
-  const Status started = RunHereOrOnWorker(run_here, workers_, [this, task] { RunPredict(task); });
+  const Status started = RunHereOrOnWorker(run_here, workers_, FlowOf(task->servable), [this, task] { RunPredict(task); });
   if (!started.ok()) FinishPredict(task, started);
 }
 

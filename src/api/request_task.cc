@@ -10,12 +10,14 @@ bool RunsHere(const StatusOr<ServableHandle>& servable, size_t request_bytes) {
   return servable.ok() ? (*servable)->RunsInline(request_bytes) : request_bytes <= kMaxInlineBodyBytes;
 }
 
-Status RunHereOrOnWorker(bool here, WorkerPool& workers, std::function<void()> work) {
+std::string_view FlowOf(const StatusOr<ServableHandle>& servable) { return servable.ok() ? std::string_view((*servable)->id().name) : ""; }
+
+Status RunHereOrOnWorker(bool here, WorkerPool& workers, std::string_view flow, std::function<void()> work) {
   if (here) {
     work();
     return OkStatus();
   }
-  return workers.TrySubmit(work) ? OkStatus() : UnavailableError("too many requests are waiting; try again later");
+  return workers.TrySubmit(work, flow) ? OkStatus() : UnavailableError("too many requests are waiting; try again later");
 }
 
 void FreeLargeInputs(std::vector<Tensor>& inputs) {

@@ -26,8 +26,12 @@ inline constexpr size_t kMaxInlineBodyBytes = size_t{64} << 10;
 // after those of its body, up to kMaxInlineBodyBytes.
 bool RunsHere(const StatusOr<ServableHandle>& servable, size_t request_bytes);
 
-// Calls `work` on this thread if `here`, otherwise on a worker. UNAVAILABLE, and `work` is not called, when too many requests wait for one.
-Status RunHereOrOnWorker(bool here, WorkerPool& workers, std::function<void()> work);
+// The flow in which the requests for a servable wait for a worker: its model's, so that models share the workers fairly. Those for none have one.
+std::string_view FlowOf(const StatusOr<ServableHandle>& servable);
+
+// Calls `work` on this thread if `here`, otherwise on a worker, in its flow. UNAVAILABLE, and `work` is not called, when too
+// many requests wait for one.
+Status RunHereOrOnWorker(bool here, WorkerPool& workers, std::string_view flow, std::function<void()> work);
 
 // What a client says to switch something on: "1" or "true"; "0", "false" or nothing leave it off. `name` is for the message.
 StatusOr<bool> ParseSwitch(std::string_view name, std::string_view text);

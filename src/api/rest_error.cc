@@ -43,6 +43,8 @@ void FinishWithError(HttpCall& call, const Status& status) {
   call.response().status = HttpStatusOf(status.code());
   call.response().content_type = "application/json";
   call.response().body = ErrorJson(status.message());
+  // For proxies and clients that come again by themselves.
+  if (status.code() == StatusCode::kUnavailable) call.response().headers.emplace_back("Retry-After", "1");
   call.Finish();
 }
 

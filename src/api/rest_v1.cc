@@ -72,7 +72,7 @@ void RestV1::Predict(HttpCall& call, RestPath path) {
   task->servable = servables_.GetServable(path.spec);
   task->deadline = DeadlineOf(call);
   const bool run_here = RunsHere(task->servable, call.request().body.size());
-  const Status started = RunHereOrOnWorker(run_here, workers_, [this, task] { RunPredict(task); });
+  const Status started = RunHereOrOnWorker(run_here, workers_, FlowOf(task->servable), [this, task] { RunPredict(task); });
   if (!started.ok()) FinishPredict(task, started);
 }
 

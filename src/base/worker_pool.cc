@@ -1,14 +1,23 @@
 #include "base/worker_pool.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/thread.h"
 
 namespace tflite_serving {
+namespace {
 
-WorkerPool::WorkerPool(const std::string& name, int num_threads, size_t max_queued) : max_queued_(max_queued) {
-  threads_.reserve(static_cast<size_t>(num_threads));
-  for (int i = 0; i < num_threads; ++i) threads_.push_back(StartThread(name, [this] { Work(); }));
+using std::chrono::nanoseconds;
+
+// Of the last tasks: the weight of a new one is an eighth.
+constexpr int kAverageMemory = 8;
+
+}  // namespace
+
+WorkerPool::WorkerPool(const std::string& name, const WorkerPoolOptions& options) : options_(options) {
+  threads_.reserve(static_cast<size_t>(options.num_threads));
+  for (int i = 0; i < options.num_threads; ++i) threads_.push_back(StartThread(name, [this] { Work(); }));
 }
 
 WorkerPool::~WorkerPool() { Stop(); }
@@ -22,11 +31,30 @@ void WorkerPool::Stop() {
   threads_.clear();  // joins
 }
 
-bool WorkerPool::TrySubmit(std::function<void()>& task) {
+WorkerPool::Flow& WorkerPool::FlowOf(std::string_view name) {
+  if (const auto known = flows_.find(name); known != flows_.end()) return known->second;
+  if (flows_.size() >= kMaxIdleFlows) std::erase_if(flows_, [](const auto& flow) { return flow.second.tasks.empty() && flow.second.running == 0; });
+  return flows_[std::string(name)];
+}
+
+bool WorkerPool::WouldWaitTooLong(const Flow& flow) const {
+  // Each active flow gets the same share of the threads.
+  const auto tasks = static_cast<int64_t>(flow.tasks.size() * active_.size());
+  return !flow.tasks.empty() && flow.average * tasks / options_.num_threads > options_.max_wait;
+}
+
+bool WorkerPool::TrySubmit(std::function<void()>& task, std::string_view name) {
   {
     MutexLock lock(mutex_);
-    if (stopping_ || queue_.size() >= max_queued_) return false;
-    queue_.push_back(std::move(task));
+    if (stopping_ || num_queued_ >= options_.max_queued) return false;
+    Flow& flow = FlowOf(name);
+    if (WouldWaitTooLong(flow)) return false;
+    if (flow.tasks.empty()) {
+      flow.used = std::max(flow.used, turn_);  // who had nothing to run has saved nothing up
+      active_.push_back(&flow);
+    }
+    flow.tasks.push_back(std::move(task));
+    ++num_queued_;
   }
   wake_.NotifyOne();
   return true;
@@ -35,14 +63,28 @@ bool WorkerPool::TrySubmit(std::function<void()>& task) {
 void WorkerPool::Work() {
   for (;;) {
     std::function<void()> task;
+    Flow* flow = nullptr;
     {
       MutexLock lock(mutex_);
-      while (queue_.empty() && !stopping_) wake_.Wait(mutex_);
-      if (queue_.empty()) return;
-      task = std::move(queue_.front());
-      queue_.pop_front();
+      while (active_.empty() && !stopping_) wake_.Wait(mutex_);
+      if (active_.empty()) return;
+      const auto next = std::ranges::min_element(active_, {}, &Flow::used);
+      flow = *next;
+      turn_ = flow->used;
+      task = std::move(flow->tasks.front());
+      flow->tasks.pop_front();
+      if (flow->tasks.empty()) active_.erase(next);
+      --num_queued_;
+      ++flow->running;
     }
+    const TimePoint start = options_.clock->Now();
     task();
+    task = nullptr;
+    const nanoseconds time = options_.clock->Now() - start;
+    MutexLock lock(mutex_);
+    flow->used += time;
+    flow->average += (time - flow->average) / kAverageMemory;
+    --flow->running;
   }
 }
 

@@ -1,39 +1,71 @@
-// A fixed number of threads that run tasks in the order they came, with a bound on how many may wait.
+// A fixed number of threads that run tasks, fair to those who have tasks to run, with bounds on how many may wait and how long.
+//
+// Each task belongs to a flow: a model, say. Within a flow tasks run in the order they came; among flows the one goes next that has had least of the
+// threads' time. So a flow that asks for more than its share waits for itself, and others hardly notice.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <deque>
 #include <functional>
+#include <map>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/mutex.h"
 
 namespace tflite_serving {
 
+struct WorkerPoolOptions {
+  int num_threads = 1;
+  size_t max_queued = 0;  // tasks that may wait beside the running ones, of all flows
+  // A task is refused when, by the time that its flow's tasks took lately, it would wait longer; one that has nobody of its flow before it never is.
+  std::chrono::nanoseconds max_wait = std::chrono::nanoseconds::max();
+  const Clock* clock = &Clock::Steady();  // must outlive the pool
+};
+
 // Thread-safe. Destruction stops it.
 class WorkerPool {
  public:
-  // `name` is the threads' name; `max_queued` the tasks that may wait beside the running ones.
-  WorkerPool(const std::string& name, int num_threads, size_t max_queued);
+  // Flows that are remembered while they have nothing to run.
+  static constexpr size_t kMaxIdleFlows = 4096;
+
+  // `name` is the threads' name.
+  WorkerPool(const std::string& name, const WorkerPoolOptions& options);
+  WorkerPool(const std::string& name, int num_threads, size_t max_queued)
+      : WorkerPool(name, {.num_threads = num_threads, .max_queued = max_queued}) {}
   ~WorkerPool();
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
-  // False, and `task` untouched, when the queue is full or the pool is stopping: the caller must refuse its request.
-  [[nodiscard]] bool TrySubmit(std::function<void()>& task);
+  // False, and `task` untouched, when too many wait or the pool is stopping: the caller must refuse its request.
+  [[nodiscard]] bool TrySubmit(std::function<void()>& task, std::string_view flow = {});
 
   // Runs what is queued, then joins; nothing is taken any more. One call at a time, and not from a task.
   void Stop();
 
  private:
-  void Work();
+  struct Flow {
+    std::deque<std::function<void()>> tasks;
+    std::chrono::nanoseconds used{0};     // of the threads' time
+    std::chrono::nanoseconds average{0};  // of a task, lately
+    int running = 0;
+  };
 
-  const size_t max_queued_;
+  void Work();
+  Flow& FlowOf(std::string_view name) TFLS_REQUIRES(mutex_);
+  bool WouldWaitTooLong(const Flow& flow) const TFLS_REQUIRES(mutex_);
+
+  const WorkerPoolOptions options_;
   Mutex mutex_;
   CondVar wake_;
-  std::deque<std::function<void()>> queue_ TFLS_GUARDED_BY(mutex_);
+  std::map<std::string, Flow, std::less<>> flows_ TFLS_GUARDED_BY(mutex_);
+  std::vector<Flow*> active_ TFLS_GUARDED_BY(mutex_);  // those with tasks
+  size_t num_queued_ TFLS_GUARDED_BY(mutex_) = 0;
+  std::chrono::nanoseconds turn_ TFLS_GUARDED_BY(mutex_){0};  // what the flow had used that was served last
   bool stopping_ TFLS_GUARDED_BY(mutex_) = false;
   std::vector<std::jthread> threads_;  // last: its threads use the members above
 };

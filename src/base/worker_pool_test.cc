@@ -1,7 +1,11 @@
 #include "base/worker_pool.h"
 
 #include <atomic>
+#include <chrono>
+#include <functional>
 #include <future>
+#include <optional>
+#include <string>
 
 #include <gtest/gtest.h>
 
@@ -38,6 +42,107 @@ TEST(WorkerPoolTest, RefusesOnePastItsBound) {
   EXPECT_FALSE(pool.TrySubmit(refused));
   EXPECT_TRUE(refused != nullptr) << "a refused task stays the caller's";
   gate.set_value();
+}
+
+// One thread that is busy until Open.
+class BusyPoolTest : public testing::Test {
+ protected:
+  void Start(const WorkerPoolOptions& options) {
+    pool_.emplace("test", options);
+    std::promise<void> started;
+    ASSERT_TRUE(Submit([&] {
+      started.set_value();
+      gate_.get_future().wait();
+    }));
+    started.get_future().wait();
+  }
+  bool Submit(std::function<void()> task, std::string_view flow = {}) { return pool_->TrySubmit(task, flow); }
+  void OpenAndFinish() {
+    gate_.set_value();
+    pool_->Stop();
+  }
+
+  std::promise<void> gate_;
+  std::string order_;
+  std::optional<WorkerPool> pool_;
+};
+
+TEST_F(BusyPoolTest, AFlowThatAsksForMuchWaitsForItself) {
+  Start({.num_threads = 1, .max_queued = 100});
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(Submit([this] { order_ += 'h'; }, "hot"));
+  ASSERT_TRUE(Submit([this] { order_ += 'c'; }, "calm"));
+  OpenAndFinish();
+  EXPECT_EQ(order_.size(), 51u);
+  EXPECT_LE(order_.find('c'), 1u) << order_;
+}
+
+TEST_F(BusyPoolTest, TimeIsSharedAndNotTurns) {
+  class TaskClock : public Clock {
+   public:
+    TimePoint Now() const override { return now; }
+    TimePoint now;
+  } clock;  // the only thread's: nobody else asks
+  Start({.num_threads = 1, .max_queued = 100, .clock = &clock});
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_TRUE(Submit(
+        [&] {
+          order_ += 's';
+          clock.now += std::chrono::seconds(3);
+        },
+        "slow"));
+  }
+  for (int i = 0; i < 9; ++i) {
+    ASSERT_TRUE(Submit(
+        [&] {
+          order_ += 'f';
+          clock.now += std::chrono::seconds(1);
+        },
+        "fast"));
+  }
+  OpenAndFinish();
+  EXPECT_EQ(order_, "sfffsfffsfffs");
+}
+
+TEST_F(BusyPoolTest, WhatWouldWaitTooLongIsRefused) {
+  class TaskClock : public Clock {
+   public:
+    TimePoint Now() const override { return TimePoint(std::chrono::seconds(ticks++)); }  // every task takes a second
+    mutable std::atomic<int> ticks = 0;
+  } clock;
+  WorkerPool pool("test", {.num_threads = 1, .max_queued = 100, .max_wait = std::chrono::seconds(2), .clock = &clock});
+  const auto submit = [&pool](std::function<void()> task, std::string_view flow) { return pool.TrySubmit(task, flow); };
+  for (int i = 0; i < 100; ++i) {  // until that is known
+    std::promise<void> done;
+    ASSERT_TRUE(submit([&done] { done.set_value(); }, "m"));
+    done.get_future().wait();
+  }
+  std::promise<void> started;
+  std::promise<void> gate;
+  ASSERT_TRUE(submit(
+      [&] {
+        started.set_value();
+        gate.get_future().wait();
+      },
+      "m"));
+  started.get_future().wait();
+  int accepted = 0;
+  while (submit([] {}, "m")) ++accepted;
+  EXPECT_GE(accepted, 2);
+  EXPECT_LE(accepted, 4);
+  EXPECT_TRUE(submit([] {}, "another")) << "nobody of its own is before it";
+  gate.set_value();
+}
+
+TEST(WorkerPoolTest, ForgetsIdleFlows) {
+  WorkerPool pool("test", 2, 100000);
+  std::atomic<int> count = 0;
+  const size_t flows = 3 * WorkerPool::kMaxIdleFlows;
+  for (size_t i = 0; i < flows; ++i) {
+    std::function<void()> task = [&count] { ++count; };
+    ASSERT_TRUE(pool.TrySubmit(task, std::to_string(i)));
+  }
+  pool.Stop();
+  EXPECT_EQ(static_cast<size_t>(count), flows);
 }
 
 }  // namespace

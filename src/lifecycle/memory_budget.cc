@@ -249,7 +249,7 @@ void MemoryBudget::Reload(const std::shared_ptr<Evictable>& servable) {
       continue;
     }
     std::function<void()> run = [servable, one, loaded = *loaded] { servable->RunOn(loaded, one.request, one.done); };
-    if (!options_.workers->TrySubmit(run)) one.done(UnavailableError("too many requests are waiting; try again later"), {});
+    if (!options_.workers->TrySubmit(run, servable->id().name)) one.done(UnavailableError("too many requests are waiting; try again later"), {});
   }
 }
 
