@@ -7,16 +7,19 @@ namespace {
 
 using std::chrono::nanoseconds;
 
-// Of the last runs: the weight of a new one is a quarter.
-constexpr int kMemory = 4;
+// Of the last runs: the weight of a new one is a half if it was quicker, and else an eighth.
+constexpr int kQuickMemory = 2;
+constexpr int kSlowMemory = 8;
 
 constexpr int64_t kWorthwhilePercent = 90;
+
+nanoseconds Moved(nanoseconds average, nanoseconds time) { return average + (time - average) / (time < average ? kQuickMemory : kSlowMemory); }
 
 }  // namespace
 
 void BatchCost::Record(int64_t rows, nanoseconds time) {
   if (const auto known = by_rows_.find(rows); known != by_rows_.end()) {
-    known->second += (time - known->second) / kMemory;
+    known->second = Moved(known->second, time);
     return;
   }
   if (by_rows_.size() < kMaxSizes) {
@@ -25,7 +28,7 @@ void BatchCost::Record(int64_t rows, nanoseconds time) {
   }
   auto nearest = by_rows_.lower_bound(rows);
   if (nearest == by_rows_.end()) --nearest;
-  nearest->second += (time * nearest->first / rows - nearest->second) / kMemory;
+  nearest->second = Moved(nearest->second, time * nearest->first / rows);
 }
 
 nanoseconds BatchCost::Expected(int64_t rows) const {
@@ -37,23 +40,13 @@ nanoseconds BatchCost::Expected(int64_t rows) const {
   return below->second + (above->second - below->second) * (rows - below->first) / (above->first - below->first);
 }
 
-int64_t BatchCost::BestUpTo(int64_t rows) const {
+int64_t BatchCost::BestUpTo(int64_t rows, nanoseconds time) const {
   int64_t best = rows;
-  nanoseconds best_time = Expected(rows) / rows * kWorthwhilePercent / 100;
+  nanoseconds best_time = time / rows * kWorthwhilePercent / 100;
   for (auto known = by_rows_.lower_bound((rows + 1) / 2); known != by_rows_.end() && known->first < rows; ++known) {
     if (known->second / known->first >= best_time) continue;
     best = known->first;
     best_time = known->second / known->first;
-  }
-  return best;
-}
-
-nanoseconds BatchCost::BestByWaiting(int64_t rows, int64_t max_rows, nanoseconds gap, nanoseconds patience) const {
-  nanoseconds best = nanoseconds::max();
-  for (auto known = by_rows_.upper_bound(rows); known != by_rows_.end() && known->first <= max_rows; ++known) {
-    const nanoseconds wait = gap * (known->first - rows);
-    if (wait > patience) break;
-    best = std::min(best, (wait + known->second) / known->first);
   }
   return best;
 }

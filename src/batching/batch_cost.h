@@ -1,4 +1,4 @@
-// What runs of different sizes take, from those that were.
+// What runs of different sizes take, from those that were. Shorter times count more than longer ones: what lasted too long was held up by something.
 //
 // The curve is not a line: kernels work in tiles, so that a run of 7 rows may take less than half of one of 8. So every size has a figure of its own.
 #pragma once
@@ -12,7 +12,7 @@ namespace tflite_serving {
 // Thread-compatible.
 class BatchCost {
  public:
-  // Sizes that are remembered; further ones change the nearest.
+  // Sizes that are remembered; further ones change one next to them.
   static constexpr size_t kMaxSizes = 128;
 
   // A run of `rows` took this long.
@@ -23,12 +23,8 @@ class BatchCost {
   std::chrono::nanoseconds Expected(int64_t rows) const;
 
   // The size, of those recorded that are no larger than `rows` and no smaller than half of them, that takes the least time for each row; `rows`
-  // itself unless another is better by a tenth.
-  int64_t BestUpTo(int64_t rows) const;
-
-  // The least time for each row that can be had by waiting until there are more than `rows`, at most `max_rows`, when they come `gap` after each
-  // other and the wait may last `patience`. Waiting is part of that time. The maximum if no size is known.
-  std::chrono::nanoseconds BestByWaiting(int64_t rows, int64_t max_rows, std::chrono::nanoseconds gap, std::chrono::nanoseconds patience) const;
+  // itself, for which a run takes `time`, unless another is better by a tenth.
+  int64_t BestUpTo(int64_t rows, std::chrono::nanoseconds time) const;
 
  private:
   std::map<int64_t, std::chrono::nanoseconds> by_rows_;

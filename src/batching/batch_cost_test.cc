@@ -16,8 +16,7 @@ BatchCost CostOf(std::initializer_list<std::pair<int64_t, microseconds>> sizes) 
 
 TEST(BatchCostTest, NothingIsExpectedOfTheUnknown) {
   EXPECT_EQ(BatchCost().Expected(3), nanoseconds(0));
-  EXPECT_EQ(BatchCost().BestUpTo(3), 3);
-  EXPECT_EQ(BatchCost().BestByWaiting(1, 64, microseconds(1), microseconds(100)), nanoseconds::max());
+  EXPECT_EQ(BatchCost().BestUpTo(3, microseconds(1)), 3);
 }
 
 TEST(BatchCostTest, SizesInBetweenLieOnALine) {
@@ -29,9 +28,11 @@ TEST(BatchCostTest, SizesInBetweenLieOnALine) {
 }
 
 TEST(BatchCostTest, ASizeIsItsRecentAverage) {
-  BatchCost cost = CostOf({{1, microseconds(100)}});
-  cost.Record(1, microseconds(200));
-  EXPECT_EQ(cost.Expected(1), microseconds(125));
+  BatchCost cost = CostOf({{1, microseconds(80)}});
+  cost.Record(1, microseconds(160));
+  EXPECT_EQ(cost.Expected(1), microseconds(90)) << "held up";
+  cost.Record(1, microseconds(50));
+  EXPECT_EQ(cost.Expected(1), microseconds(70));
   for (int i = 0; i < 100; ++i) cost.Record(1, microseconds(200));
   EXPECT_NEAR(static_cast<double>(cost.Expected(1).count()), 200'000, 10);
 }
@@ -40,26 +41,17 @@ TEST(BatchCostTest, SizesAreBounded) {
   BatchCost cost;
   const auto size = static_cast<int64_t>(BatchCost::kMaxSizes);
   for (int64_t rows = 1; rows <= size; ++rows) cost.Record(rows, microseconds(rows));
-  cost.Record(2 * size, microseconds(4 * size));  // twice the time for each row: a quarter of that goes to the largest known
-  EXPECT_EQ(cost.Expected(size), microseconds(size) + microseconds(size) / 4);
+  cost.Record(2 * size, microseconds(4 * size));  // twice the time for each row: an eighth of that goes to the largest known
+  EXPECT_EQ(cost.Expected(size), microseconds(size) + microseconds(size) / 8);
 }
 
 TEST(BatchCostTest, ASmallerSizeIsChosenWhereItSavesATenth) {
   const BatchCost cost = CostOf({{1, microseconds(300)}, {4, microseconds(600)}, {7, microseconds(900)}, {8, microseconds(1500)}});
-  EXPECT_EQ(cost.BestUpTo(8), 7);
-  EXPECT_EQ(cost.BestUpTo(7), 7);
-  EXPECT_EQ(cost.BestUpTo(1), 1);
-  EXPECT_EQ(CostOf({{7, microseconds(700)}, {8, microseconds(850)}}).BestUpTo(8), 8) << "not for less than that";
-  EXPECT_EQ(CostOf({{3, microseconds(1)}, {8, microseconds(850)}}).BestUpTo(8), 8) << "nor for less than half of them";
-}
-
-TEST(BatchCostTest, WaitingCountsAsTime) {
-  const BatchCost cost = CostOf({{1, microseconds(300)}, {4, microseconds(600)}, {16, microseconds(1600)}});
-  EXPECT_EQ(cost.BestByWaiting(1, 64, microseconds(0), microseconds(0)), microseconds(100));
-  EXPECT_EQ(cost.BestByWaiting(1, 64, microseconds(100), microseconds(300)), microseconds(225)) << "three come in time for four";
-  EXPECT_EQ(cost.BestByWaiting(1, 64, microseconds(100), microseconds(299)), nanoseconds::max());
-  EXPECT_EQ(cost.BestByWaiting(1, 3, microseconds(0), microseconds(0)), nanoseconds::max()) << "no size so small is known";
-  EXPECT_EQ(cost.BestByWaiting(16, 64, microseconds(0), microseconds(0)), nanoseconds::max());
+  EXPECT_EQ(cost.BestUpTo(8, microseconds(1500)), 7);
+  EXPECT_EQ(cost.BestUpTo(7, microseconds(900)), 7);
+  EXPECT_EQ(cost.BestUpTo(1, microseconds(300)), 1);
+  EXPECT_EQ(CostOf({{7, microseconds(700)}}).BestUpTo(8, microseconds(850)), 8) << "not for less than that";
+  EXPECT_EQ(CostOf({{3, microseconds(1)}}).BestUpTo(8, microseconds(850)), 8) << "nor for less than half of them";
 }
 
 }  // namespace

@@ -13,9 +13,15 @@ using std::chrono::nanoseconds;
 
 // Of the last gaps between arrivals: the weight of a new one is an eighth.
 constexpr int kGapMemory = 8;
+constexpr int kCloseShare = 4;
 // Nobody has come for so many gaps: the wait is given up.
 constexpr int kPatientGaps = 8;
 constexpr int kMaxPenalty = 256;
+// Of the most rows that were outstanding: what is above those that are now loses an eighth with each batch.
+constexpr int kPeakMemory = 8;
+constexpr unsigned kTryEvery = 32;
+// Tasks that a batch may leave in front of those that it takes.
+constexpr size_t kMaxPassedOver = 64;
 // Waiting is worth it when it is expected to save so much of the time for each row.
 constexpr int64_t kWorthwhilePercent = 90;
 
@@ -37,39 +43,61 @@ int64_t MaxRowsOfRun(const BatchingParameters& parameters) {
   return splits ? parameters.max_execution_batch_size : parameters.max_batch_size;
 }
 
-Status BatchQueue::Add(BatchTask& task, TimePoint now) {
-  const int64_t batches = (rows_ + max_rows_ - 1) / max_rows_;
-  if ((rows_ + task.rows + max_rows_ - 1) / max_rows_ > parameters_.max_enqueued_batches) {
-    return UnavailableError(
-        fmt::format("The batch scheduling queue to which this task was submitted is full; currently {} batches enqueued and "
-                    "max_enqueued_batches is {}",
-                    batches, parameters_.max_enqueued_batches));
+int64_t RowsWithFiller(const BatchingParameters& parameters, int64_t rows) {
+  const auto allowed = std::ranges::lower_bound(parameters.allowed_batch_sizes, rows);
+  return allowed == parameters.allowed_batch_sizes.end() || *allowed > MaxRowsOfRun(parameters) ? rows : *allowed;
+}
+
+Status BatchQueue::CheckRoom(int64_t rows) const {
+  const auto batches_of = [this](int64_t of) { return (of + max_rows_ - 1) / max_rows_; };
+  if (batches_of(rows_ + rows) <= parameters_.max_enqueued_batches) return OkStatus();
+  return UnavailableError(
+      fmt::format("The batch scheduling queue to which this task was submitted is full; currently {} batches enqueued and "
+                  "max_enqueued_batches is {}",
+                  batches_of(rows_), parameters_.max_enqueued_batches));
+}
+
+void BatchQueue::Add(BatchTask task, TimePoint now) {
+  // Rows that come together: so close that some would come during the shortest run. Longer pauses say nothing of those.
+  const nanoseconds close = Cost(1) / kCloseShare;
+  if (const nanoseconds gap = (now - last_arrival_) / task.rows; gap < close) {
+    gap_ = std::min(gap_, close);
+    gap_ += (gap - gap_) / kGapMemory;
   }
-  // A longer pause says no more than one as long as the longest wait, or it would take many arrivals to forget.
-  const nanoseconds longest = 2 * std::chrono::microseconds(parameters_.batch_timeout_micros);
-  gap_ = std::min(gap_, longest);
-  gap_ += (std::min<nanoseconds>(now - last_arrival_, longest) / task.rows - gap_) / kGapMemory;
   last_arrival_ = task.arrived = now;
+  outstanding_ += task.rows;
+  peak_ = std::max(peak_, outstanding_);
   rows_ += task.rows;
+  earliest_deadline_ = std::min(earliest_deadline_, task.request.deadline);
   tasks_.push_back(std::move(task));
-  return OkStatus();
 }
 
 void BatchQueue::Return(BatchTask task) {
   rows_ += task.rows;
+  earliest_deadline_ = std::min(earliest_deadline_, task.request.deadline);
   tasks_.push_front(std::move(task));
 }
 
-TimePoint BatchQueue::StartTime(TimePoint now) const {
+nanoseconds BatchQueue::Expected(const std::vector<BatchTask>& batch) const {
+  int64_t rows = 0;
+  for (const BatchTask& task : batch) rows += task.rows;
+  return rows == 0 ? nanoseconds(0) : Cost(rows);
+}
+
+TimePoint BatchQueue::StartTime(TimePoint now, bool others_idle) const {
   if (tasks_.empty()) return kNoDeadline;
-  if (parameters_.batch_timeout_micros == 0 || rows_ >= max_rows_ || penalty_ > 0 || tasks_.front().alone || !WaitingPays(now)) return now;
+  const bool may_wait = parameters_.batch_timeout_micros > 0 && rows_ < max_rows_ && !others_idle && penalty_ == 0 && !tasks_.front().alone;
+  if (!may_wait || !WaitingPays(now)) return now;
   const TimePoint latest = tasks_.front().arrived + std::chrono::microseconds(parameters_.batch_timeout_micros);
-  return std::min({latest, last_arrival_ + kPatientGaps * gap_, tasks_.front().request.deadline - 2 * cost_.Expected(rows_)});
+  const TimePoint quiet_since = std::max(last_arrival_, wait_rows_ > 0 ? wait_since_ : now);
+  return std::min({latest, quiet_since + kPatientGaps * gap_, earliest_deadline_ - 2 * Cost(rows_)});
 }
 
 bool BatchQueue::WaitingPays(TimePoint now) const {
-  const nanoseconds patience = tasks_.front().arrived + std::chrono::microseconds(parameters_.batch_timeout_micros) - now;
-  return cost_.BestByWaiting(rows_, max_rows_, gap_, patience) < cost_.Expected(rows_) / rows_ * kWorthwhilePercent / 100;
+  const int64_t expected = std::min(peak_ - outstanding_, max_rows_ - rows_);
+  const nanoseconds wait = expected * gap_;
+  if (expected <= 0 || wait > tasks_.front().arrived + std::chrono::microseconds(parameters_.batch_timeout_micros) - now) return false;
+  return (wait + Cost(rows_ + expected)) / (rows_ + expected) < Cost(rows_) / rows_ * kWorthwhilePercent / 100;
 }
 
 void BatchQueue::BeginWait(TimePoint now) {
@@ -79,39 +107,49 @@ void BatchQueue::BeginWait(TimePoint now) {
 }
 
 void BatchQueue::JudgeWait(int64_t rows, TimePoint now) {
-  const bool has_paid = (now - wait_since_ + cost_.Expected(rows)) / rows < cost_.Expected(wait_rows_) / wait_rows_;
+  const bool has_paid = (now - wait_since_ + Cost(rows)) / rows < Cost(wait_rows_) / wait_rows_;
   next_penalty_ = has_paid ? 1 : std::min(2 * next_penalty_, kMaxPenalty);
   penalty_ = has_paid ? 0 : next_penalty_;
-  wait_rows_ = 0;
+}
+
+int64_t BatchQueue::WantedRows() {
+  const int64_t most = std::min(rows_, max_rows_);
+  const int64_t best = cost_.BestUpTo(most, Cost(most));
+  // Now and then all of them, or a size that was slow once would never be tried again.
+  return best < most && ++times_declined_ % kTryEvery == 0 ? most : best;
 }
 
 BatchQueue::Taken BatchQueue::Take(TimePoint now) {
   Taken taken;
-  const int64_t wanted = cost_.BestUpTo(std::min(rows_, max_rows_));
+  const int64_t wanted = WantedRows();
   std::vector<BatchTask> passed_over;
   int64_t rows = 0;
-  while (!tasks_.empty() && rows < wanted) {
+  while (!tasks_.empty() && rows < wanted && passed_over.size() < kMaxPassedOver) {
     BatchTask task = std::move(tasks_.front());
     tasks_.pop_front();
     rows_ -= task.rows;
     if (IsOverdue(task, now)) {
+      outstanding_ -= task.rows;
       taken.overdue.push_back(std::move(task));
     } else if (taken.batch.empty() || Fits(task, rows, wanted, taken.batch.front())) {
       rows += task.rows;
       taken.batch.push_back(std::move(task));
+      if (taken.batch.front().alone) break;
     } else {
       passed_over.push_back(std::move(task));
     }
   }
   for (BatchTask& task : std::views::reverse(passed_over)) Return(std::move(task));
+  if (tasks_.empty()) earliest_deadline_ = kNoDeadline;
   if (penalty_ > 0) --penalty_;
   if (wait_rows_ > 0 && rows > 0) JudgeWait(rows, now);
+  wait_rows_ = 0;
+  peak_ -= (peak_ - outstanding_ + kPeakMemory - 1) / kPeakMemory;
   return taken;
 }
 
 bool BatchQueue::Fits(const BatchTask& task, int64_t rows, int64_t wanted, const BatchTask& first) const {
-  return rows + task.rows <= wanted && !task.alone && !first.alone &&
-         (parameters_.pad_variable_length_inputs || AreAlike(first.request, task.request));
+  return rows + task.rows <= wanted && !task.alone && (parameters_.pad_variable_length_inputs || AreAlike(first.request, task.request));
 }
 
 }  // namespace tflite_serving

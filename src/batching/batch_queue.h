@@ -21,6 +21,8 @@ namespace tflite_serving {
 
 // The rows that one run may have.
 int64_t MaxRowsOfRun(const BatchingParameters& parameters);
+// The rows that a run of `rows` has, with those that it is filled up with: the next of allowed_batch_sizes.
+int64_t RowsWithFiller(const BatchingParameters& parameters, int64_t rows);
 
 // A request, or a piece of one. All its inputs have the same first dimension, `rows` >= 1.
 struct BatchTask {
@@ -41,34 +43,45 @@ class BatchQueue {
 
   explicit BatchQueue(const BatchingParameters& parameters) : parameters_(parameters), max_rows_(MaxRowsOfRun(parameters)) {}
 
-  // UNAVAILABLE, in the original's words, and the task untouched, when max_enqueued_batches wait already.
-  Status Add(BatchTask& task, TimePoint now);
-  // Puts a task in front of all others, whatever the limit.
+  // UNAVAILABLE, in the original's words, when so many more rows would be more than max_enqueued_batches.
+  Status CheckRoom(int64_t rows) const;
+  void Add(BatchTask task, TimePoint now);
+  // Puts a task that was taken in front of all others.
   void Return(BatchTask task);
 
   bool empty() const { return tasks_.empty(); }
 
-  // When a free thread should take a batch: `now` or before, or how long it should wait for more. kNoDeadline if nothing is there.
-  TimePoint StartTime(TimePoint now) const;
+  // When a free thread should take a batch: `now` or before, or how long it should wait for more; `others_idle`: whether there are further threads
+  // with nothing to do. kNoDeadline if nothing is there.
+  TimePoint StartTime(TimePoint now, bool others_idle) const;
   // A thread waits for StartTime, from now on.
   void BeginWait(TimePoint now);
   Taken Take(TimePoint now);
+  // So many rows that were taken are answered, or returned.
+  void Answered(int64_t rows) { outstanding_ -= rows; }
 
   // A run of `rows`, those of a batch and what it was filled up with, took this long.
   void Record(int64_t rows, std::chrono::nanoseconds time) { cost_.Record(rows, time); }
+  // What a run for this batch is expected to take.
+  std::chrono::nanoseconds Expected(const std::vector<BatchTask>& batch) const;
 
  private:
+  std::chrono::nanoseconds Cost(int64_t rows) const { return cost_.Expected(RowsWithFiller(parameters_, rows)); }
   bool WaitingPays(TimePoint now) const;
+  void JudgeWait(int64_t rows, TimePoint now);
   // Whether a task may join a batch of so many rows, which shall have `wanted` and begins with `first`.
   bool Fits(const BatchTask& task, int64_t rows, int64_t wanted, const BatchTask& first) const;
-  void JudgeWait(int64_t rows, TimePoint now);
+  int64_t WantedRows();
 
   BatchingParameters parameters_;
   int64_t max_rows_;
   BatchCost cost_;
   std::deque<BatchTask> tasks_;
-  int64_t rows_ = 0;                                       // of tasks_
-  std::chrono::nanoseconds gap_{std::chrono::seconds(1)};  // between two rows, on average
+  int64_t rows_ = 0;                            // of tasks_
+  TimePoint earliest_deadline_ = kNoDeadline;   // of tasks_, or of some that were in there
+  int64_t outstanding_ = 0;                     // rows that are in tasks_, or taken and not answered
+  int64_t peak_ = 0;                            // the most of them, lately
+  std::chrono::nanoseconds gap_ = kUnknownGap;  // between two rows of those that come close behind each other, on average
   TimePoint last_arrival_{};
   // The wait that is going on: when it began, and the rows that were there.
   TimePoint wait_since_{};
@@ -76,6 +89,9 @@ class BatchQueue {
   // After waits that did not pay: batches that do not wait, this time and next time.
   int penalty_ = 0;
   int next_penalty_ = 1;
+  unsigned times_declined_ = 0;  // to run all that were there
+
+  static constexpr std::chrono::nanoseconds kUnknownGap = std::chrono::seconds(1);
 };
 
 }  // namespace tflite_serving

@@ -1,7 +1,11 @@
 #include "batching/batch_queue.h"
 
+#include <algorithm>
 #include <array>
+#include <functional>
 #include <memory>
+#include <queue>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -25,7 +29,9 @@ class BatchQueueTest : public testing::Test {
                                .deadline = deadline,
                                .cancellation = cancellation},
                    .rows = rows};
-    return queue_.Add(task, now_);
+    TFLS_RETURN_IF_ERROR(queue_.CheckRoom(rows));
+    queue_.Add(std::move(task), now_);
+    return OkStatus();
   }
   // Arrivals so close to each other that waiting pays.
   void AddMany(int count) {
@@ -37,11 +43,20 @@ class BatchQueueTest : public testing::Test {
   int64_t TakeRows() {
     int64_t rows = 0;
     for (const BatchTask& task : queue_.Take(now_).batch) rows += task.rows;
+    running_ += rows;
     return rows;
   }
-  bool Starts() const { return queue_.StartTime(now_) <= now_; }
+  // All that was taken is answered.
+  void Answer() { queue_.Answered(std::exchange(running_, 0)); }
+  void TakeAll() {
+    while (!queue_.empty()) TakeRows();
+    Answer();
+  }
+  TimePoint StartTime() const { return queue_.StartTime(now_, false); }
+  bool Starts() const { return StartTime() <= now_; }
 
   TimePoint now_{std::chrono::hours(1)};
+  int64_t running_ = 0;
   BatchQueue queue_{BatchingParameters{}};
   std::vector<std::unique_ptr<std::array<TensorView, 1>>> inputs_;
 };
@@ -50,7 +65,9 @@ constexpr BatchingParameters WithTimeout(microseconds timeout) { return {.max_ba
 
 TEST_F(BatchQueueTest, WithoutATimeoutNothingWaits) {
   Use({.max_batch_size = 16});
-  EXPECT_EQ(queue_.StartTime(now_), kNoDeadline);
+  EXPECT_EQ(StartTime(), kNoDeadline);
+  AddMany(16);
+  TakeAll();
   AddMany(3);
   EXPECT_TRUE(Starts());
   EXPECT_EQ(TakeRows(), 3);
@@ -63,60 +80,180 @@ TEST_F(BatchQueueTest, ALoneClientIsNeverHeldUp) {
     ASSERT_TRUE(Add().ok());
     ASSERT_TRUE(Starts()) << i;
     ASSERT_EQ(TakeRows(), 1);
-    now_ += microseconds(310);  // its answer, and the next request at once
+    now_ += microseconds(300);
+    Answer();
+    now_ += microseconds(10);
   }
 }
 
-TEST_F(BatchQueueTest, WaitsForThoseThatComeCloseBehind) {
+TEST_F(BatchQueueTest, WaitsForClientsThatWereJustAnswered) {
   Use(WithTimeout(milliseconds(2)));
-  AddMany(100);
-  EXPECT_TRUE(Starts()) << "full";
-  while (!queue_.empty()) TakeRows();
+  for (int i = 0; i < 5; ++i) {
+    AddMany(12);
+    TakeAll();
+  }
   AddMany(1);
   EXPECT_FALSE(Starts());
+  EXPECT_TRUE(queue_.StartTime(now_, true) <= now_) << "another thread is idle: this one need not save time";
   AddMany(3);
   EXPECT_FALSE(Starts());
-  AddMany(11);
-  EXPECT_TRUE(Starts()) << "one more is not worth it";
-  EXPECT_EQ(TakeRows(), 15);
+  AddMany(8);
+  EXPECT_TRUE(Starts()) << "all are here";
+  EXPECT_EQ(TakeRows(), 12);
 }
 
 TEST_F(BatchQueueTest, AWaitEndsWhenNobodyComes) {
   Use(WithTimeout(milliseconds(2)));
-  AddMany(100);
-  while (!queue_.empty()) TakeRows();
+  AddMany(12);
+  TakeAll();
   AddMany(1);
   ASSERT_FALSE(Starts());
-  EXPECT_LT(queue_.StartTime(now_), now_ + milliseconds(1)) << "long before the timeout";
-  now_ = queue_.StartTime(now_);
+  queue_.BeginWait(now_);
+  EXPECT_LT(StartTime(), now_ + milliseconds(1)) << "long before the timeout";
+  now_ = StartTime();
   EXPECT_TRUE(Starts());
+}
+
+TEST_F(BatchQueueTest, PatienceBeginsWithTheWait) {
+  Use(WithTimeout(milliseconds(2)));
+  for (int i = 0; i < 5; ++i) {
+    AddMany(12);
+    TakeAll();
+  }
+  AddMany(12);
+  TakeRows();
+  AddMany(2);  // while those twelve run
+  now_ += microseconds(1400);
+  Answer();
+  ASSERT_FALSE(Starts()) << "they will be back";
 }
 
 TEST_F(BatchQueueTest, WaitsThatDoNotPayAreGivenUp) {
   Use(WithTimeout(milliseconds(2)));
-  AddMany(100);
-  while (!queue_.empty()) TakeRows();
   int waits = 0;
-  for (int i = 0; i < 200; ++i) {  // two clients that send at the same time, and wait for their answers
-    AddMany(2);
+  for (int i = 0; i < 400; ++i) {  // twelve come together now and then; two come after every answer
+    AddMany(i % 8 == 0 ? 12 : 2);
     if (!Starts()) {
       ++waits;
       queue_.BeginWait(now_);
-      now_ = queue_.StartTime(now_);
+      now_ = StartTime();
     }
-    ASSERT_EQ(TakeRows(), 2);
+    TakeAll();
     now_ += microseconds(400);
   }
-  EXPECT_LT(waits, 20);
+  EXPECT_LT(waits, 40);
+}
+
+// Some clients that send again when they are answered, and threads that each run a batch at a time.
+class ClosedLoop {
+ public:
+  ClosedLoop(BatchQueue& queue, int clients, int threads) : queue_(queue), idle_(threads) {
+    for (int i = 0; i < clients; ++i) arrivals_.push(now_ + microseconds(kGap * i));
+  }
+  // The mean size of the batches that run in this time, after a while in which all settles.
+  double MeanBatch(milliseconds settling, milliseconds time) {
+    const TimePoint from = now_ + settling;
+    int64_t rows = 0;
+    int64_t batches = 0;
+    while (now_ < from + time) {
+      if (idle_ > 0 && queue_.StartTime(now_, idle_ > 1) <= now_) {
+        const auto taken = static_cast<int64_t>(queue_.Take(now_).batch.size());
+        --idle_;
+        ends_.emplace(now_ + CostOf(taken), taken);
+        if (now_ >= from) {
+          rows += taken;
+          ++batches;
+        }
+        continue;
+      }
+      Step();
+    }
+    return static_cast<double>(rows) / static_cast<double>(batches);
+  }
+
+  static microseconds CostOf(int64_t rows) { return microseconds(2000 + 20 * rows); }  // the more together, the better
+
+ private:
+  static constexpr int kGap = 10;  // between two answers of a batch, and so between the requests that follow
+  void Step() {
+    TimePoint next = kNoDeadline;
+    if (!arrivals_.empty()) next = std::min(next, arrivals_.top());
+    if (!ends_.empty()) next = std::min(next, ends_.top().first);
+    if (idle_ > 0 && !queue_.empty()) {
+      queue_.BeginWait(now_);
+      next = std::min(next, queue_.StartTime(now_, idle_ > 1));
+    }
+    now_ = std::max(next, now_);
+    if (!ends_.empty() && ends_.top().first <= now_) {
+      const int64_t rows = ends_.top().second;
+      ends_.pop();
+      ++idle_;
+      queue_.Record(rows, CostOf(rows));
+      queue_.Answered(rows);
+      for (int i = 0; i < rows; ++i) arrivals_.push(now_ + microseconds(kGap * (i + 1)));
+    } else if (!arrivals_.empty() && arrivals_.top() <= now_) {
+      arrivals_.pop();
+      BatchTask task;
+      task.request.inputs = kInputs;
+      queue_.Add(std::move(task), now_);
+    }
+  }
+
+  static inline const std::array<TensorView, 1> kInputs = {TensorView{DType::kFloat, {1, 1}, {}}};
+  BatchQueue& queue_;
+  int idle_;
+  TimePoint now_{std::chrono::hours(1)};
+  template <typename T>
+  using Earliest = std::priority_queue<T, std::vector<T>, std::greater<>>;
+  Earliest<TimePoint> arrivals_;
+  Earliest<std::pair<TimePoint, int64_t>> ends_;
+};
+
+TEST_F(BatchQueueTest, ClientsInALoopComeTogether) {
+  for (const int threads : {1, 2}) {
+    for (const int clients : {8, 16, 32, 64}) {
+      queue_ = BatchQueue({.max_batch_size = 64, .batch_timeout_micros = 5000, .max_enqueued_batches = 100});
+      for (const int64_t rows : {1, 8, 64}) queue_.Record(rows, ClosedLoop::CostOf(rows));
+      const double mean = ClosedLoop(queue_, clients, threads).MeanBatch(milliseconds(200), milliseconds(500));
+      EXPECT_GT(mean, 0.7 * clients / threads) << clients << " clients, " << threads << " threads";
+    }
+  }
 }
 
 TEST_F(BatchQueueTest, AWaitNeverPassesADeadline) {
-  Use(WithTimeout(std::chrono::seconds(1)));
-  AddMany(100);
-  while (!queue_.empty()) TakeRows();
-  now_ += microseconds(5);
+  Use(WithTimeout(milliseconds(2)));
+  AddMany(12);
+  TakeAll();
+  AddMany(1);
+  ASSERT_FALSE(Starts());
   ASSERT_TRUE(Add(1, now_ + microseconds(10)).ok());
   EXPECT_TRUE(Starts());
+}
+
+TEST_F(BatchQueueTest, SizesAreJudgedByWhatTheyAreFilledUpTo) {
+  queue_ = BatchQueue({.max_batch_size = 64, .allowed_batch_sizes = {8, 64}});
+  for (const int64_t rows : {8, 64}) queue_.Record(rows, microseconds(200 + 100 * rows));
+  for (int i = 0; i < 10; ++i) {
+    AddMany(9);
+    EXPECT_EQ(TakeRows(), 8) << "and not 64 for the ninth";
+    EXPECT_EQ(TakeRows(), 1);
+  }
+}
+
+TEST_F(BatchQueueTest, ASizeThatWasSlowOnceIsTriedAgain) {
+  Use({.max_batch_size = 16});
+  for (int i = 0; i < 50; ++i) queue_.Record(16, milliseconds(4));
+  int large = 0;
+  for (int i = 0; i < 400; ++i) {
+    AddMany(16);
+    while (!queue_.empty()) {
+      const int64_t rows = TakeRows();
+      queue_.Record(rows, microseconds(200 + 100 * rows));
+      large += rows == 16 ? 1 : 0;
+    }
+    Answer();
+  }
+  EXPECT_GT(large, 200);
 }
 
 TEST_F(BatchQueueTest, OverdueAndForsakenOnesAreTakenOut) {
@@ -163,8 +300,8 @@ TEST_F(BatchQueueTest, IsBoundedInBatches) {
 
 TEST_F(BatchQueueTest, WhatIsToRunAloneDoes) {
   Use(WithTimeout(milliseconds(2)));
-  AddMany(100);
-  while (!queue_.empty()) TakeRows();
+  AddMany(16);
+  TakeAll();
   AddMany(3);
   BatchQueue::Taken taken = queue_.Take(now_);
   ASSERT_EQ(taken.batch.size(), 3u);

@@ -20,25 +20,32 @@ BatchScheduler::BatchScheduler(const std::string& thread_name, int num_threads, 
   for (int i = 0; i < num_threads; ++i) threads_.push_back(StartThread(thread_name, [this] { Work(); }));
 }
 
-BatchScheduler::~BatchScheduler() {
+BatchScheduler::~BatchScheduler() { Stop(); }
+
+void BatchScheduler::Stop() {
   {
     const MutexLock lock(mutex_);
     stopping_ = true;
   }
   wake_.NotifyAll();
+  threads_.clear();  // joins
 }
 
 BatchScheduler::SourceHandle BatchScheduler::NewSource(BatchQueue queue, RunBatch run) {
   return std::make_shared<Source>(Source{.queue = std::move(queue), .run = std::move(run)});
 }
 
-Status BatchScheduler::Submit(const SourceHandle& source, BatchTask& task) {
+Status BatchScheduler::Submit(const SourceHandle& source, std::span<BatchTask> tasks) {
+  int64_t rows = 0;
+  for (const BatchTask& task : tasks) rows += task.rows;
   {
     const MutexLock lock(mutex_);
+    if (stopping_) return UnavailableError("the server is stopping");
+    TFLS_RETURN_IF_ERROR(source->queue.CheckRoom(rows));
     const TimePoint now = clock_.Now();
-    TFLS_RETURN_IF_ERROR(source->queue.Add(task, now));
+    for (BatchTask& task : tasks) source->queue.Add(std::move(task), now);
     Activate(source);
-    const TimePoint start = source->queue.StartTime(now);
+    const TimePoint start = source->queue.StartTime(now, idle_threads_ > 1);
     if (idle_threads_ == 0 || (start > now && start >= timer_)) return OkStatus();
   }
   wake_.NotifyOne();
@@ -65,10 +72,15 @@ void BatchScheduler::Record(Source& source, int64_t rows, std::chrono::nanosecon
   source.queue.Record(rows, time);
 }
 
+void BatchScheduler::Answered(Source& source, int64_t rows) {
+  const MutexLock lock(mutex_);
+  source.queue.Answered(rows);
+}
+
 BatchScheduler::SourceHandle BatchScheduler::Choose(TimePoint now, TimePoint& next) {
   SourceHandle chosen;
   for (const SourceHandle& source : active_) {
-    const TimePoint start = stopping_ ? now : source->queue.StartTime(now);
+    const TimePoint start = stopping_ ? now : source->queue.StartTime(now, idle_threads_ > 0);
     if (start > now) {
       source->queue.BeginWait(now);
       next = std::min(next, start);
@@ -83,6 +95,7 @@ void BatchScheduler::Work() {
   for (;;) {
     SourceHandle source;
     BatchQueue::Taken taken;
+    std::chrono::nanoseconds expected{0};
     bool more = false;
     {
       const MutexLock lock(mutex_);
@@ -101,7 +114,9 @@ void BatchScheduler::Work() {
         next = kNoDeadline;
       }
       taken = source->queue.Take(now);
-      turn_ = source->used;
+      turn_ = std::max(turn_, source->used);
+      expected = source->queue.Expected(taken.batch);
+      source->used += expected;  // at once, or all threads would choose it
       if (source->queue.empty()) {
         source->active = false;
         std::erase(active_, source);
@@ -119,7 +134,7 @@ void BatchScheduler::Work() {
     const TimePoint start = clock_.Now();
     source->run(source, std::move(taken.batch));
     const MutexLock lock(mutex_);
-    source->used += clock_.Now() - start;
+    source->used += clock_.Now() - start - expected;
   }
 }
 

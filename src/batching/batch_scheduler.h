@@ -5,6 +5,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -27,20 +28,23 @@ class BatchScheduler {
   using RunBatch = std::function<void(const SourceHandle& source, std::vector<BatchTask> batch)>;
 
   BatchScheduler(const std::string& thread_name, int num_threads, const Clock& clock = Clock::Steady());
-  // Runs what is queued, then joins.
+  // Stops it.
   ~BatchScheduler();
   BatchScheduler(const BatchScheduler&) = delete;
   BatchScheduler& operator=(const BatchScheduler&) = delete;
 
   SourceHandle NewSource(BatchQueue queue, RunBatch run);
 
-  // Queues a task; it is answered exactly once: by RunBatch, or with RESOURCE_EXHAUSTED at its deadline or CANCELLED if that comes first and a thread
-  // gets to it. Errors, with the task untouched: those of BatchQueue::Add.
-  Status Submit(const SourceHandle& source, BatchTask& task);
+  // Queues tasks, all or none; each is answered exactly once: by RunBatch, or with RESOURCE_EXHAUSTED at its deadline or CANCELLED if that comes
+  // first and a thread gets to it. Errors, with the tasks untouched: BatchQueue::CheckRoom; UNAVAILABLE when it is stopping.
+  Status Submit(const SourceHandle& source, std::span<BatchTask> tasks);
   // Queues a task that comes from a batch, in front and whatever the limit.
   void Resubmit(const SourceHandle& source, BatchTask task);
-  // BatchQueue::Record.
+  // Runs what is queued, then joins. One call at a time.
+  void Stop();
+  // BatchQueue::Record and Answered.
   void Record(Source& source, int64_t rows, std::chrono::nanoseconds time);
+  void Answered(Source& source, int64_t rows);
 
  private:
   void Work();

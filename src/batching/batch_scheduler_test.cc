@@ -37,15 +37,15 @@ TEST(BatchSchedulerTest, AModelUnderLoadDoesNotHoldUpAnother) {
   const auto hot = scheduler->NewSource(one_by_one, run);
   const auto calm = scheduler->NewSource(one_by_one, run);
   BatchTask first = NewTask([] {});
-  ASSERT_TRUE(scheduler->Submit(blocked, first).ok());
+  ASSERT_TRUE(scheduler->Submit(blocked, {&first, 1}).ok());
   begun.get_future().wait();
   // Of the hot model fifty wait before the only one of the other comes.
   for (int i = 0; i < 50; ++i) {
     BatchTask task = NewTask([&] { order += 'h'; });
-    ASSERT_TRUE(scheduler->Submit(hot, task).ok());
+    ASSERT_TRUE(scheduler->Submit(hot, {&task, 1}).ok());
   }
   BatchTask calm_task = NewTask([&] { order += 'c'; });
-  ASSERT_TRUE(scheduler->Submit(calm, calm_task).ok());
+  ASSERT_TRUE(scheduler->Submit(calm, {&calm_task, 1}).ok());
   open.set_value();
   scheduler.reset();  // once all have run
   EXPECT_LE(order.find('c'), 1u) << order;
@@ -59,7 +59,7 @@ TEST(BatchSchedulerTest, WhatIsQueuedIsRunBeforeTheEnd) {
                                             [](const BatchScheduler::SourceHandle&, std::vector<BatchTask> batch) { AnswerAll(batch); });
     for (int i = 0; i < 100; ++i) {
       BatchTask task = NewTask([&done] { ++done; });
-      ASSERT_TRUE(scheduler.Submit(source, task).ok());
+      ASSERT_TRUE(scheduler.Submit(source, {&task, 1}).ok());
     }
   }
   EXPECT_EQ(done, 100);
@@ -77,7 +77,7 @@ TEST(BatchSchedulerTest, AWaitEndsByItself) {
     ran.set_value(size);
   });
   BatchTask task = NewTask([] {});
-  ASSERT_TRUE(scheduler.Submit(source, task).ok());
+  ASSERT_TRUE(scheduler.Submit(source, {&task, 1}).ok());
   EXPECT_EQ(ran.get_future().get(), 1u);
 }
 

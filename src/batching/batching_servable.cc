@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <ranges>
 #include <utility>
 
 #include <fmt/format.h>
@@ -29,11 +30,6 @@ StatusOr<int64_t> CountRows(std::span<const TensorView> inputs) {
   return inputs.front().shape[0];
 }
 
-int64_t RowsWithFiller(const BatchingParameters& parameters, int64_t rows) {
-  const auto allowed = std::ranges::lower_bound(parameters.allowed_batch_sizes, rows);
-  return allowed == parameters.allowed_batch_sizes.end() ? rows : *allowed;
-}
-
 // One batch on its way.
 struct Batch {
   ServableHandle servable;
@@ -44,13 +40,12 @@ struct Batch {
   std::vector<TensorView> inputs;
 };
 
-// Puts the tasks' inputs together; a single task's, if nothing has to be filled up, stay where they are.
-Status Assemble(const BatchingParameters& parameters, Batch& batch) {
-  int64_t rows = 0;
-  for (const BatchTask& task : batch.tasks) rows += task.rows;
-  batch.rows = RowsWithFiller(parameters, rows);
+bool IsAligned(const TensorView& tensor) { return reinterpret_cast<uintptr_t>(tensor.bytes.data()) % kTensorAlignment == 0; }
+
+// Puts the tasks' inputs together; a single task's, if nothing has to be filled up and they are where the runtime can read them, stay where they are.
+Status Assemble(const BatchingParameters& parameters, int64_t rows, Batch& batch) {
   const RunRequest& first = batch.tasks.front().request;
-  if (batch.tasks.size() == 1 && batch.rows == rows) {
+  if (batch.tasks.size() == 1 && batch.rows == rows && std::ranges::all_of(first.inputs, IsAligned)) {
     batch.inputs.assign(first.inputs.begin(), first.inputs.end());
     return OkStatus();
   }
@@ -74,12 +69,17 @@ Status CheckOutputs(std::span<const TensorView> outputs, int64_t rows) {
   return OkStatus();
 }
 
+// Whether others may be answered although this is how their common run ended.
+bool IsEachOnesOwn(const Status& status) { return status.code() != StatusCode::kDeadlineExceeded && status.code() != StatusCode::kCancelled; }
+
 // The end of a batch's run.
 void Answer(BatchScheduler& scheduler, Batch& batch, Status status, std::span<const TensorView> outputs) {
+  const bool is_single = batch.tasks.size() == 1;
+  if (is_single && batch.rows == batch.tasks.front().rows) return batch.tasks.front().done(status, outputs);
   if (status.ok()) status = CheckOutputs(outputs, batch.rows);
   if (!status.ok()) {
-    for (BatchTask& task : batch.tasks) {
-      if (batch.tasks.size() == 1 || task.alone) {
+    for (BatchTask& task : std::views::reverse(batch.tasks)) {
+      if (is_single || !IsEachOnesOwn(status)) {
         task.done(status, {});
       } else {
         task.alone = true;
@@ -98,15 +98,23 @@ void Answer(BatchScheduler& scheduler, Batch& batch, Status status, std::span<co
 }
 
 void RunBatch(BatchScheduler& scheduler, const BatchingParameters& parameters, const std::shared_ptr<Batch>& batch) {
-  if (const Status status = Assemble(parameters, *batch); !status.ok()) return Answer(scheduler, *batch, status, {});
+  int64_t rows = 0;
+  for (const BatchTask& task : batch->tasks) rows += task.rows;
+  batch->rows = RowsWithFiller(parameters, rows);
+  const Status assembled = Assemble(parameters, rows, *batch);
+  if (!assembled.ok()) {
+    scheduler.Answered(*batch->source, rows);
+    return Answer(scheduler, *batch, assembled, {});
+  }
   RunRequest request = batch->tasks.front().request;
   request.inputs = batch->inputs;
   if (batch->tasks.size() > 1) request.cancellation = nullptr;  // the others want it all the same
   for (const BatchTask& task : batch->tasks) request.deadline = std::max(request.deadline, task.request.deadline);
   const ServableHandle keep = batch->servable;  // until Run has returned, which may be after the batch is done
   const auto start = std::chrono::steady_clock::now();
-  keep->Run(request, [&scheduler, batch, start](const Status& status, std::span<const TensorView> outputs) {
+  keep->Run(request, [&scheduler, batch, rows, start](const Status& status, std::span<const TensorView> outputs) {
     if (status.ok()) scheduler.Record(*batch->source, batch->rows, std::chrono::steady_clock::now() - start);
+    scheduler.Answered(*batch->source, rows);  // before they are: the next requests may follow at once
     Answer(scheduler, *batch, status, outputs);
   });
 }
@@ -214,27 +222,24 @@ BatchingServable::BatchingServable(ServableHandle servable, const std::vector<bo
 
 void BatchingServable::Run(const RunRequest& request, RunDone done) {
   const BatchScheduler::SourceHandle& source = sources_[static_cast<size_t>(request.signature - signatures().data())];
-  size_t input_bytes = 0;
-  for (const TensorView& input : request.inputs) input_bytes += input.bytes.size();
-  if (source == nullptr || servable_->RunsInline(input_bytes)) return servable_->Run(request, std::move(done));
-
+  if (source == nullptr) return servable_->Run(request, std::move(done));
   const StatusOr<int64_t> rows = CountRows(request.inputs);
   if (!rows.ok()) return done(rows.status(), {});
   if (*rows > parameters_.max_batch_size) {
     return done(InvalidArgumentError(fmt::format("Task size {} is larger than maximum input batch size {}", *rows, parameters_.max_batch_size)), {});
   }
-  const int64_t max_rows = MaxRowsOfRun(parameters_);
-  if (*rows > max_rows) return Split(source, request, *rows, max_rows, std::move(done));
-  BatchTask task{.request = request, .done = std::move(done), .rows = *rows};
-  if (const Status status = scheduler_.Submit(source, task); !status.ok()) task.done(status, {});
-}
+  size_t input_bytes = 0;
+  for (const TensorView& input : request.inputs) input_bytes += input.bytes.size();
+  if (*rows == 0 || servable_->RunsInline(input_bytes)) return servable_->Run(request, std::move(done));
 
-void BatchingServable::Split(const BatchScheduler::SourceHandle& source, const RunRequest& request, int64_t rows, int64_t max_rows, RunDone done) {
-  const auto whole = std::make_shared<SplitRequest>(request, rows, max_rows, std::move(done));
-  for (size_t i = 0; i < whole->num_pieces(); ++i) {
-    BatchTask piece = whole->Piece(i);
-    if (const Status status = scheduler_.Submit(source, piece); !status.ok()) piece.done(status, {});
+  std::vector<BatchTask> tasks;
+  if (const int64_t max_rows = MaxRowsOfRun(parameters_); *rows > max_rows) {
+    const auto whole = std::make_shared<SplitRequest>(request, *rows, max_rows, done);
+    for (size_t i = 0; i < whole->num_pieces(); ++i) tasks.push_back(whole->Piece(i));
+  } else {
+    tasks.push_back({.request = request, .done = done, .rows = *rows});
   }
+  if (const Status status = scheduler_.Submit(source, tasks); !status.ok()) done(status, {});
 }
 
 void BatchingServable::RecordRun(size_t signature, int64_t rows, std::chrono::nanoseconds time) {

@@ -44,8 +44,6 @@ class BatchingServable : public Servable {
   bool RunsInline(size_t request_bytes) const override;
 
  private:
-  void Split(const BatchScheduler::SourceHandle& source, const RunRequest& request, int64_t rows, int64_t max_rows, RunDone done);
-
   const ServableHandle servable_;
   const BatchingParameters parameters_;
   BatchScheduler& scheduler_;

@@ -1,5 +1,6 @@
 #include "batching/batching_servable.h"
 
+#include <algorithm>
 #include <atomic>
 #include <future>
 #include <memory>
@@ -20,9 +21,12 @@ using ::testing::UnorderedElementsAre;
 // The answer to one request, which is alive until it came.
 struct Request {
   explicit Request(std::vector<float> numbers) : values(std::move(numbers)) {
-    inputs = {{DType::kFloat, {static_cast<int64_t>(values.size())}, std::as_bytes(std::span(values))}};
+    EXPECT_TRUE(memory.Resize(values.size() * sizeof(float)));
+    std::ranges::copy(std::as_bytes(std::span(values)), memory.data());
+    inputs = {{DType::kFloat, {static_cast<int64_t>(values.size())}, memory.bytes()}};
   }
   const std::vector<float> values;
+  AlignedBuffer memory;
   std::vector<TensorView> inputs;
   std::promise<void> ended;
   Status status;
@@ -147,6 +151,59 @@ TEST_F(BatchingServableTest, ALargeRequestIsRefusedOrSplit) {
   EXPECT_THAT(sizes_, UnorderedElementsAre(3, 3, 2));
 }
 
+TEST_F(BatchingServableTest, APieceThatFailsFailsTheRequest) {
+  Use({.max_batch_size = 8, .enable_large_batch_splitting = true, .max_execution_batch_size = 3});
+  status_of_ = [](const RunRequest& request) { return request.inputs[0].values<float>()[0] == 4 ? InvalidArgumentError("no fours") : OkStatus(); };
+  EXPECT_EQ(Run({1, 2, 3, 4, 5, 6, 7}), InvalidArgumentError("no fours"));
+}
+
+TEST_F(BatchingServableTest, ARequestThatDoesNotFitWholeIsNotRunInPart) {
+  Use({.max_batch_size = 8, .max_enqueued_batches = 2, .enable_large_batch_splitting = true, .max_execution_batch_size = 3});
+  const std::shared_ptr<Request> first = Occupy();
+  EXPECT_EQ(Run({1, 2, 3, 4, 5, 6, 7, 8}).code(), StatusCode::kUnavailable);
+  const std::shared_ptr<Request> second = Start({1, 2, 3, 4, 5, 6});
+  Open();
+  Wait(*second);
+  EXPECT_THAT(sizes_, ElementsAre(1, 3, 3));
+}
+
+TEST_F(BatchingServableTest, InputsAreWhereTheRuntimeCanReadThem) {
+  Use({.max_batch_size = 8, .enable_large_batch_splitting = true, .max_execution_batch_size = 3});
+  std::atomic<int> misaligned = 0;
+  status_of_ = [&misaligned](const RunRequest& request) {
+    if (reinterpret_cast<uintptr_t>(request.inputs[0].bytes.data()) % kTensorAlignment != 0) ++misaligned;
+    return OkStatus();
+  };
+  EXPECT_TRUE(Run({1, 2, 3, 4, 5, 6, 7}).ok());
+  EXPECT_EQ(misaligned, 0);
+}
+
+TEST_F(BatchingServableTest, ARequestOfNoRowsIsTheModelsToAnswer) {
+  Use({});
+  const std::thread::id here = std::this_thread::get_id();
+  std::thread::id ran_on;
+  status_of_ = [&ran_on](const RunRequest&) {
+    ran_on = std::this_thread::get_id();
+    return InvalidArgumentError("no rows");
+  };
+  EXPECT_EQ(Run({}), InvalidArgumentError("no rows"));
+  EXPECT_EQ(ran_on, here);
+}
+
+TEST_F(BatchingServableTest, ABatchThatRunsOutOfTimeSaysSo) {
+  Use({});
+  status_of_ = [](const RunRequest& request) {
+    return request.inputs[0].shape[0] > 1 ? DeadlineExceededError("the request was still running at its deadline") : OkStatus();
+  };
+  const std::shared_ptr<Request> first = Occupy();
+  const std::vector<std::shared_ptr<Request>> requests = {Start({1}), Start({2})};
+  Open();
+  for (const auto& request : requests) {
+    Wait(*request);
+    EXPECT_EQ(request->status.code(), StatusCode::kDeadlineExceeded);
+  }
+}
+
 TEST_F(BatchingServableTest, AFullQueueRefuses) {
   Use({.max_batch_size = 1, .max_enqueued_batches = 1});
   const std::shared_ptr<Request> first = Occupy();
@@ -189,17 +246,17 @@ TEST_F(BatchingServableTest, OnlySmallRequestsAreDecodedOnAnIoThread) {
 }
 
 TEST_F(BatchingServableTest, OutputsWithoutTheBatchsRowsAreAnError) {
-  Use({});
+  Use({.max_batch_size = 4, .allowed_batch_sizes = {4}});
   model_->on_run = [](const RunRequest& request, const RunDone& done) {
     const TensorView scalar{DType::kFloat, {}, request.inputs[0].bytes.first(sizeof(float))};
     done(OkStatus(), {&scalar, 1});
   };
-  EXPECT_EQ(Run({1, 2}), FailedPreconditionError("Batched output tensor has 0 dimensions"));
+  EXPECT_EQ(Run({1, 2, 3}), FailedPreconditionError("Batched output tensor has 0 dimensions"));
   model_->on_run = [](const RunRequest& request, const RunDone& done) {
     const TensorView half{DType::kFloat, {1}, request.inputs[0].bytes.first(sizeof(float))};
     done(OkStatus(), {&half, 1});
   };
-  EXPECT_EQ(Run({1, 2}).code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Run({1, 2, 3}).code(), StatusCode::kFailedPrecondition);
 }
 
 TEST_F(BatchingServableTest, WhichTensorsHaveRows) {

@@ -36,9 +36,11 @@ std::string_view WhyAlone(const LiteRtServable& servable, size_t number) {
 }
 
 std::vector<int64_t> SizesToMeasure(const BatchingParameters& parameters) {
+  const int64_t most = std::min(MaxRowsOfRun(parameters), kMaxMeasuredRows);
   std::vector<int64_t> sizes = parameters.allowed_batch_sizes;
+  std::erase_if(sizes, [most](int64_t rows) { return rows > most; });
   if (sizes.empty()) {
-    for (int64_t rows = 1; rows <= std::min(MaxRowsOfRun(parameters), kMaxMeasuredRows); rows *= 2) sizes.push_back(rows);
+    for (int64_t rows = 1; rows <= most; rows *= 2) sizes.push_back(rows);
   }
   return sizes;
 }

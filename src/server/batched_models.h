@@ -31,6 +31,9 @@ class BatchedModels {
   // different sizes take, for kMeasuringTime at most. Borrows this object. Errors: those of a version's own file.
   StatusOr<ServableHandle> Batch(std::unique_ptr<LiteRtServable> servable, const std::string& directory);
 
+  // Runs what is queued, and joins.
+  void Stop() { scheduler_.Stop(); }
+
  private:
   const BatchingParameters parameters_;
   const bool per_model_;

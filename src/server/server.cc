@@ -39,10 +39,10 @@ Manager MakeManager(const ServerOptions& options, BatchedModels* batched, Worker
 
 Server::Server(const ServerOptions& options, const std::optional<BatchingParameters>& batching)
     : options_(options),
-      workers_("worker", {.num_threads = std::max(UsableCpus(), NumInterpreters(options)),
-                          .max_queued = kMaxQueuedRequests,
-                          .max_wait = options.max_queue_wait_ms == 0 ? std::chrono::nanoseconds::max()
-                                                                     : std::chrono::milliseconds(options.max_queue_wait_ms)}),
+      workers_("worker",
+               {.num_threads = std::max(UsableCpus(), NumInterpreters(options)),
+                .max_queued = kMaxQueuedRequests,
+                .max_wait = options.max_queue_wait_ms == 0 ? std::chrono::nanoseconds::max() : std::chrono::milliseconds(options.max_queue_wait_ms)}),
       batched_models_(batching ? std::make_unique<BatchedModels>(*batching, options.enable_per_model_batching_parameters) : nullptr),
       manager_(MakeManager(options, batched_models_.get(), workers_, [this](const std::string& name) { UpdateHealth({&name, 1}); })),
       prediction_service_(manager_, workers_, Clock::Steady(),
@@ -152,6 +152,10 @@ void Server::Shutdown() {
   std::jthread http_drain;  // both at the same time: neither may eat up the other's
   if (http_ != nullptr) http_drain = StartThread("http_drain", [&] { http_->Shutdown(deadline); });
   if (grpc_ != nullptr) grpc_->Shutdown(deadline);
+  if (http_drain.joinable()) http_drain.join();
+  // Requests that were given up may still be here, with tasks of the services.
+  workers_.Stop();
+  if (batched_models_ != nullptr) batched_models_->Stop();
 }
 
 }  // namespace tflite_serving

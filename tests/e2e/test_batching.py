@@ -46,8 +46,8 @@ def telling_model(one_row, width):
         work = tf.reshape(total, [-1, 1]) * np.ones([1, size], np.float32)
         for _ in range(layers):
             work = work @ weights
-        return {"sum": total, "rows": tf.where(tf.reduce_max(x, axis=1) >= ASK, rows, 0.0), "work": tf.reduce_sum(work, axis=1),
-                "twice": x * 2}
+        rows = tf.where(tf.reduce_max(x, axis=1) >= ASK, rows, 0.0)
+        return {"sum": total, "rows": rows, "work": tf.reduce_sum(work, axis=1), "twice": x * 2}
     model = tflite_writer.unpack(converter.convert_function(function, converter.spec("x", [None, width])))
     if one_row:
         for tensor in model.subgraphs[0].tensors:
@@ -56,7 +56,7 @@ def telling_model(one_row, width):
 
 
 def fragile_model():
-    """`index` int32 [n] → `y` [n], index * SIZE: a table look-up, which a wrong index ends for all rows of its run. Too slow to be answered inline."""
+    """`index` int32 [n] → `y` [n], index * SIZE: looked up in a table, and a wrong one ends the run of all. Too slow to be answered inline."""
     table = np.repeat(np.arange(5, dtype=np.float32)[:, None], SIZE, axis=1)
     graph = tflite_writer.Graph()
     index = graph.tensor("index", "int32", [1], dynamic=[0])
@@ -65,16 +65,6 @@ def fragile_model():
     graph.op("GATHER", [graph.constant("table", table), index], [found], tflite_writer.schema.GatherOptionsT())
     graph.op("SUM", [found, graph.constant("axis", np.int32([1]))], [y], tflite_writer.schema.ReducerOptionsT())
     return graph.finish([index], [y], signature="serving_default")
-
-
-@pytest.fixture
-def telling_server(tmp_path, start_server):
-    """telling_server(parameters): a server of that model, called "m", with these BatchingParameters."""
-    def start(parameters, one_row=False, width=WIDTH):
-        model = tmp_path / "m.tflite"
-        model.write_bytes(telling_model(one_row, width))
-        return start_server("m", model, *batching(tmp_path, parameters))
-    return start
 
 
 def batching(directory, parameters):
@@ -91,7 +81,7 @@ def asking(rows, width, value):
 
 
 def sums(rows, value):
-    """The answer to those, of the width that is usual."""
+    """The answer to those, of WIDTH."""
     return [value * (WIDTH - 1)] + [value * WIDTH] * (rows - 1)
 
 
@@ -110,11 +100,8 @@ class Telling:
         """A full batch, which nobody can join: what is sent next waits for its end, if it comes in time."""
         return self.send(np.ones([MAX_ROWS, width]))
 
-    def ask(self, rows=1, width=WIDTH, value=1.0):
+    def ask(self, rows=1, width=WIDTH, value=1):
         return self.send(asking(rows, width, value))
-
-    def ask_over_rest(self, rows, value):
-        return self.over_rest(asking(rows, WIDTH, value))
 
     def over_rest(self, x, timeout=TIMEOUT_SECONDS):
         body = json.dumps({"inputs": np.asarray(x, np.float32).tolist()})
@@ -136,16 +123,20 @@ class Telling:
 
 
 @pytest.fixture
-def telling():
-    """telling(server): a Telling, closed at the test's end."""
+def telling(tmp_path, start_server):
+    """telling(parameters, *flags): clients of a server of their own, with these BatchingParameters, or not batched."""
     opened = []
 
-    def open_one(server):
-        opened.append(Telling(server))
+    def start(parameters, *flags, one_row=False, width=WIDTH, model=None):
+        if model is None:
+            model = tmp_path / "m.tflite"
+            model.write_bytes(telling_model(one_row, width))
+        flags = [*flags, *(batching(tmp_path, parameters) if parameters else [])]
+        opened.append(Telling(start_server("m", model, *flags)))
         return opened[-1]
-    yield open_one
-    for each in opened:
-        each.client.close()
+    yield start
+    for clients in opened:
+        clients.client.close()
 
 
 def happens(attempt):
@@ -163,43 +154,37 @@ def check_close(how, case, got):
     check_same(how, case, got)
 
 
-# --- Answers -------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("model", ["digits", "digits_int8", "multi_io", "multi_signature", "half_plus_two_1x1", "fixed_batch_1", "half_plus_two",
-                                   "inference", "type_bool", "type_int64", "row_mixing", "stateful", "string_equal"])
-def test_everyone_gets_their_own_answer(tmp_path, start_server, model):
+                                   "inference", "type_bool", "type_int64"])
+def test_everyone_gets_their_own_answer(tmp_path, start_server, grpc_client, model):
     """One interpreter, so that small models, too, find it taken and wait together."""
     server = start_server(model, base_path(model), "--num_tflite_pools=1", *batching(tmp_path, "max_batch_size { value: 16 }"))
-    client = Client(server.grpc_target)
+    client = grpc_client(server)
     everything = list(cases(model, seeds=range(2)))
 
     def check_from(position):
         first = position * len(everything) // CLIENTS
-        for case in everything[first:] + everything[:first]:
+        for case in (everything[first:] + everything[:first]) * 2:
             if position % 2 == 0:
                 check_close("gRPC", case, over_grpc(client, server, case, tensor_content))
             else:
                 check_close("REST", case, over_rest(server, case, rows=case.has_rows()))
 
     with futures.ThreadPoolExecutor(CLIENTS) as executor:
-        for _ in range(2):
-            list(executor.map(check_from, range(CLIENTS)))
-    client.close()
+        list(executor.map(check_from, range(CLIENTS)))
 
 
 @pytest.mark.parametrize("over", ["gRPC", "REST"])
 @pytest.mark.parametrize("one_row", [False, True])
-def test_batches_are_made(telling_server, telling, one_row, over):
+def test_batches_are_made(telling, one_row, over):
     """Of requests of several sizes; each answer is that of its request."""
-    clients = telling(telling_server(ONE_THREAD, one_row))
-    ask = clients.ask if over == "gRPC" else clients.ask_over_rest
+    clients = telling(ONE_THREAD, one_row=one_row)
+    send = clients.send if over == "gRPC" else clients.over_rest
 
     def shares(value_and_rows):
         value, rows = value_and_rows
-        answer = clients.answer(ask(rows, value=value))
+        answer = clients.answer(send(asking(rows, WIDTH, value)))
         assert answer["sum"].tolist() == sums(rows, value)
-        assert answer["rows"][0] >= rows and not answer["rows"][1:].any()
         return answer["rows"][0] > rows
 
     def attempt():
@@ -221,68 +206,55 @@ def test_malformed_requests_fail_alone(tmp_path, start_server, serving, grpc_cli
         with pytest.raises(grpc.RpcError) as error:
             grpc_client(of_server).predict_arrays("digits", {"pixels": x})
         response = requests.post(of_server.predict_url, data=json.dumps({"instances": [[x.size]]}))
-        assert response.status_code == 400, response.text
-        return error.value.code(), error.value.details(), response.text
+        return error.value.code(), error.value.details(), response.status_code, response.text
 
     def check(case):
         check_close("gRPC", case, over_grpc(grpc_client(server), server, case, tensor_content))
         check_close("REST", case, over_rest(server, case, rows=True))
 
-    grpc_client(server)  # before there are several threads
+    grpc_client(server)  # made once, before there are several threads
     with futures.ThreadPoolExecutor(CLIENTS) as executor:
-        answers = [executor.submit(check, case) for case in good]
-        refusals = [executor.submit(refusal, server, x) for x in bad]
-        answers += [executor.submit(check, case) for case in good]
-        for answer in answers:
-            answer.result()
-        assert [each.result() for each in refusals] == [refusal(serving("digits"), x) for x in bad]
+        checks = executor.map(check, good)
+        refusals = executor.map(refusal, [server] * len(bad), bad)
+        list(executor.map(check, good))
+        list(checks)
+        assert list(refusals) == [refusal(serving("digits"), x) for x in bad]
 
 
-def test_requests_that_fail_in_the_run_fail_alone(tmp_path, start_server):
+def test_requests_that_fail_in_the_run_fail_alone(tmp_path, telling):
     """Well formed, but the model refuses them when it runs, and their batch with them."""
-    model = tmp_path / "m.tflite"
-    model.write_bytes(fragile_model())
-
     def send(client, index):
-        request = predict_request("m", {"index": tensor_content(np.int32(index))})
+        request = predict_request("m", {"index": tensor_content(np.int32([index]))})
         return client.prediction.Predict.future(request, timeout=TIMEOUT_SECONDS)
 
-    unbatched = Client(start_server("m", model).grpc_target)
-    failure = send(unbatched, [99])
-    assert failure.exception() is not None
-    unbatched.close()
-    server = start_server("m", model, *batching(tmp_path, ONE_THREAD))
-    assert "is not batched" not in server.log, server.log
-    client = Client(server.grpc_target)
+    model = tmp_path / "m.tflite"
+    model.write_bytes(fragile_model())
+    failure = send(telling(None, model=model).client, 99)
+    clients = telling(ONE_THREAD, model=model)
+    assert "is not batched" not in clients.server.log, clients.server.log
     for _ in range(5):
-        asked = [(index, send(client, [index])) for index in [0, 1, 2, 3, 4, 1, 99, 2, 3, 4] * 10]
+        asked = [(index, send(clients.client, index)) for index in [0, 1, 2, 3, 4, 1, 99, 2, 3, 4] * 10]
         for index, future in asked:
             if index == 99:
                 assert (future.code(), future.details()) == (failure.code(), failure.details())
             else:
-                assert Telling.answer(future)["y"].tolist() == [index * SIZE]
-    client.close()
+                assert clients.answer(future)["y"].tolist() == [index * SIZE]
 
 
 @pytest.mark.parametrize("one_row, width", [(False, WIDTH), (True, WIDTH), (False, None)])
-def test_no_rows(telling_server, telling, tmp_path, start_server, one_row, width):
+def test_no_rows(telling, one_row, width):
     """As without batching."""
-    batched = telling(telling_server(ONE_THREAD, one_row, width))
-    unbatched = telling(start_server("m", tmp_path / "m.tflite"))
     results = []
-    for clients in unbatched, batched:
-        future = clients.send(np.zeros([0, WIDTH]))
-        results.append((future.code(), future.details(), None if future.exception() else clients.answer(future)["sum"].shape))
-        assert clients.server.running(), results
+    for parameters in None, ONE_THREAD:
+        clients = telling(parameters, one_row=one_row, width=width)
+        reply = clients.send(np.zeros([0, WIDTH]))
+        results.append((reply.code(), reply.details(), None if reply.exception() else clients.answer(reply)["sum"].shape))
         assert clients.rows_of_run() == 1
     assert results[0] == results[1]
 
 
-# --- Limits --------------------------------------------------------------------------------------
-
-
-def test_too_many_rows(telling_server, telling):
-    clients = telling(telling_server("max_batch_size { value: 8 }"))
+def test_too_many_rows(telling):
+    clients = telling("max_batch_size { value: 8 }")
     message = "Task size 9 is larger than maximum input batch size 8"
     response = clients.over_rest(np.ones([9, WIDTH]))
     assert (response.status_code, message in response.text) == (400, True), response.text
@@ -291,139 +263,98 @@ def test_too_many_rows(telling_server, telling):
     assert clients.rows_of_run(8) == 8
 
 
-@pytest.mark.parametrize("rows", [3, 4, 8, 9, 20])
-def test_large_requests_in_pieces(telling_server, telling, rows):
-    """A piece begins wherever its row does; the last is smaller."""
-    clients = telling(telling_server(
-        "max_batch_size { value: 20 } enable_large_batch_splitting { value: true } max_execution_batch_size { value: 3 }"))
-    x = np.arange(rows * WIDTH, dtype=np.float32).reshape(rows, WIDTH)
-    x[:, 0] = ASK
-    for reply in clients.send(x), clients.over_rest(x):
+def test_large_requests_in_pieces(telling):
+    """A piece begins wherever its row does; the last is smaller, and may share its run."""
+    clients = telling("max_batch_size { value: 20 } max_enqueued_batches { value: 1000 } enable_large_batch_splitting { value: true } "
+                      "max_execution_batch_size { value: 3 }")
+    sizes = list(enumerate([3, 4, 8, 9, 20] * 4))
+    replies = [clients.ask(rows, value=value) for value, rows in sizes] + [clients.over_rest(asking(rows, WIDTH, value)) for value, rows in sizes]
+    for (value, rows), reply in zip(sizes * 2, replies):
         answer = clients.answer(reply)
-        assert answer["sum"].tolist() == x[:, 1:].sum(axis=1).tolist()
-        assert answer["rows"].max() <= 3
-    with fails_with(grpc.StatusCode.INVALID_ARGUMENT, "Task size 21 is larger than maximum input batch size 20"):
-        clients.send(np.ones([21, WIDTH])).result()
+        assert answer["sum"].tolist() == sums(rows, value) and answer["rows"][0] <= 3
 
 
-def test_pieces_of_many_requests(telling_server, telling):
-    clients = telling(telling_server("max_batch_size { value: 100 } enable_large_batch_splitting { value: true } "
-                                     "max_execution_batch_size { value: 16 } max_enqueued_batches { value: 1000 }"))
-    for _ in range(5):
-        asked = [(value, rows, clients.ask(rows, value=value)) for value, rows in enumerate((1, 17, 100, 5, 16, 33) * 4)]
-        for value, rows, future in asked:
-            assert clients.answer(future)["sum"].tolist() == sums(rows, value)
-
-
-def test_full_queue(telling_server, telling):
+def test_full_queue(telling):
     """Some of a flood are refused, all others answered, and so is who comes after it."""
-    clients = telling(telling_server("max_batch_size { value: 1 } num_batch_threads { value: 1 } max_enqueued_batches { value: 1 }"))
-    message = ("The batch scheduling queue to which this task was submitted is full; currently 1 batches enqueued and "
-               "max_enqueued_batches is 1")
+    clients = telling("max_batch_size { value: 1 } num_batch_threads { value: 1 } max_enqueued_batches { value: 1 }")
+    message = "The batch scheduling queue to which this task was submitted is full; currently 1 batches enqueued and max_enqueued_batches is 1"
 
-    def over_grpc_refused():
+    def some_are_refused():
         asked = [clients.ask(value=value) for value in range(50)]
         for value, future in enumerate(asked):
             if future.exception() is None:
                 assert clients.answer(future)["sum"].tolist() == sums(1, value)
             else:
                 assert (future.code(), future.details()) == (grpc.StatusCode.UNAVAILABLE, message)
-        return any(future.exception() for future in asked) and not all(future.exception() for future in asked)
+        return {future.exception() is None for future in asked} == {True, False}
 
-    def over_rest_refused():
+    def some_are_refused_over_rest():
         with futures.ThreadPoolExecutor(CLIENTS) as executor:
-            responses = list(executor.map(lambda _: clients.over_rest(np.ones([1, WIDTH])), range(50)))
-        assert all(response.json() == {"error": message} for response in responses if response.status_code == 503)
-        return {response.status_code for response in responses} == {200, 503}
+            replies = list(executor.map(clients.over_rest, [np.ones([1, WIDTH])] * 50))
+        assert all(reply.json() == {"error": message} for reply in replies if reply.status_code == 503)
+        return {reply.status_code for reply in replies} == {200, 503}
 
-    assert happens(over_grpc_refused)
-    assert happens(over_rest_refused)
+    assert happens(some_are_refused)
+    assert happens(some_are_refused_over_rest)
     assert clients.rows_of_run() == 1
 
 
-# --- What fills a batch up -----------------------------------------------------------------------
-
-
-def test_allowed_batch_sizes(telling_server, telling):
+def test_allowed_batch_sizes(telling):
     """Rows that nobody asked for are in the run, and in no answer."""
-    clients = telling(telling_server(ONE_THREAD + f"allowed_batch_sizes: [4, 16, {MAX_ROWS}]"))
+    clients = telling(ONE_THREAD + f"allowed_batch_sizes: [4, 16, {MAX_ROWS}]")
     assert [clients.rows_of_run(rows) for rows in (1, 3, 4, 5, 16, 17)] == [4, 4, 4, 16, 16, MAX_ROWS]
 
     def attempt():
         clients.keep_busy()
         answers = [clients.answer(future) for future in [clients.ask(3, value=2) for _ in range(10)]]
-        for answer in answers:
-            assert answer["sum"].tolist() == [6, 8, 8]
-            assert answer["rows"][0] in (4, 16, MAX_ROWS) and answer["rows"].shape == (3,)
+        assert all(answer["sum"].tolist() == sums(3, 2) and answer["rows"][0] in (4, 16, MAX_ROWS) for answer in answers)
         return any(answer["rows"][0] > 4 for answer in answers)
     assert happens(attempt)
 
 
-WIDTHS = range(2, 8)  # of one request each
-
-
-def ask_in_all_widths(clients):
-    """[(width, sum, rows of the run)] of requests that come together; unpadded, the sum is the width less one."""
-    clients.keep_busy(width=1)
-    asked = [(width, clients.ask(width=width)) for width in WIDTHS]
-    answers = [(width, clients.answer(future)) for width, future in asked]
-    return [(width, answer["sum"].item(), answer["rows"].item()) for width, answer in answers]
-
-
-def test_other_shapes_share_no_run(telling_server, telling):
-    clients = telling(telling_server(ONE_THREAD, width=None))
-    for _ in range(10):
-        assert ask_in_all_widths(clients) == [(width, width - 1, 1) for width in WIDTHS]
-
-
-@pytest.mark.parametrize("pad_value", [0, 1.5, -3])
-def test_padding(telling_server, telling, pad_value):
-    """To the widest of the run, at the end, so that each place more adds the value to a row's sum."""
-    clients = telling(telling_server(ONE_THREAD + f"pad_variable_length_inputs: true pad_value: {pad_value}", width=None))
+@pytest.mark.parametrize("pad_value", [None, 0, 1.5, -3])
+def test_padding(telling, pad_value):
+    """To the widest of the run, at the end, so that each place more adds the value to a row's sum. Without it, other shapes share no run."""
+    padding = "" if pad_value is None else f"pad_variable_length_inputs: true pad_value: {pad_value}"
+    clients = telling(ONE_THREAD + padding, width=None)
 
     def attempt():
-        answers = ask_in_all_widths(clients)
-        for width, total, rows in answers:
-            padded = [width - 1 + pad_value * (widest - width) for widest in WIDTHS if widest >= width]
-            assert total in (padded if rows > 1 else padded[:1])
-        return any(rows > 1 and (pad_value == 0 or total != width - 1) for width, total, rows in answers)
-    assert happens(attempt)
+        clients.keep_busy(width=1)
+        asked = [(width, clients.ask(width=width)) for width in range(2, 8)]
+        padded = False
+        for width, future in asked:
+            answer = clients.answer(future)
+            rows, total = answer["rows"].item(), answer["sum"].item()
+            places = [0] if rows == 1 else range(8 - width)
+            assert total in [width - 1 + (pad_value or 0) * more for more in places]
+            padded = padded or rows > 1 and (not pad_value or total != width - 1)
+        return padded
+    assert happens(attempt) == (pad_value is not None)
 
 
-# --- Parameters of each version ------------------------------------------------------------------
-
-
-def write_versions(base, own, versions=(1,)):
-    """The last one's directory, which has the parameters."""
-    for version in versions:
-        directory = base / str(version)
-        directory.mkdir(parents=True)
-        (directory / "model.tflite").write_bytes(telling_model(False, WIDTH))
+def write_version(directory, own):
+    directory.mkdir(parents=True)
+    (directory / "model.tflite").write_bytes(telling_model(False, WIDTH))
     if own:
         (directory / "batching_params.pbtxt").write_text(own)
-    return directory
 
 
-@pytest.mark.parametrize("own, rows", [("max_batch_size { value: 8 } allowed_batch_sizes: 8", 8), (None, 1)], ids=["its_own", "none"])
-def test_parameters_beside_the_model(tmp_path, start_server, telling, own, rows):
+@pytest.mark.parametrize("own, rows", [("max_batch_size { value: 8 } allowed_batch_sizes: 8", 8), (None, 1)])
+def test_parameters_beside_the_model(tmp_path, telling, own, rows):
     """The global file's are not those of a model."""
-    write_versions(tmp_path / "m", own)
-    server = start_server("m", tmp_path / "m", "--enable_per_model_batching_parameters",
-                          *batching(tmp_path, "max_batch_size { value: 2 } allowed_batch_sizes: 2"))
-    assert telling(server).rows_of_run() == rows
-    assert ("is not batched: it has no batching_params.pbtxt" in server.log) == (own is None), server.log
-    if own is None:
-        assert telling(server).rows_of_run(9) == 9
+    write_version(tmp_path / "m" / "1", own)
+    clients = telling("max_batch_size { value: 2 } allowed_batch_sizes: 2", "--enable_per_model_batching_parameters", model=tmp_path / "m")
+    assert clients.rows_of_run() == rows
+    assert ("is not batched: it has no batching_params.pbtxt" in clients.server.log) == (own is None), clients.server.log
 
 
-@pytest.mark.parametrize("own, error", [("max_batch_size: 8", "Error parsing text-format tensorflow.serving.BatchingParameters: 1:17: "),
-                                        ("allowed_batch_sizes: 8", "Last entry in allowed_batch_sizes must match max_batch_size")])
-def test_wrong_parameters_beside_the_model(tmp_path, start_server, own, error):
-    directory = write_versions(tmp_path / "m", own, versions=(1, 2))
+def test_wrong_parameters_beside_the_model(tmp_path, start_server):
+    write_version(tmp_path / "m" / "1", "max_batch_size: 8")
     server = start_server("m", tmp_path / "m", "--enable_per_model_batching_parameters", "--enable_batching", "--max_num_load_retries=0")
-    [status] = requests.get(f"{server.model_url}/versions/2").json()["model_version_status"]
-    assert status["state"] == "END" and status["status"]["error_code"] == "INVALID_ARGUMENT", status
-    assert error in status["status"]["error_message"] and str(directory) in status["status"]["error_message"], status
+    [version] = requests.get(f"{server.model_url}").json()["model_version_status"]
+    assert (version["state"], version["status"]["error_code"]) == ("END", "INVALID_ARGUMENT"), version
+    assert (f"'{tmp_path}/m/1/batching_params.pbtxt': Error parsing text-format tensorflow.serving.BatchingParameters: 1:17: "
+            in version["status"]["error_message"]), version
 
 
 @pytest.mark.parametrize("model", ["row_mixing", "string_equal", "stateful", "dim0_mismatch", "constant_output"])
@@ -434,23 +365,20 @@ def test_models_that_cannot_be_batched(serving, grpc_client, model):
         check_same("gRPC", case, over_grpc(grpc_client(server), server, case, tensor_content))
 
 
-# --- Time ----------------------------------------------------------------------------------------
-
-
-def test_a_lone_request_waits_for_nobody(telling_server, telling):
+def test_a_lone_request_waits_for_nobody(telling):
     """Half the time that it might wait at most is its timeout, before and after requests that came together."""
-    clients = telling(telling_server(ONE_THREAD + "batch_timeout_micros { value: 10000000 }"))
+    clients = telling(ONE_THREAD + "batch_timeout_micros { value: 10000000 }")
     for _ in range(3):
-        for _ in range(3):
-            for send in clients.send, clients.over_rest:
-                assert clients.answer(send(asking(1, WIDTH, 1), timeout=5))["rows"].item() == 1
+        for send in [clients.send, clients.over_rest] * 3:
+            assert clients.answer(send(asking(1, WIDTH, 1), timeout=5))["rows"].item() == 1
         for future in [clients.ask(value=value) for value in range(50)]:
             clients.answer(future)
 
 
-def test_deadlines_in_the_queue(telling_server, telling):
+def test_deadlines_in_the_queue(telling):
     """Whose time is over, or who has hung up, gets no answer, all others theirs."""
-    clients = telling(telling_server(ONE_THREAD))
+    clients = telling(ONE_THREAD)
+    assert clients.rows_of_run() == 1  # connected: from here on calls arrive as they are made
     busy = [clients.keep_busy() for _ in range(8)]
     late = [clients.send(np.ones([1, WIDTH]), timeout=0.02) for _ in range(10)]
     gone = [clients.ask() for _ in range(10)]
@@ -458,19 +386,16 @@ def test_deadlines_in_the_queue(telling_server, telling):
     for future in gone:
         future.cancel()
     assert {future.code() for future in late} == {grpc.StatusCode.DEADLINE_EXCEEDED}
-    for value, future in enumerate(patient):
-        assert clients.answer(future)["sum"].tolist() == sums(1, value)
-    for future in busy:
-        assert clients.answer(future)["sum"].tolist() == [WIDTH] * MAX_ROWS
+    assert [clients.answer(future)["sum"].item() for future in patient] == [value * (WIDTH - 1) for value in range(10)]
+    assert all(clients.answer(future)["sum"].tolist() == [WIDTH] * MAX_ROWS for future in busy)
     assert clients.rows_of_run() == 1
 
 
-def test_stop_under_load(telling_server, telling):
+def test_stop_under_load(telling):
     """What waits in the queue is answered, or refused, before the server ends, and it ends cleanly."""
-    server = telling_server(ONE_THREAD)
-    clients = telling(server)
+    clients = telling(ONE_THREAD)
     asked = [clients.keep_busy() for _ in range(4)] + [clients.ask() for _ in range(50)]
     clients.answer(asked[0])
-    server.stop()
+    clients.server.stop()
     for future in asked:
         assert future.code() in (grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED), future.details()

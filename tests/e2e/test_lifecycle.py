@@ -184,8 +184,9 @@ class TestStart:
                 == health_pb2.HealthCheckResponse.NOT_SERVING)
         put(tmp_path / "m.tflite")
         become(server, {1: "AVAILABLE"})
-        assert (health.Check(health_pb2.HealthCheckRequest(service="m"), timeout=60).status
-                == health_pb2.HealthCheckResponse.SERVING)
+        request = health_pb2.HealthCheckRequest(service="m")
+        assert settles(lambda: health.Check(request, timeout=60).status ==
+                       health_pb2.HealthCheckResponse.SERVING, server.running)
 
     def test_stops_while_it_loads(self, tmp_path):
         """SIGTERM in the middle of the start ends it as at any other time."""
