@@ -31,6 +31,7 @@ constexpr int64_t kMaxMeasuredRows = 256;
 std::string_view WhyAlone(const LiteRtServable& servable, size_t number) {
   const Signature& signature = servable.signatures()[number];
   if (!HasBatchableTensors(signature)) return "it has an input or output without rows, or of strings";
+  if (signature.runs_alone) return "the shape of an output depends on the data";
   if (!servable.batchable(number)) return "its rows are not answered alike alone and together";
   return {};
 }
