@@ -7,13 +7,15 @@ import sys
 import tempfile
 
 import contenders
+import memory
 import model_table
 import placement
 import progress
 import report
+import sweep
 import workloads
 
-SECTIONS = {"table": model_table}
+SECTIONS = {"table": model_table, "sweep": sweep, "memory": memory}
 
 
 def measure(section, options, shown):

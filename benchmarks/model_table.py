@@ -36,7 +36,8 @@ def _median(pairs, figure):
     return statistics.median(figure(*pair) for pair in pairs)
 
 
-def _served_figures(rounds):
+def served_figures(rounds):
+    """Of rounds of one case; items are what was answered as it should be."""
     return {
         "items_per_s": statistics.median(one.rate for one in rounds),
         "refused_share": sum(one.refused for one in rounds) / sum(one.refused + one.items for one in rounds),
@@ -84,10 +85,10 @@ def _beside_peers(case, measured):
     return figures
 
 
-def start_all(workload, model_path, files, stack):
+def start_all(workload, cases, model_path, files, stack):
     """({case: server}, {case: why it does not start}); a server of its own for each case, for its peak memory."""
     servers, refusals = {}, {}
-    for case in workload.cases:
+    for case in cases:
         try:
             server = contenders.start(case[0], workload, model_path, files)
         except contenders.Refused as refusal:
@@ -104,7 +105,7 @@ def measure(workload, model_path, options, directory, progress):
     files = contenders.RequestFiles(workload, model_path, directory)
     batch = best_batch(workload, model_path, options, progress) if workload.batches else None
     with contextlib.ExitStack() as stack:
-        servers, refusals = start_all(workload, model_path, files, stack)
+        servers, refusals = start_all(workload, workload.cases, model_path, files, stack)
         for clients in workload.clients:
             threads = min(clients, CPUS)
             measured = {case: [] for case in servers}
@@ -124,7 +125,7 @@ def measure(workload, model_path, options, directory, progress):
                     yield row | {"refused": refusals[case]}
                     continue
                 rounds = measured[case]
-                row |= _served_figures(rounds) | _beside_bare(rounds, bare, threads) | _beside_peers(case, measured)
+                row |= served_figures(rounds) | _beside_bare(rounds, bare, threads) | _beside_peers(case, measured)
                 if batch:
                     row |= _beside_best_batch(rounds, best, batch)
                 yield row | {"peak_rss_mib": process_figures.peak_rss_mib(servers[case].pids)}
