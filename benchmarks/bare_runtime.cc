@@ -6,10 +6,11 @@
 // and runs the model's first signature on preset random input, a first dimension that is open set to BATCH (1), any other open one to 1.
 // Compiling and the first runs are not in the measured window. One line of JSON comes out:
 //
-//   {"items": 1234, "wall_s": 4.0, "cpu_s": 7.9, "p50_us": 3200.0, "p99_us": 3900.0, "samples_us": [3201.5, …]}
+//   {"items": 1234, "wall_s": 4.0, "cpu_s": 7.9, "p50_us": 3200.0, "p99_us": 3900.0, "pss_kib": 41276, "samples_us": [3201.5, …]}
 //
 // items: rows, BATCH for each run in the window, of all threads. cpu_s: user and system time of the process in the window. p50_us, p99_us: of
-// single runs. samples_us: durations of at most kMaxSamples runs, spread evenly over the window.
+// single runs. pss_kib: memory of the process at the end, as /proc/PID/smaps_rollup tells it. samples_us: durations of at most kMaxSamples runs,
+// spread evenly over the window.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -212,6 +213,15 @@ double PercentileUs(std::vector<uint32_t>& timings_ns, double share) {
   return *position / 1e3;
 }
 
+size_t PssKib() {
+  std::ifstream stream("/proc/self/smaps_rollup");
+  for (std::string word; stream >> word;) {
+    size_t kib = 0;
+    if (word == "Pss:" && stream >> kib) return kib;
+  }
+  return 0;
+}
+
 std::string Samples(const std::vector<uint32_t>& timings_ns) {
   const size_t stride = timings_ns.size() / kMaxSamples + 1;
   std::string text;
@@ -236,6 +246,8 @@ int Measure(const char* path, int num_threads, double seconds, int batch) {
   const double wall_s = std::chrono::duration<double>(Clock::now() - begin).count();
   const double cpu_s = CpuSeconds() - cpu_before;
 
+  const size_t pss_kib = PssKib();  // before the timings are put together
+
   size_t items = 0;
   std::vector<uint32_t> timings_ns;
   for (const Tally& tally : tallies) {
@@ -243,8 +255,9 @@ int Measure(const char* path, int num_threads, double seconds, int batch) {
     timings_ns.insert(timings_ns.end(), tally.timings_ns.begin(), tally.timings_ns.end());
   }
   const std::string samples = Samples(timings_ns);  // before PercentileUs reorders them
-  fmt::print("{{\"items\": {}, \"wall_s\": {:.3f}, \"cpu_s\": {:.3f}, \"p50_us\": {:.2f}, \"p99_us\": {:.2f}, \"samples_us\": [{}]}}\n", items,
-             wall_s, cpu_s, PercentileUs(timings_ns, 0.5), PercentileUs(timings_ns, 0.99), samples);
+  fmt::print(
+      "{{\"items\": {}, \"wall_s\": {:.3f}, \"cpu_s\": {:.3f}, \"p50_us\": {:.2f}, \"p99_us\": {:.2f}, \"pss_kib\": {}, \"samples_us\": [{}]}}\n",
+      items, wall_s, cpu_s, PercentileUs(timings_ns, 0.5), PercentileUs(timings_ns, 0.99), pss_kib, samples);
   return EXIT_SUCCESS;
 }
 

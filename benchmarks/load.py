@@ -29,7 +29,9 @@ class Round:
     system_s: float
     latency_us: dict  # by percentile, of all answers
     instructions: float | None = None
-    samples_us: list | None = None  # of the bare runtime: durations of single runs
+    # Of the bare runtime: durations of single runs, memory at the end.
+    samples_us: list | None = None
+    pss_mib: float | None = None
 
     @property
     def cpu_s(self):
@@ -97,4 +99,5 @@ def served(server, files, protocol, clients, seconds):
 def bare(model_path, threads, seconds, batch=1):
     result = json.loads(run([BARE_RUNTIME, model_path, str(threads), str(seconds), str(batch)]))
     return Round(result["items"], 0, result["wall_s"], result["cpu_s"], 0,
-                 {"50": result["p50_us"], "99": result["p99_us"]}, samples_us=result["samples_us"])
+                 {"50": result["p50_us"], "99": result["p99_us"]}, samples_us=result["samples_us"],
+                 pss_mib=result["pss_kib"] / 1024)

@@ -38,9 +38,10 @@ COLUMNS = {
         ("ideal p99 ms", "ideal_latency_ms.99", "{:.3f}"), ("× ideal p99", "times_ideal_p99", "{:.2f}"),
         ("sent late p99 ms", "sent_late_ms.99", "{:.3f}")),
     "memory": (
-        ("model", "model", "{}"), ("interpreters", "interpreters", "{}"), ("PSS MiB", "pss_mib", "{:.1f}"),
-        ("private memory MiB", "pss_anon_mib", "{:.1f}"), ("file MiB", "file_mib", "{:.1f}"),
-        ("PSS for each further one MiB", "pss_each_further_mib", "{:.2f}")),
+        ("model", "model", "{}"), ("interpreters", "interpreters", "{}"), ("PSS MiB at start", "start_pss_mib", "{:.1f}"),
+        ("each further", "start_each_further_mib", "{:.1f}"), ("bare runtime PSS MiB", "bare_pss_mib", "{:.1f}"),
+        ("each further", "bare_each_further_mib", "{:.1f}"), ("PSS MiB after load", "loaded_pss_mib", "{:.1f}"),
+        ("of it, packed weights", "shared_weights_mib", "{:.1f}"), ("model file MiB", "file_mib", "{:.1f}")),
 }
 TITLES = {"table": "Beside the bare runtime", "sweep": "By number of clients", "open": "Poisson arrivals", "memory": "Memory"}
 
