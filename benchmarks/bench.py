@@ -9,13 +9,14 @@ import tempfile
 import contenders
 import memory
 import model_table
+import open_loop
 import placement
 import progress
 import report
 import sweep
 import workloads
 
-SECTIONS = {"table": model_table, "sweep": sweep, "memory": memory}
+SECTIONS = {"table": model_table, "sweep": sweep, "open": open_loop, "memory": memory}
 
 
 def measure(section, options, shown):

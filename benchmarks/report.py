@@ -33,10 +33,11 @@ COLUMNS = {
         ("instructions/item", "instructions", "{:,.0f}"), ("refused", "refused_share", "{:.1%}")),
     "open": _IDENTITY + (
         ("load", "load", "{}"), ("arrivals/s", "arrivals_per_s", "{:,.1f}"), ("goodput/s", "goodput_per_s", "{:,.1f}"),
-        ("of peak", "of_peak", "{:.3f}"), ("refused", "refused_share", "{:.1%}"), ("p50 ms", "latency_ms.50", "{:.3f}"),
+        ("goodput of peak", "of_peak", "{:.3f}"), ("refused", "refused_share", "{:.1%}"), ("failed", "failed_share", "{:.1%}"),
+        ("p50 ms", "latency_ms.50", "{:.3f}"),
         ("p90 ms", "latency_ms.90", "{:.3f}"), ("p99 ms", "latency_ms.99", "{:.3f}"), ("p99.9 ms", "latency_ms.99.9", "{:.3f}"),
         ("ideal p99 ms", "ideal_latency_ms.99", "{:.3f}"), ("× ideal p99", "times_ideal_p99", "{:.2f}"),
-        ("sent late p99 ms", "sent_late_ms.99", "{:.3f}")),
+        ("p99 ms from sent", "latency_from_sent_ms.99", "{:.3f}"), ("sent late p99 ms", "sent_late_ms.99", "{:.3f}"), ("generator CPU", "generator_cpu_share", "{:.0%}")),
     "memory": (
         ("model", "model", "{}"), ("interpreters", "interpreters", "{}"), ("PSS MiB at start", "start_pss_mib", "{:.1f}"),
         ("each further", "start_each_further_mib", "{:.1f}"), ("bare runtime PSS MiB", "bare_pss_mib", "{:.1f}"),
