@@ -10,6 +10,7 @@ import contenders
 import memory
 import model_table
 import open_loop
+import page
 import placement
 import progress
 import report
@@ -34,12 +35,15 @@ def measure(section, options, shown):
 
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="./bench", description=__doc__)
-    parser.add_argument("section", nargs="?", choices=[*SECTIONS, "all"], default="table")
+    parser.add_argument("section", nargs="?", choices=[*SECTIONS, "all"], default="table", metavar="SECTION",
+                        help="table (default): beside the bare runtime and others; sweep: 1 to 256 clients; open: Poisson arrivals; "
+                             "memory: of several interpreters; all")
     parser.add_argument("--quick", action="store_true", help="one round of one second each")
     parser.add_argument("--seconds", type=int, default=4, help="length of a round (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each row of the table (%(default)s)")
     parser.add_argument("--only", default="", metavar="TEXT", help="models with this in the name")
-    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="where the JSON goes (build/bench/SECTION.json)")
+    parser.add_argument("--json", type=pathlib.Path, metavar="FILE",
+                        help="where the JSON goes (build/bench/SECTION.json), and the page, FILE.html beside it")
     parser.add_argument("--models", type=pathlib.Path, required=True, metavar="DIR", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.quick:
@@ -47,6 +51,7 @@ def parse_arguments():
     if not any(options.only in workload.model for workload in workloads.WORKLOADS):
         parser.error(f"no model has {options.only!r} in its name: {', '.join(one.model for one in workloads.WORKLOADS)}")
     options.json = options.json or workloads.ROOT / "build" / "bench" / f"{options.section}.json"
+    options.html = options.json.with_suffix(".html")
     return options
 
 
@@ -62,7 +67,8 @@ def main():
         shown.finish()
     print(f"\n{report.text(results)}\n")
     report.write_json(results, options.json)
-    print(f"JSON: {options.json}")
+    options.html.write_text(page.page(results))
+    print(f"JSON: {options.json}\npage: {options.html}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ that the bare runtime has just had. At OVERLOAD times the capacity what counts i
 
 import contextlib
 import json
+import statistics
 import tempfile
 import urllib.parse
 
@@ -87,8 +88,30 @@ def figures(run, load_name, peak, samples_us):
     return result
 
 
-def steps(workload, _):
-    return len(cases_of(workload)) * (2 + len(LOADS))
+def medians(rounds):
+    """Of each figure of several rounds."""
+    first = rounds[0]
+    return {key: medians([one[key] for one in rounds]) if isinstance(value, dict) else
+                 value if isinstance(value, str) else statistics.median(one[key] for one in rounds)
+            for key, value in first.items() if all(key in one for one in rounds)}
+
+
+def one_round(server, case, workload, model_path, files, options, step):
+    """{load: figures}; `step` is told what is being done."""
+    step("bare runtime")
+    samples_us = load.bare(model_path, CPUS, options.seconds).samples_us
+    step("capacity")
+    peak = capacity(server, files, case[1], workload.clients[-1], options.seconds)
+    result = {}
+    for name, share in LOADS.items():
+        step(f"{name} of {peak:,.0f}/s")
+        run = arrivals(server, files, case[1], share * peak, SECONDS_EACH * options.seconds)
+        result[name] = figures(run, name, peak, samples_us)
+    return result
+
+
+def steps(workload, options):
+    return len(cases_of(workload)) * options.rounds * (2 + len(LOADS))
 
 
 def measure(workload, model_path, options, directory, progress):
@@ -101,11 +124,7 @@ def measure(workload, model_path, options, directory, progress):
                 yield row | {"load": "", "refused": refusals[case]}
                 continue
             title = ", ".join(row.values())
-            progress.step(f"{title}, bare runtime")
-            samples_us = load.bare(model_path, CPUS, options.seconds).samples_us
-            progress.step(f"{title}, capacity")
-            peak = capacity(servers[case], files, case[1], workload.clients[-1], options.seconds)
-            for name, share in LOADS.items():
-                progress.step(f"{title}, {name} of {peak:,.0f}/s")
-                run = arrivals(servers[case], files, case[1], share * peak, SECONDS_EACH * options.seconds)
-                yield row | figures(run, name, peak, samples_us)
+            rounds = [one_round(servers[case], case, workload, model_path, files, options,
+                                lambda text: progress.step(f"{title}, {text}")) for _ in range(options.rounds)]
+            for name in LOADS:
+                yield row | medians([one[name] for one in rounds])

@@ -8,8 +8,8 @@ import subprocess
 
 import placement
 import process_figures
-from workloads import ROOT
 
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Of each section: (title, key or path of keys, form). KEYS name a row; the others are its figures.
 KEYS = {
     "table": ("model", "server", "protocol", "clients"),
@@ -99,10 +99,14 @@ def conditions(options):
             "instructions": process_figures.instructions_not_counted() or "counted by perf stat"}
 
 
+def conditions_line(results):
+    return (f"{results['processor']}, {results['cpus']} CPUs; {results['placement']}; revision {results['revision']}; "
+            f"rounds of {results['seconds']} s in turn, medians of {results['rounds']}")
+
+
 def text(results):
     """All sections of a run, as they are printed."""
-    parts = [f"{results['processor']}, {results['cpus']} CPUs; {results['placement']}; revision {results['revision']}; "
-             f"rounds of {results['seconds']} s"]
+    parts = [conditions_line(results)]
     if "sweep" in results and results["instructions"] != "counted by perf stat":
         parts.append(f"Instructions are not counted here: {results['instructions']}.")
     for section in COLUMNS:
