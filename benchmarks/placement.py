@@ -5,11 +5,18 @@ import os
 
 FEWEST_TO_SEPARATE = 4  # below, a core for the load generator would be half of what the server has
 
-_USABLE = sorted(os.sched_getaffinity(0))
-SEPARATED = len(_USABLE) >= FEWEST_TO_SEPARATE
-# A quarter of the cores sends faster than the others can answer.
-LOAD_CORES = _USABLE[-(len(_USABLE) // 4):] if SEPARATED else _USABLE
-SERVER_CORES = [core for core in _USABLE if core not in LOAD_CORES] if SEPARATED else _USABLE
+
+def divide():
+    """(cores of the server, cores of the load generator), of those that this process may use."""
+    usable = sorted(os.sched_getaffinity(0))
+    if len(usable) < FEWEST_TO_SEPARATE:
+        return usable, usable
+    of_load = len(usable) // 4  # a quarter sends faster than the others can answer
+    return usable[:-of_load], usable[-of_load:]
+
+
+SERVER_CORES, LOAD_CORES = divide()
+SEPARATED = SERVER_CORES != LOAD_CORES
 CPUS = len(SERVER_CORES)  # of the server, and of the bare runtime that it is compared with
 
 DESCRIPTION = (f"server on cores {SERVER_CORES}, load generator on cores {LOAD_CORES}"

@@ -57,12 +57,12 @@ def instructions_not_counted():
                            capture_output=True, text=True)
     if trial.returncode != 0:
         return f"perf stat: {(trial.stderr.strip().splitlines() or ['failed'])[0]}"
-    if _count(trial.stderr) is None:
+    if count_in(trial.stderr) is None:
         return "the processor's counters are not to be had here, as in most virtual machines"
     return ""
 
 
-def _count(report):
+def count_in(report):
     """The number in a line of `perf stat -x,`; None for <not supported> and <not counted>."""
     match = re.search(r"^(\d+),[^,]*,instructions", report, re.M)
     return int(match[1]) if match else None
@@ -83,4 +83,4 @@ class InstructionCounter:
                 "-p", ",".join(map(str, self._pids)), "--", *command]
 
     def count(self):
-        return _count(self._report.read()) if self._report else None
+        return count_in(self._report.read()) if self._report else None
