@@ -65,8 +65,8 @@ def main():
             results[section] = measure(section, options, shown)
     finally:
         shown.finish()
-    print(f"\n{report.text(results)}\n")
     report.write_json(results, options.json)
+    print(f"\n{report.text(results)}\n")
     options.html.write_text(page.page(results))
     print(f"JSON: {options.json}\npage: {options.html}")
 

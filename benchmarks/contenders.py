@@ -13,9 +13,9 @@ import process_figures
 import server_process
 import workloads
 from placement import CPUS
-from workloads import BATCHING, CONSTANT, FASTAPI, GRPC, NPY, ROOT, THIS
+from workloads import BATCHING, CONSTANT, FASTAPI, GRPC, NPY, PROGRAMS, ROOT, THIS
 
-CONSTANT_SERVER = ROOT / "build" / "release" / "bin" / "constant_server"
+CONSTANT_SERVER = PROGRAMS / "constant_server"
 UVICORN = ROOT / "build" / "bench-venv" / "bin" / "uvicorn"
 GRPC_METHOD = "/tensorflow.serving.PredictionService/Predict"
 

@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -8,12 +9,11 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
-#include <cstring>
 #include <optional>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include "load_connection.h"
@@ -131,7 +131,7 @@ int ConnectToLoopback(uint16_t port) {
   const int descriptor = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
   if (descriptor < 0 || ::connect(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
-    fmt::print(stderr, "cannot connect to port {}: {}\n", port, std::strerror(errno));
+    fmt::print(stderr, "cannot connect to port {}: {}\n", port, std::system_category().message(errno));
     std::exit(EXIT_FAILURE);
   }
   const int on = 1;

@@ -10,12 +10,11 @@ import tempfile
 import numpy as np
 
 import process_figures
-import server_process
 from contenders import GRPC_METHOD, Failure
 from placement import on_load_cores
-from workloads import CONTENT_TYPES, GRPC, ROOT
+from workloads import CONTENT_TYPES, GRPC, PROGRAMS, ROOT
 
-BARE_RUNTIME = server_process.pathlib.Path(server_process.binary()).with_name("bare_runtime")
+BARE_RUNTIME = PROGRAMS / "bare_runtime"
 WRK_SCRIPT = ROOT / "benchmarks" / "wrk_predict.lua"
 PERCENTILES = (50, 75, 90, 95, 99, 99.9)
 

@@ -12,7 +12,7 @@ import contenders
 import load
 import process_figures
 from placement import CPUS
-from workloads import CONSTANT, FASTAPI, THIS
+from workloads import BATCHING, CONSTANT, FASTAPI, THIS
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 
@@ -73,7 +73,7 @@ def _beside_best_batch(rounds, best, batch):
 
 
 def _beside_peers(case, measured):
-    """What this server costs beside a constant answer, and saves beside FastAPI, by CPU time."""
+    """What this server costs beside a constant answer and saves beside FastAPI, by CPU time; what batching gains, by the clock."""
     server, protocol = case
     figures = {}
     if server == THIS and (CONSTANT, protocol) in measured:
@@ -82,6 +82,10 @@ def _beside_peers(case, measured):
     if server == THIS and (FASTAPI, protocol) in measured:
         figures["times_fastapi_per_cpu"] = _median(zip(measured[case], measured[FASTAPI, protocol]),
                                                    lambda s, f: (s.items / s.cpu_s) / (f.items / f.cpu_s))
+    if server == BATCHING:
+        pairs = list(zip(measured[case], measured[THIS, protocol]))
+        figures["of_unbatched_items"] = _median(pairs, lambda b, u: b.rate / u.rate)
+        figures["times_unbatched_p99"] = _median(pairs, lambda b, u: b.latency_us["99"] / u.latency_us["99"])
     return figures
 
 

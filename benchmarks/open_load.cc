@@ -192,12 +192,7 @@ double CpuSeconds() {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
 }
 
-}  // namespace
-}  // namespace tflite_serving
-
-int main(int argc, char** argv) {
-  using namespace tflite_serving;
-  const Options options = ParseOptions(argc, argv);
+int Run(const Options& options) {
   ::prctl(PR_SET_TIMERSLACK, 1);  // else the kernel wakes us up to 50 us late
   Generator generator(options);
   const double cpu_before = CpuSeconds();
@@ -206,3 +201,8 @@ int main(int argc, char** argv) {
   WriteLog(options.log_path, generator.records());
   return EXIT_SUCCESS;
 }
+
+}  // namespace
+}  // namespace tflite_serving
+
+int main(int argc, char** argv) { return tflite_serving::Run(tflite_serving::ParseOptions(argc, argv)); }

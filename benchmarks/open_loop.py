@@ -19,9 +19,9 @@ from contenders import GRPC_METHOD
 from model_table import start_all
 from placement import CPUS, on_load_cores
 from sweep import cases_of
-from workloads import CONTENT_TYPES, GRPC, ROOT
+from workloads import CONTENT_TYPES, GRPC, PROGRAMS
 
-OPEN_LOAD = ROOT / "build" / "release" / "bin" / "open_load"
+OPEN_LOAD = PROGRAMS / "open_load"
 SHARES = {"50 %": 0.5, "80 %": 0.8, "95 %": 0.95}
 OVERLOAD = {"3x": 3.0}
 LOADS = SHARES | OVERLOAD

@@ -25,7 +25,8 @@ COLUMNS = {
         ("bare items/s", "bare_items_per_s", "{:,.1f}"), ("bare CPU µs/item", "bare_cpu_us", "{:,.1f}"),
         ("of bare, wall", "of_bare_by_wall", "{:.3f}"), ("of bare, CPU", "of_bare_by_cpu", "{:.3f}"),
         ("best batch", "best_batch", "{}"), ("of best batch, wall", "of_best_batch_by_wall", "{:.3f}"),
-        ("of best batch, CPU", "of_best_batch_by_cpu", "{:.3f}"), ("× constant, CPU", "times_constant_cpu", "{:.2f}"),
+        ("of best batch, CPU", "of_best_batch_by_cpu", "{:.3f}"), ("of unbatched, items/s", "of_unbatched_items", "{:.3f}"),
+        ("× unbatched p99", "times_unbatched_p99", "{:.2f}"), ("× constant, CPU", "times_constant_cpu", "{:.2f}"),
         ("× FastAPI, items/CPU-s", "times_fastapi_per_cpu", "{:.1f}")),
     "sweep": _IDENTITY + (
         ("clients", "clients", "{}"), ("items/s", "items_per_s", "{:,.1f}"), ("p50 ms", "latency_ms.50", "{:.3f}"),
@@ -110,7 +111,7 @@ def text(results):
     if "sweep" in results and results["instructions"] != "counted by perf stat":
         parts.append(f"Instructions are not counted here: {results['instructions']}.")
     for section in COLUMNS:
-        if section in results:
+        if results.get(section):
             rows = results[section]
             parts += [f"## {TITLES[section]}", markdown(cells(section, [row for row in rows if "refused" not in row] or rows))]
             parts += ["\n".join(refusals(rows))] if refusals(rows) else []

@@ -11,6 +11,7 @@ import numpy as np
 import grpc_client
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+PROGRAMS = ROOT / "build" / "release" / "bin"
 SEED = 5
 JSON, JSON_17, NPY, GRPC = "REST JSON", "REST JSON 17", "REST npy", "gRPC"
 CONTENT_TYPES = {JSON: "application/json", JSON_17: "application/json", NPY: "application/x-npy", GRPC: "application/grpc"}
