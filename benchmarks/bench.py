@@ -76,3 +76,5 @@ if __name__ == "__main__":
         main()
     except (contenders.Failure, contenders.Refused, AssertionError) as failure:
         sys.exit(f"bench: {failure}")
+    except KeyboardInterrupt:
+        sys.exit(130)  # as a shell tells an interrupt; the servers have been stopped on the way here
