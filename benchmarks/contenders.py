@@ -1,5 +1,6 @@
 """The servers that are measured, as processes: each has pids, predict_url, grpc_target and stop()."""
 
+import io
 import json
 import os
 import re
@@ -71,7 +72,8 @@ class FastApiServer(OtherServer):
         super().__init__(
             [UVICORN, "fastapi_server:app", "--app-dir", ROOT / "benchmarks", "--port", str(port), "--workers", str(CPUS),
              "--no-access-log"],
-            "Application startup complete", CPUS, {"MODEL": str(model_path)})
+            # Several workers start behind a socket that is open already; one alone opens it last.
+            "Application startup complete|Uvicorn running on", CPUS + 1, {"MODEL": str(model_path)})
         self.predict_url = f"http://127.0.0.1:{port}/v1/models/{workload.model}:predict"
         self.grpc_target = None
 
@@ -140,7 +142,7 @@ def check_answer(server, workload, protocol, files):
         reply = post(server, files.bodies[protocol], protocol)
         if reply.status_code != 200:
             raise Failure(f"{workload.model}, {protocol}: status {reply.status_code}: {reply.text[:200]}")
-        answer = (np.load(workloads.io.BytesIO(reply.content)) if protocol == NPY
+        answer = (np.load(io.BytesIO(reply.content)) if protocol == NPY
                   else np.array(json.loads(reply.content)["predictions"]))
     # The same number of the same runtime, in another order of threads perhaps.
     if not np.allclose(answer, files.answer, rtol=1e-4, atol=1e-6):

@@ -5,7 +5,7 @@ import html
 import math
 
 WIDTH, HEIGHT = 560, 320
-LEFT, RIGHT, TOP, BOTTOM = 64, 16, 34, 44
+LEFT, RIGHT, TOP, BOTTOM = 64, 24, 34, 44
 LEGEND_LINE = 18
 LABEL_WIDTH = 210  # of bars
 BAR, BAR_GAP = 16, 8
