@@ -20,8 +20,9 @@ import workloads
 SECTIONS = {"table": model_table, "sweep": sweep, "open": open_loop, "memory": memory}
 
 
-def measure(section, options, shown):
-    """The rows of a section, of all models that were asked for."""
+def measure(section, options, shown, failures):
+    """The rows of a section, of all models that were asked for. A model whose measurement fails keeps the rows that it has, and its
+    reason is added to `failures`: an hour of others is not lost for it."""
     module = SECTIONS[section]
     chosen = [workload for workload in workloads.WORKLOADS if options.only in workload.model]
     for workload in chosen:
@@ -29,7 +30,11 @@ def measure(section, options, shown):
     rows = []
     for workload in chosen:
         with tempfile.TemporaryDirectory(prefix="bench-") as directory:
-            rows += module.measure(workload, options.models / f"{workload.model}.tflite", options, pathlib.Path(directory), shown)
+            try:
+                for row in module.measure(workload, options.models / f"{workload.model}.tflite", options, pathlib.Path(directory), shown):
+                    rows.append(row)
+            except (contenders.Failure, contenders.Refused) as failure:
+                failures.append(f"{section}, {workload.title}: {failure}")
     return rows
 
 
@@ -59,22 +64,24 @@ def main():
     options = parse_arguments()
     placement.keep_to_server_cores()
     shown = progress.Progress()
-    results = report.conditions(options)
+    results, failures = report.conditions(options), []
     try:
         for section in SECTIONS if options.section == "all" else [options.section]:
-            results[section] = measure(section, options, shown)
+            results[section] = measure(section, options, shown, failures)
     finally:
         shown.finish()
     report.write_json(results, options.json)
     print(f"\n{report.text(results)}\n")
     options.html.write_text(page.page(results))
     print(f"JSON: {options.json}\npage: {options.html}")
+    if failures:
+        sys.exit("\n".join(["bench: not all could be measured:", *failures]))
 
 
 if __name__ == "__main__":
     try:
         main()
-    except (contenders.Failure, contenders.Refused, AssertionError) as failure:
+    except AssertionError as failure:  # a server that did not end as it should
         sys.exit(f"bench: {failure}")
     except KeyboardInterrupt:
         sys.exit(130)  # as a shell tells an interrupt; the servers have been stopped on the way here
