@@ -1,14 +1,16 @@
 // The bare runtime, to measure the server against: LiteRT's C calls in a loop, with nothing around them.
 //
-//   bare_runtime MODEL.tflite THREADS SECONDS
+//   bare_runtime MODEL.tflite THREADS SECONDS [BATCH]
 //
 // Each thread has an interpreter of its own (one compiled model, single-threaded, as in the server's pool, sharing packed weights the same way)
-// and runs the model's first signature on preset random input, a first dimension that is open set to 1. Compiling and the first runs are not in
-// the measured window. One line of JSON comes out:
+// and runs the model's first signature on preset random input, a first dimension that is open set to BATCH (1), any other open one to 1.
+// Compiling and the first runs are not in the measured window. One line of JSON comes out:
 //
-//   {"items": 1234, "wall_s": 4.0, "cpu_s": 7.9, "p50_us": 3200.0, "p99_us": 3900.0}
+//   {"items": 1234, "wall_s": 4.0, "cpu_s": 7.9, "p50_us": 3200.0, "p99_us": 3900.0, "pss_kib": 41276, "samples_us": [3201.5, …]}
 //
-// items: runs in the window, of all threads. cpu_s: user and system time of the process in the window. p50_us, p99_us: of single runs.
+// items: rows, BATCH for each run in the window, of all threads. cpu_s: user and system time of the process in the window. p50_us, p99_us: of
+// single runs. pss_kib: memory of the process at the end, as /proc/PID/smaps_rollup tells it. samples_us: durations of at most kMaxSamples runs,
+// spread evenly over the window.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -46,6 +48,7 @@ using Clock = std::chrono::steady_clock;
 constexpr size_t kAlignment = 64;  // below this the runtime copies
 constexpr int kWarmUpRuns = 3;
 constexpr size_t kMaxTimings = size_t{1} << 22;  // of each thread; a faster model's later runs are counted, not timed
+constexpr size_t kMaxSamples = 4000;
 
 void Check(LiteRtStatus status, const char* call) {
   if (status == kLiteRtStatusOk) return;
@@ -94,13 +97,13 @@ struct Model {
 // One compiled model with its input and output memory.
 class Interpreter {
  public:
-  Interpreter(const Model& model, unsigned seed) {
+  Interpreter(const Model& model, unsigned seed, int batch) {
     Compile(model);
     LiteRtParamIndex num_inputs = 0;
     LiteRtParamIndex num_outputs = 0;
     Check(LiteRtGetNumSignatureInputs(model.signature, &num_inputs), "LiteRtGetNumSignatureInputs");
     Check(LiteRtGetNumSignatureOutputs(model.signature, &num_outputs), "LiteRtGetNumSignatureOutputs");
-    for (size_t i = 0; i < num_inputs; ++i) AddInput(model, i, seed);
+    for (size_t i = 0; i < num_inputs; ++i) AddInput(model, i, seed, batch);
     std::vector<LiteRtLayout> layouts(num_outputs);
     Check(LiteRtGetCompiledModelOutputTensorLayouts(compiled_, 0, num_outputs, layouts.data(), true), "LiteRtGetCompiledModelOutputTensorLayouts");
     for (size_t i = 0; i < num_outputs; ++i) AddOutput(model, i, layouts[i]);
@@ -122,11 +125,12 @@ class Interpreter {
     LiteRtDestroyOptions(options);
   }
 
-  void AddInput(const Model& model, size_t index, unsigned seed) {
+  void AddInput(const Model& model, size_t index, unsigned seed, int batch) {
     LiteRtTensor tensor = nullptr;
     LiteRtRankedTensorType type{};
     Check(LiteRtGetSignatureInputTensorByIndex(model.signature, index, &tensor), "LiteRtGetSignatureInputTensorByIndex");
     Check(LiteRtGetRankedTensorType(tensor, &type), "LiteRtGetRankedTensorType");
+    if (type.layout.rank > 0 && type.layout.dimensions[0] < 0) type.layout.dimensions[0] = batch;
     for (unsigned i = 0; i < type.layout.rank; ++i) type.layout.dimensions[i] = std::max(type.layout.dimensions[i], 1);
     if (type.layout.rank > 0) {
       Check(LiteRtCompiledModelResizeInputTensorNonStrict(compiled_, 0, index, type.layout.dimensions, type.layout.rank), "Resize");
@@ -209,11 +213,27 @@ double PercentileUs(std::vector<uint32_t>& timings_ns, double share) {
   return *position / 1e3;
 }
 
-int Measure(const char* path, int num_threads, double seconds) {
+size_t PssKib() {
+  std::ifstream stream("/proc/self/smaps_rollup");
+  for (std::string word; stream >> word;) {
+    size_t kib = 0;
+    if (word == "Pss:" && stream >> kib) return kib;
+  }
+  return 0;
+}
+
+std::string Samples(const std::vector<uint32_t>& timings_ns) {
+  const size_t stride = timings_ns.size() / kMaxSamples + 1;
+  std::string text;
+  for (size_t i = 0; i < timings_ns.size(); i += stride) text += fmt::format("{}{:.2f}", i == 0 ? "" : ", ", timings_ns[i] / 1e3);
+  return text;
+}
+
+int Measure(const char* path, int num_threads, double seconds, int batch) {
   const Model model(path);
   std::vector<std::unique_ptr<Interpreter>> interpreters;
   for (int i = 0; i < num_threads; ++i) {
-    interpreters.push_back(std::make_unique<Interpreter>(model, static_cast<unsigned>(i)));
+    interpreters.push_back(std::make_unique<Interpreter>(model, static_cast<unsigned>(i), batch));
     for (int run = 0; run < kWarmUpRuns; ++run) interpreters.back()->Run();
   }
   const double cpu_before = CpuSeconds();
@@ -226,23 +246,28 @@ int Measure(const char* path, int num_threads, double seconds) {
   const double wall_s = std::chrono::duration<double>(Clock::now() - begin).count();
   const double cpu_s = CpuSeconds() - cpu_before;
 
-  size_t runs = 0;
+  const size_t pss_kib = PssKib();  // before the timings are put together
+
+  size_t items = 0;
   std::vector<uint32_t> timings_ns;
   for (const Tally& tally : tallies) {
-    runs += tally.runs;
+    items += tally.runs * static_cast<size_t>(batch);
     timings_ns.insert(timings_ns.end(), tally.timings_ns.begin(), tally.timings_ns.end());
   }
-  fmt::print("{{\"items\": {}, \"wall_s\": {:.3f}, \"cpu_s\": {:.3f}, \"p50_us\": {:.2f}, \"p99_us\": {:.2f}}}\n", runs, wall_s, cpu_s,
-             PercentileUs(timings_ns, 0.5), PercentileUs(timings_ns, 0.99));
+  const std::string samples = Samples(timings_ns);  // before PercentileUs reorders them
+  fmt::print(
+      "{{\"items\": {}, \"wall_s\": {:.3f}, \"cpu_s\": {:.3f}, \"p50_us\": {:.2f}, \"p99_us\": {:.2f}, \"pss_kib\": {}, \"samples_us\": [{}]}}\n",
+      items, wall_s, cpu_s, PercentileUs(timings_ns, 0.5), PercentileUs(timings_ns, 0.99), pss_kib, samples);
   return EXIT_SUCCESS;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 4) {
-    fmt::print(stderr, "usage: bare_runtime MODEL.tflite THREADS SECONDS\n");
+  const int batch = argc == 5 ? std::atoi(argv[4]) : 1;
+  if (argc < 4 || argc > 5 || batch < 1) {
+    fmt::print(stderr, "usage: bare_runtime MODEL.tflite THREADS SECONDS [BATCH]\n");
     return EXIT_FAILURE;
   }
-  return Measure(argv[1], std::atoi(argv[2]), std::atof(argv[3]));
+  return Measure(argv[1], std::atoi(argv[2]), std::atof(argv[3]), batch);
 }

@@ -3,13 +3,16 @@
 local file = assert(io.open(os.getenv("BENCH_BODY"), "rb"))
 wrk.method = "POST"
 wrk.body = file:read("*a")
-wrk.headers["Content-Type"] = "application/json"
+wrk.headers["Content-Type"] = os.getenv("BENCH_CONTENT_TYPE")
 file:close()
 
 function done(summary, latency, requests)
   local errors = summary.errors
-  io.write(string.format(
-    '\n{"requests": %d, "wall_s": %.6f, "p50_us": %.1f, "p99_us": %.1f, "errors": %d}\n',
-    summary.requests, summary.duration / 1e6, latency:percentile(50), latency:percentile(99),
-    errors.connect + errors.read + errors.write + errors.status + errors.timeout))
+  local latencies = {}
+  for percentile in os.getenv("BENCH_PERCENTILES"):gmatch("%S+") do
+    latencies[#latencies + 1] = string.format('"%s": %.1f', percentile, latency:percentile(tonumber(percentile)))
+  end
+  io.write(string.format('\n{"requests": %d, "wall_s": %.6f, "refused": %d, "errors": %d, "latency_us": {%s}}\n',
+    summary.requests, summary.duration / 1e6, errors.status, errors.connect + errors.read + errors.write + errors.timeout,
+    table.concat(latencies, ", ")))
 end

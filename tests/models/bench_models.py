@@ -11,6 +11,8 @@ SIDE = 224
 CLASSES = 1000
 CALIBRATION_IMAGES = 8
 
+MLP_WIDTHS = (256, 2048, 2048, 10)
+
 
 @functools.cache
 def mobilenet_network():
@@ -52,3 +54,17 @@ def mobilenet_v2_int8():
         converter.quantise_int8(tflite_converter, "image",
                                 random_images(CALIBRATION_IMAGES)[:, np.newaxis])
     return convert_mobilenet(configure)
+
+
+def mlp_2048():
+    """Dense layers 256 -> 2048 -> 2048 -> 10, 19 MB of float weights that every run reads once, for
+    one row or for many: the model for which batching pays."""
+    generator = np.random.default_rng(converter.SEED)
+    layers = [generator.normal(scale=inputs ** -0.5, size=[inputs, outputs]).astype(np.float32)
+              for inputs, outputs in zip(MLP_WIDTHS, MLP_WIDTHS[1:])]
+
+    def function(x):
+        for weights in layers[:-1]:
+            x = tf.nn.relu(x @ weights)
+        return {"y": x @ layers[-1]}
+    return converter.convert_function(function, converter.spec("x", [None, MLP_WIDTHS[0]]))

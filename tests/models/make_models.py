@@ -524,6 +524,7 @@ MODELS["digits_int8"] = {
 
 BENCH_MODELS = {
     "half_plus_two": {"half_plus_two.tflite": half_plus_two},
+    "mlp_2048": {"mlp_2048.tflite": bench_models.mlp_2048},
     "mobilenet_v2_float": {"mobilenet_v2_float.tflite": bench_models.mobilenet_v2_float},
     "mobilenet_v2_int8": {"mobilenet_v2_int8.tflite": bench_models.mobilenet_v2_int8},
 }
