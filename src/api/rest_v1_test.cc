@@ -16,7 +16,9 @@
 namespace tflite_serving {
 namespace {
 
+using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::Pair;
 using ::testing::StartsWith;
 
 class RestV1Test : public testing::Test {
@@ -72,9 +74,12 @@ TEST_F(RestV1Test, AFullQueueRefuses) {
     FakeHttpCall in_the_queue("POST", target, body);
     rest_.Handle(in_the_queue);
 
-    const Answer refused = Ask("POST", target, body);
-    EXPECT_EQ(refused.status, 503);
-    EXPECT_THAT(refused.body, HasSubstr("too many requests"));
+    FakeHttpCall refused("POST", target, body);
+    rest_.Handle(refused);
+    const HttpResponse& refusal = refused.Wait();
+    EXPECT_EQ(refusal.status, 503);
+    EXPECT_THAT(refusal.body, HasSubstr("too many requests"));
+    EXPECT_THAT(refusal.headers, Contains(Pair("Retry-After", "1")));
     gate.set_value();
     EXPECT_EQ(in_the_worker.Wait().status, 200);
     EXPECT_EQ(in_the_queue.Wait().status, 200);

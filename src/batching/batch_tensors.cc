@@ -75,7 +75,7 @@ void CopyBlock(std::span<const int64_t> from_dims, std::span<const int64_t> to_d
   if (std::ranges::equal(from_dims, to_dims)) {
     size_t size = element_size;
     for (const int64_t dim : from_dims) size *= static_cast<size_t>(dim);
-    std::memcpy(to, from, size);
+    if (size > 0) std::memcpy(to, from, size);
     from += size;
     return;
   }

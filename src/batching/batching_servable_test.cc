@@ -46,7 +46,7 @@ class BatchingServableTest : public testing::Test {
       done(status_of_(request), request.inputs);
     };
   }
-  ~BatchingServableTest() override { scheduler_.reset(); }  // before what its runs use
+  void TearDown() override { scheduler_.reset(); }  // before what its runs use
 
   void Use(const BatchingParameters& parameters) {
     servable_ = std::make_unique<BatchingServable>(model_, std::vector<bool>{true}, parameters, *scheduler_);
