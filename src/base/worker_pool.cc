@@ -40,7 +40,8 @@ WorkerPool::Flow& WorkerPool::FlowOf(std::string_view name) {
 bool WorkerPool::WouldWaitTooLong(const Flow& flow) const {
   // Each active flow gets the same share of the threads.
   const auto tasks = static_cast<int64_t>(flow.tasks.size() * active_.size());
-  return !flow.tasks.empty() && flow.average * tasks / options_.num_threads > options_.max_wait;
+  if (flow.tasks.size() < kAlwaysQueued * static_cast<size_t>(options_.num_threads)) return false;
+  return flow.average * tasks / options_.num_threads > options_.max_wait;
 }
 
 bool WorkerPool::TrySubmit(std::function<void()>& task, std::string_view name) {

@@ -22,7 +22,8 @@ namespace tflite_serving {
 struct WorkerPoolOptions {
   int num_threads = 1;
   size_t max_queued = 0;  // tasks that may wait beside the running ones, of all flows
-  // A task is refused when, by the time that its flow's tasks took lately, it would wait longer; one that has nobody of its flow before it never is.
+  // A task is refused when, by the time that its flow's tasks took lately, it would wait longer; but never one that has fewer than kAlwaysQueued of
+  // its flow before it for each thread, however long those take.
   std::chrono::nanoseconds max_wait = std::chrono::nanoseconds::max();
   const Clock* clock = &Clock::Steady();  // must outlive the pool
 };
@@ -30,6 +31,7 @@ struct WorkerPoolOptions {
 // Thread-safe. Destruction stops it.
 class WorkerPool {
  public:
+  static constexpr size_t kAlwaysQueued = 16;
   // Flows that are remembered while they have nothing to run.
   static constexpr size_t kMaxIdleFlows = 4096;
 
