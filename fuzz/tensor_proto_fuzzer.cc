@@ -44,10 +44,8 @@ struct Decoded {
 
 Decoded Decode(const Pieces& pieces, const Signature& signature) {
   Decoded decoded;
-  StatusOr<PredictRequestParts> parts = ParsePredictRequest(pieces);
-  decoded.status = parts.status();
-  if (!parts.ok()) return decoded;
-  decoded.parts = *std::move(parts);
+  decoded.status = ParsePredictRequest(pieces, decoded.parts);
+  if (!decoded.status.ok()) return decoded;
   decoded.status = DecodePredictInputs(decoded.parts, signature, decoded.inputs);
   return decoded;
 }
@@ -98,20 +96,20 @@ std::vector<Tensor> DecodeResponse(std::span<const std::byte> message) {
 void RoundTrip(const Decoded& decoded, const Signature& signature, bool as_tensor_content) {
   std::vector<TensorView> views;
   for (const Tensor& tensor : decoded.inputs) views.push_back(tensor.view());
-  const StatusOr<std::vector<int>> selected = SelectOutputs(signature, decoded.parts.output_filter);
-  if (!selected.ok()) return;
+  std::vector<int> selected;
+  if (!SelectOutputs(signature, decoded.parts.output_filter, selected).ok()) return;
   const ServableId servable{decoded.parts.model_spec.name, decoded.parts.model_spec.version.value_or(1)};
-  const StatusOr<PredictResponseEncoder> response = PredictResponseEncoder::Create({servable, signature, views, *selected, as_tensor_content});
-  Require(response.ok(), "decoded tensors can be encoded");
+  PredictResponseEncoder response;
+  Require(response.Prepare({servable, signature, views, selected, as_tensor_content}).ok(), "decoded tensors can be encoded");
   // On two backgrounds, to see bytes that are not written.
-  std::vector<std::byte> message(response->size(), std::byte{0x00});
-  std::vector<std::byte> again(response->size(), std::byte{0xFF});
-  response->Write(message);
-  response->Write(again);
+  std::vector<std::byte> message(response.size(), std::byte{0x00});
+  std::vector<std::byte> again(response.size(), std::byte{0xFF});
+  response.Write(message);
+  response.Write(again);
   Require(message == again, "every byte of a response is written");
   const std::vector<Tensor> tensors = DecodeResponse(message);
-  Require(tensors.size() == selected->size(), "a response has the selected outputs");
-  for (size_t i = 0; i < tensors.size(); ++i) RequireEqual(tensors[i].view(), views[static_cast<size_t>((*selected)[i])]);
+  Require(tensors.size() == selected.size(), "a response has the selected outputs");
+  for (size_t i = 0; i < tensors.size(); ++i) RequireEqual(tensors[i].view(), views[static_cast<size_t>(selected[i])]);
 }
 
 int TestOneInput(const uint8_t* data, size_t size) {

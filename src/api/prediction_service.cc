@@ -49,9 +49,7 @@ std::vector<GrpcMethod> PredictionService::methods() {
 void PredictionService::Predict(GrpcCall& call) {
   PredictTask* task = tasks_.Take().release();
   task->call = &call;
-  StatusOr<PredictRequestParts> parts = ParsePredictRequest(call.request());
-  if (!parts.ok()) return FinishPredict(task, parts.status());
-  task->parts = *std::move(parts);
+  if (const Status status = ParsePredictRequest(call.request(), task->parts); !status.ok()) return FinishPredict(task, status);
   StatusOr<ServableHandle> servable = LookUp(servables_, task->parts.has_model_spec, task->parts.model_spec);
   if (!servable.ok()) return FinishPredict(task, servable.status());
   task->servable = *std::move(servable);
@@ -74,9 +72,8 @@ void PredictionService::RunPredict(PredictTask* task) {
   task->signature = task->view.See(signature);
   if (const Status status = DecodePredictInputs(task->parts, *task->signature, task->inputs); !status.ok()) return FinishPredict(task, status);
   if (const Status status = task->view.QuantizeInputs(task->inputs); !status.ok()) return FinishPredict(task, status);
-  StatusOr<std::vector<int>> selected = SelectOutputs(*signature, task->parts.output_filter);
-  if (!selected.ok()) return FinishPredict(task, selected.status());
-  task->selected_outputs = *std::move(selected);
+  const Status selected = SelectOutputs(*signature, task->parts.output_filter, task->selected_outputs);
+  if (!selected.ok()) return FinishPredict(task, selected);
   tflite_serving::Predict({.servable = *task->servable,
                            .signature = *signature,
                            .inputs = task->inputs,
@@ -90,13 +87,12 @@ void PredictionService::RunPredict(PredictTask* task) {
 }
 
 Status PredictionService::WriteReply(PredictTask& task, std::span<const TensorView> outputs) const {
-  const StatusOr<PredictResponseEncoder> response = PredictResponseEncoder::Create({.servable = task.servable->id(),
-                                                                                    .signature = *task.signature,
-                                                                                    .outputs = task.view.DequantizeOutputs(outputs),
-                                                                                    .selected = task.selected_outputs,
-                                                                                    .as_tensor_content = options_.tensor_content_in_replies});
-  if (!response.ok()) return response.status();
-  response->Write(task.call->AllocateReply(response->size()));
+  TFLS_RETURN_IF_ERROR(task.response.Prepare({.servable = task.servable->id(),
+                                              .signature = *task.signature,
+                                              .outputs = task.view.DequantizeOutputs(outputs),
+                                              .selected = task.selected_outputs,
+                                              .as_tensor_content = options_.tensor_content_in_replies}));
+  task.response.Write(task.call->AllocateReply(task.response.size()));
   return OkStatus();
 }
 

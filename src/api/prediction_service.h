@@ -39,6 +39,7 @@ class PredictionService {
     std::vector<int> selected_outputs;
     std::vector<Tensor> inputs;
     std::vector<TensorView> views;
+    PredictResponseEncoder response;
   };
 
   void Predict(GrpcCall& call);

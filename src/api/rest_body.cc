@@ -86,11 +86,11 @@ BodyFormat ReplyFormat(std::string_view accept, BodyFormat request) {
 Status RestPredictBody::Open(const HttpRequest& request, std::string_view query, ModelSpec& spec) {
   format_ = RequestFormat(request.content_type);
   reply_format_ = ReplyFormat(request.accept, format_);
-  parts_ = {};
+  parts_.Clear();
   if (format_ == BodyFormat::kJson) return OkStatus();
   if (format_ == BodyFormat::kProto) {
     pieces_ = {Bytes(request)};
-    TFLS_ASSIGN_OR_RETURN(parts_, ParsePredictRequest(pieces_));
+    TFLS_RETURN_IF_ERROR(ParsePredictRequest(pieces_, parts_));
     TFLS_RETURN_IF_ERROR(CompleteSpec(parts_.model_spec, spec));
   }
   std::string& signature_name = parts_.model_spec.signature_name;
@@ -111,8 +111,7 @@ Status RestPredictBody::Decode(const HttpRequest& request, const SignatureResolv
     TFLS_RETURN_IF_ERROR(format_ == BodyFormat::kProto ? DecodePredictInputs(parts_, signature(), decoded_.inputs)
                                                        : DecodeSingleInput(Bytes(request)));
   }
-  TFLS_ASSIGN_OR_RETURN(selected_, SelectOutputs(signature(), parts_.output_filter));
-  return OkStatus();
+  return SelectOutputs(signature(), parts_.output_filter, selected_);
 }
 
 Status RestPredictBody::DecodeSingleInput(std::span<const std::byte> body) {
@@ -145,10 +144,9 @@ Status RestPredictBody::Encode(const ServableId& servable, std::span<const Tenso
 
 Status RestPredictBody::EncodeProto(const ServableId& servable, std::span<const TensorView> outputs, bool as_tensor_content,
                                     HttpResponse& response) const {
-  TFLS_ASSIGN_OR_RETURN(
-      const PredictResponseEncoder encoder,
-      PredictResponseEncoder::Create(
-          {.servable = servable, .signature = signature(), .outputs = outputs, .selected = selected_, .as_tensor_content = as_tensor_content}));
+  PredictResponseEncoder encoder;
+  TFLS_RETURN_IF_ERROR(encoder.Prepare(
+      {.servable = servable, .signature = signature(), .outputs = outputs, .selected = selected_, .as_tensor_content = as_tensor_content}));
   response.body.resize(encoder.size());
   encoder.Write(std::as_writable_bytes(std::span(response.body)));
   return OkStatus();

@@ -32,24 +32,25 @@ RestV1::RestV1(const ServableSource& servables, WorkerPool& workers, const Clock
 
 void RestV1::Handle(HttpCall& call) {
   const HttpRequest& request = call.request();
-  StatusOr<RestPath> path = ParseRestPath(request.method, request.target);
-  if (options_.cors && (!path.ok() || path->route != RestRoute::kNotApi)) call.response().headers = CorsHeaders();
-  if (!path.ok()) return FinishWithError(call, path.status());
-  switch (path->route) {
+  static thread_local RestPath path;  // so that its memory is used again
+  const Status parsed = ParseRestPath(request.method, request.target, path);
+  if (options_.cors && (!parsed.ok() || path.route != RestRoute::kNotApi)) call.response().headers = CorsHeaders();
+  if (!parsed.ok()) return FinishWithError(call, parsed);
+  switch (path.route) {
     case RestRoute::kPredict:
-      return Predict(call, *std::move(path));
+      return Predict(call, path);
     case RestRoute::kStatus:
-      return AnswerStatus(call, path->spec);
+      return AnswerStatus(call, path.spec);
     case RestRoute::kMetadata:
-      return AnswerMetadata(call, *path);
+      return AnswerMetadata(call, path);
     case RestRoute::kList:
       return AnswerList(call);
     case RestRoute::kOptions:
       return AnswerOptions(call);
     case RestRoute::kClassify:
-      return inference_.Handle(call, path->spec, InferenceMethod::kClassify, DeadlineOf(call));
+      return inference_.Handle(call, path.spec, InferenceMethod::kClassify, DeadlineOf(call));
     case RestRoute::kRegress:
-      return inference_.Handle(call, path->spec, InferenceMethod::kRegress, DeadlineOf(call));
+      return inference_.Handle(call, path.spec, InferenceMethod::kRegress, DeadlineOf(call));
     case RestRoute::kNotApi:
       call.response().status = 404;
       call.response().content_type = "text/html";
@@ -62,7 +63,7 @@ TimePoint RestV1::DeadlineOf(const HttpCall& call) const {
   return options_.timeout.count() > 0 ? call.request().received_at + options_.timeout : kNoDeadline;
 }
 
-void RestV1::Predict(HttpCall& call, RestPath path) {
+void RestV1::Predict(HttpCall& call, RestPath& path) {
   PredictTask* task = tasks_.Take().release();
   task->call = &call;
   if (const Status status = task->body.Open(call.request(), path.query, path.spec); !status.ok()) return FinishPredict(task, status);

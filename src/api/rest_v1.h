@@ -58,7 +58,7 @@ class RestV1 : public HttpHandler {
   };
 
   TimePoint DeadlineOf(const HttpCall& call) const;
-  void Predict(HttpCall& call, RestPath path);
+  void Predict(HttpCall& call, RestPath& path);
   void RunPredict(PredictTask* task);
   void FinishPredict(PredictTask* task, const Status& status);
   void AnswerOptions(HttpCall& call);

@@ -341,7 +341,8 @@ Status EncodeJsonPredict(const Signature& signature, std::span<const TensorView>
   if (outputs.size() != signature.outputs.size()) {
     return InternalError(fmt::format("signature \"{}\" has {} outputs, got {}", signature.key, signature.outputs.size(), outputs.size()));
   }
-  std::vector<NamedOutput> written;
+  static thread_local std::vector<NamedOutput> written;  // so that its memory is used again
+  written.clear();
   const size_t count = selected.empty() ? outputs.size() : selected.size();
   written.reserve(count);
   for (size_t i = 0; i < count; ++i) {

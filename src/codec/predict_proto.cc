@@ -45,17 +45,17 @@ Status MergeModelSpec(const WireRange& message, ModelSpec& spec) {
   for (WireField field; reader.Next(field);) {
     if (field.type != WireType::kLengthDelimited) continue;
     if (field.number == kSpecNameField) {
-      TFLS_ASSIGN_OR_RETURN(spec.name, ReadName(field.range));
+      TFLS_RETURN_IF_ERROR(ReadName(field.range, spec.name));
     } else if (field.number == kSpecVersionField) {
       int64_t version = spec.version.value_or(0);
       TFLS_RETURN_IF_ERROR(ReadWrappedInt64(field.range, version));
       spec.version = version;
       spec.version_label.clear();
     } else if (field.number == kSpecVersionLabelField) {
-      TFLS_ASSIGN_OR_RETURN(spec.version_label, ReadName(field.range));
+      TFLS_RETURN_IF_ERROR(ReadName(field.range, spec.version_label));
       spec.version.reset();
     } else if (field.number == kSpecSignatureNameField) {
-      TFLS_ASSIGN_OR_RETURN(spec.signature_name, ReadName(field.range));
+      TFLS_RETURN_IF_ERROR(ReadName(field.range, spec.signature_name));
     }
   }
   return reader.malformed() ? InvalidArgumentError(reader.problem()) : OkStatus();
@@ -129,18 +129,27 @@ Status WrongNumberOfInputs(const Names& sent, const Names& wanted) {
 
 }  // namespace
 
-StatusOr<PredictRequestParts> ParsePredictRequest(std::span<const std::span<const std::byte>> pieces) {
-  PredictRequestParts parts;
-  if (const Status status = ReadRequest(WireRange(pieces), parts); !status.ok()) {
-    return InvalidArgumentError(fmt::format("malformed PredictRequest: {}", status.message()));
-  }
-  return parts;
+void PredictRequestParts::Clear() {
+  has_model_spec = false;
+  model_spec.name.clear();
+  model_spec.version.reset();
+  model_spec.version_label.clear();
+  model_spec.signature_name.clear();
+  inputs.clear();
+  output_filter.clear();
+}
+
+Status ParsePredictRequest(std::span<const std::span<const std::byte>> pieces, PredictRequestParts& parts) {
+  parts.Clear();
+  const Status status = ReadRequest(WireRange(pieces), parts);
+  return status.ok() ? status : InvalidArgumentError(fmt::format("malformed PredictRequest: {}", status.message()));
 }
 
 Status DecodePredictInputs(const PredictRequestParts& request, const Signature& signature, std::vector<Tensor>& inputs) {
   if (request.inputs.size() != signature.inputs.size()) return WrongNumberOfInputs(SortedNames(request.inputs), SortedNames(signature.inputs));
-  inputs.clear();
-  for (const TensorSpec& spec : signature.inputs) {
+  inputs.resize(signature.inputs.size());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const TensorSpec& spec = signature.inputs[i];
     const auto input = std::ranges::find(request.inputs, spec.name, &PredictRequestParts::Input::name);
     if (input == request.inputs.end()) {
       return InvalidArgumentError(fmt::format(
@@ -148,18 +157,18 @@ Status DecodePredictInputs(const PredictRequestParts& request, const Signature& 
           "{{{}}}, or default input alias set: ",
           spec.name, spec.tensor_name, fmt::join(SortedNames(request.inputs), ",")));
     }
-    StatusOr<Tensor> tensor = DecodeTensorProto(input->tensor);
+    StatusOr<Tensor> tensor = DecodeTensorProto(input->tensor, std::move(inputs[i]).ReleaseBuffer());
     if (!tensor.ok()) return {tensor.status().code(), fmt::format("tensor parsing error: {}: {}", spec.name, tensor.status().message())};
-    inputs.push_back(*std::move(tensor));
+    inputs[i] = *std::move(tensor);
   }
   return OkStatus();
 }
 
-StatusOr<std::vector<int>> SelectOutputs(const Signature& signature, std::span<const std::string> output_filter) {
-  std::vector<int> selected;
+Status SelectOutputs(const Signature& signature, std::span<const std::string> output_filter, std::vector<int>& selected) {
+  selected.clear();
   if (output_filter.empty()) {
     for (size_t i = 0; i < signature.outputs.size(); ++i) selected.push_back(static_cast<int>(i));
-    return selected;
+    return OkStatus();
   }
   for (const std::string& name : output_filter) {
     const int found = signature.FindOutput(name);
@@ -170,30 +179,27 @@ StatusOr<std::vector<int>> SelectOutputs(const Signature& signature, std::span<c
     if (std::ranges::find(selected, found) != selected.end()) return InvalidArgumentError(fmt::format("duplicate output tensor alias: {}", name));
     selected.push_back(found);
   }
-  return selected;
+  return OkStatus();
 }
 
 size_t PredictResponseEncoder::Output::EntrySize() const { return DelimitedSize(kKeyField, name.size()) + DelimitedSize(kValueField, tensor.size()); }
 
-StatusOr<PredictResponseEncoder> PredictResponseEncoder::Create(const PredictResponseParts& parts) {
-  PredictResponseEncoder encoder;
-  encoder.model_name_ = parts.servable.name;
-  encoder.signature_key_ = parts.signature.key;
-  encoder.version_ = parts.servable.version;
-  encoder.size_ = DelimitedSize(kResponseModelSpecField, encoder.ModelSpecSize());
-  encoder.outputs_.reserve(parts.selected.size());
+Status PredictResponseEncoder::Prepare(const PredictResponseParts& parts) {
+  model_name_ = parts.servable.name;
+  signature_key_ = parts.signature.key;
+  version_ = parts.servable.version;
+  size_ = DelimitedSize(kResponseModelSpecField, ModelSpecSize());
+  outputs_.clear();
   for (const int i : parts.selected) {
     const auto at = static_cast<size_t>(i);
     const std::string_view name = parts.signature.outputs[at].name;
     StatusOr<TensorProtoEncoder> tensor = TensorProtoEncoder::Create(parts.outputs[at], parts.as_tensor_content);
-    if (!tensor.ok()) return Status(tensor.status().code(), fmt::format("output \"{}\": {}", name, tensor.status().message()));
-    encoder.outputs_.push_back({name, *std::move(tensor)});
-    encoder.size_ += DelimitedSize(kResponseOutputsField, encoder.outputs_.back().EntrySize());
+    if (!tensor.ok()) return {tensor.status().code(), fmt::format("output \"{}\": {}", name, tensor.status().message())};
+    outputs_.push_back({name, *std::move(tensor)});
+    size_ += DelimitedSize(kResponseOutputsField, outputs_.back().EntrySize());
   }
-  if (encoder.size_ > kMaxResponseBytes) {
-    return ResourceExhaustedError(fmt::format("the response has {} bytes, the limit is {}", encoder.size_, kMaxResponseBytes));
-  }
-  return encoder;
+  if (size_ <= kMaxResponseBytes) return OkStatus();
+  return ResourceExhaustedError(fmt::format("the response has {} bytes, the limit is {}", size_, kMaxResponseBytes));
 }
 
 size_t PredictResponseEncoder::ModelSpecSize() const {

@@ -1,13 +1,15 @@
 // tensorflow.serving.PredictRequest -> tensors, and tensors -> PredictResponse, on the wire, without a protobuf object in between.
 // Messages and errors: proto/tensorflow_serving/apis/predict.proto and TensorFlow Serving's predict_util.cc.
 //
-//   TFLS_ASSIGN_OR_RETURN(const PredictRequestParts request, ParsePredictRequest(call.request()));
+//   TFLS_RETURN_IF_ERROR(ParsePredictRequest(call.request(), request));
 //   … look the model and the signature up by request.model_spec …
 //   TFLS_RETURN_IF_ERROR(DecodePredictInputs(request, signature, inputs));
-//   TFLS_ASSIGN_OR_RETURN(const std::vector<int> selected, SelectOutputs(signature, request.output_filter));
+//   TFLS_RETURN_IF_ERROR(SelectOutputs(signature, request.output_filter, selected));
 //   … CheckInputs, run …
-//   TFLS_ASSIGN_OR_RETURN(const auto response, PredictResponseEncoder::Create({…}));
+//   TFLS_RETURN_IF_ERROR(response.Prepare({…}));
 //   response.Write(call.AllocateReply(response.size()));
+//
+// What they fill is used again for the next request, so that its memory is.
 #pragma once
 
 #include <cstddef>
@@ -40,21 +42,24 @@ struct PredictRequestParts {
   ModelSpec model_spec;
   std::vector<Input> inputs;  // each name once, in the order of their first appearance
   std::vector<std::string> output_filter;
+
+  // Empties it.
+  void Clear();
 };
 
-// Finds the parts of a serialized PredictRequest, or GetModelMetadataRequest and the like as far as they share field 1. As protobuf wants it: the
+// Makes `parts` those of a serialized PredictRequest, or GetModelMetadataRequest and the like as far as they share field 1. As protobuf wants it: the
 // last of several inputs of one name counts, several model specs are merged, unknown fields are passed over. `pieces` must outlive the result.
 // INVALID_ARGUMENT `malformed PredictRequest: …` for bytes that are none.
-StatusOr<PredictRequestParts> ParsePredictRequest(std::span<const std::span<const std::byte>> pieces);
+Status ParsePredictRequest(std::span<const std::span<const std::byte>> pieces, PredictRequestParts& parts);
 
 // Decodes the inputs into `inputs`, in the order of the signature. INVALID_ARGUMENT, with TensorFlow Serving's words, when names are missing or too
 // many: `input size does not match signature: 2!=1 len({a,b}) != len({x}). Sent extra: {a,b}. Missing but required: {x}.`, or when a tensor is not
 // sound (DecodeTensorProto): `tensor parsing error: x: …`. Whether types and shapes fit the signature is for CheckInputs to say.
 Status DecodePredictInputs(const PredictRequestParts& request, const Signature& signature, std::vector<Tensor>& inputs);
 
-// The positions in signature.outputs that `output_filter` names, in its order; all of them if it is empty. INVALID_ARGUMENT for an unknown name, or
-// one that is there twice.
-StatusOr<std::vector<int>> SelectOutputs(const Signature& signature, std::span<const std::string> output_filter);
+// Makes `selected` the positions in signature.outputs that `output_filter` names, in its order; all of them if it is empty. INVALID_ARGUMENT for an
+// unknown name, or one that is there twice.
+Status SelectOutputs(const Signature& signature, std::span<const std::string> output_filter, std::vector<int>& selected);
 
 // What a response is made of; all of it must stay valid until it has been written.
 struct PredictResponseParts {
@@ -65,12 +70,13 @@ struct PredictResponseParts {
   bool as_tensor_content = false;       // --enable_serialization_as_tensor_content; else float_val and the like
 };
 
-// Immutable. The size is known before anything is written, so the reply can be written in place.
+// The size is known before anything is written, so the reply can be written in place. Thread-compatible.
 class PredictResponseEncoder {
  public:
   // RESOURCE_EXHAUSTED beyond kMaxResponseBytes, and TensorProtoEncoder's errors.
-  static StatusOr<PredictResponseEncoder> Create(const PredictResponseParts& parts);
+  Status Prepare(const PredictResponseParts& parts);
 
+  // Of the response that was prepared last.
   size_t size() const { return size_; }
   // Requires size() bytes.
   void Write(std::span<std::byte> out) const;
@@ -82,7 +88,6 @@ class PredictResponseEncoder {
     size_t EntrySize() const;
   };
 
-  PredictResponseEncoder() = default;
   size_t ModelSpecSize() const;
 
   std::string_view model_name_;

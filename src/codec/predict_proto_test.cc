@@ -29,7 +29,8 @@ Signature MakeSignature(const std::vector<std::string>& names) {
 // Decodes `message` against `signature`: the scalars it gives.
 StatusOr<std::vector<float>> DecodeScalars(const MessageBuilder& message, const Signature& signature) {
   const MessagePieces pieces(message.text(), 7);
-  TFLS_ASSIGN_OR_RETURN(const PredictRequestParts parts, ParsePredictRequest(pieces.pieces()));
+  PredictRequestParts parts;
+  TFLS_RETURN_IF_ERROR(ParsePredictRequest(pieces.pieces(), parts));
   std::vector<Tensor> inputs;
   TFLS_RETURN_IF_ERROR(DecodePredictInputs(parts, signature, inputs));
   std::vector<float> scalars;
@@ -40,8 +41,9 @@ StatusOr<std::vector<float>> DecodeScalars(const MessageBuilder& message, const 
 
 StatusOr<PredictRequestParts> Parse(const MessageBuilder& message) {
   const MessagePieces pieces(message.text(), 3);
-  StatusOr<PredictRequestParts> parts = ParsePredictRequest(pieces.pieces());
-  if (parts.ok()) parts->inputs.clear();  // they would outlive the pieces
+  PredictRequestParts parts;
+  TFLS_RETURN_IF_ERROR(ParsePredictRequest(pieces.pieces(), parts));
+  parts.inputs.clear();  // they would outlive the pieces
   return parts;
 }
 
@@ -158,24 +160,30 @@ TEST(DecodePredictInputsTest, NamesTheTensorThatIsNotSound) {
             InvalidArgumentError("tensor parsing error: x: dtype 0 is not supported"));
 }
 
+StatusOr<std::vector<int>> Select(const Signature& signature, const std::vector<std::string>& filter) {
+  std::vector<int> selected = {7};  // of the request before
+  TFLS_RETURN_IF_ERROR(SelectOutputs(signature, filter, selected));
+  return selected;
+}
+
 TEST(SelectOutputsTest, SelectsAllOrWhatIsNamed) {
   const Signature signature = MakeSignature({"p", "q", "r"});
-  EXPECT_THAT(*SelectOutputs(signature, {}), ElementsAre(0, 1, 2));
-  EXPECT_THAT(*SelectOutputs(signature, std::vector<std::string>{"r", "p"}), ElementsAre(2, 0));
+  EXPECT_THAT(*Select(signature, {}), ElementsAre(0, 1, 2));
+  EXPECT_THAT(*Select(signature, {"r", "p"}), ElementsAre(2, 0));
 }
 
 TEST(SelectOutputsTest, RefusesUnknownAndRepeatedNames) {
   const Signature signature = MakeSignature({"z", "y"});
-  EXPECT_EQ(SelectOutputs(signature, std::vector<std::string>{"foo"}).status(),
+  EXPECT_EQ(Select(signature, {"foo"}).status(),
             InvalidArgumentError("output tensor alias not found in signature: foo Outputs expected to be in the set {y,z}."));
-  EXPECT_EQ(SelectOutputs(signature, std::vector<std::string>{"y", "y"}).status(), InvalidArgumentError("duplicate output tensor alias: y"));
+  EXPECT_EQ(Select(signature, {"y", "y"}).status(), InvalidArgumentError("duplicate output tensor alias: y"));
 }
 
 std::string Encode(const PredictResponseParts& parts) {
-  const StatusOr<PredictResponseEncoder> encoder = PredictResponseEncoder::Create(parts);
-  EXPECT_TRUE(encoder.ok()) << encoder.status().ToString();
-  std::string text(encoder->size(), '?');
-  encoder->Write(std::as_writable_bytes(std::span(text)));
+  PredictResponseEncoder encoder;
+  EXPECT_EQ(encoder.Prepare(parts), OkStatus());
+  std::string text(encoder.size(), '?');
+  encoder.Write(std::as_writable_bytes(std::span(text)));
   return text;
 }
 
@@ -204,7 +212,7 @@ TEST(PredictResponseEncoderTest, NamesTheOutputThatCannotBeWritten) {
   const std::vector<TensorView> outputs{{DType::kFloat, {2}, {}}};
   const Signature signature = MakeSignature({"y"});
   const std::vector<int> selected{0};
-  EXPECT_EQ(PredictResponseEncoder::Create({ServableId{"m", 1}, signature, outputs, selected}).status().message(),
+  EXPECT_EQ(PredictResponseEncoder().Prepare({ServableId{"m", 1}, signature, outputs, selected}).message(),
             "output \"y\": float[2] needs 8 bytes, got 0");
 }
 
@@ -216,8 +224,8 @@ TEST(PredictResponseEncoderTest, LimitsTheSize) {
   const std::vector<TensorView> outputs(3, TensorView{DType::kDouble, {kBytes / 8}, buffer.bytes()});
   const Signature signature = MakeSignature({"a", "b", "c"});
   const ServableId servable{"m", 1};
-  EXPECT_TRUE(PredictResponseEncoder::Create({servable, signature, outputs, std::vector<int>{0}}).ok());
-  const Status status = PredictResponseEncoder::Create({servable, signature, outputs, std::vector<int>{0, 1, 2}}).status();
+  EXPECT_TRUE(PredictResponseEncoder().Prepare({servable, signature, outputs, std::vector<int>{0}}).ok());
+  const Status status = PredictResponseEncoder().Prepare({servable, signature, outputs, std::vector<int>{0, 1, 2}});
   EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
   EXPECT_THAT(status.message(), HasSubstr("the limit is 2147483647"));
 }

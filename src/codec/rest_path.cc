@@ -37,8 +37,8 @@ int HexDigit(char c) {
 }
 
 // %XX becomes the byte; a percent sign without two hex digits stays.
-std::string PercentDecode(std::string_view text) {
-  std::string decoded;
+void PercentDecode(std::string_view text, std::string& decoded) {
+  decoded.clear();
   decoded.reserve(text.size());
   for (size_t i = 0; i < text.size(); ++i) {
     const int high = text[i] == '%' && i + 2 < text.size() ? HexDigit(text[i + 1]) : -1;
@@ -50,6 +50,11 @@ std::string PercentDecode(std::string_view text) {
       i += 2;
     }
   }
+}
+
+std::string PercentDecode(std::string_view text) {
+  std::string decoded;
+  PercentDecode(text, decoded);
   return decoded;
 }
 
@@ -89,7 +94,7 @@ bool LacksName(std::string_view method, std::string_view behind_models) {
 
 }  // namespace
 
-StatusOr<RestPath> ParseRestPath(std::string_view method, std::string_view target) {
+Status ParseRestPath(std::string_view method, std::string_view target, RestPath& path) {
   std::string_view behind_models;
   const auto malformed = [&] {
     if (LacksName(method, behind_models)) return InvalidArgumentError("Missing model name in request.");
@@ -97,16 +102,20 @@ StatusOr<RestPath> ParseRestPath(std::string_view method, std::string_view targe
   };
   const size_t path_end = std::min(target.find('?'), target.size());
   std::string_view rest = target.substr(0, path_end);
-  RestPath path{.query = target.substr(std::min(path_end + 1, target.size()))};
-  if (!Take(rest, kApiPrefix)) return path;
+  path.route = RestRoute::kNotApi;
+  path.query = target.substr(std::min(path_end + 1, target.size()));
+  path.spec.name.clear();
+  path.spec.version.reset();
+  path.spec.version_label.clear();
+  if (!Take(rest, kApiPrefix)) return OkStatus();
   if (method == "OPTIONS") {
     path.route = RestRoute::kOptions;
-    return path;
+    return OkStatus();
   }
   if (!Take(rest, "models")) return malformed();
   if (rest.empty() && RouteOf(method, rest) == RestRoute::kStatus) {
     path.route = RestRoute::kList;
-    return path;
+    return OkStatus();
   }
   behind_models = rest;
   if (!Take(rest, "/")) return malformed();
@@ -117,15 +126,15 @@ StatusOr<RestPath> ParseRestPath(std::string_view method, std::string_view targe
   const std::optional<RestRoute> route = RouteOf(method, rest);
   if (!route) return malformed();
   path.route = *route;
-  path.spec.name = PercentDecode(name);
-  path.spec.version_label = PercentDecode(label);
-  if (version.empty()) return path;
+  PercentDecode(name, path.spec.name);
+  PercentDecode(label, path.spec.version_label);
+  if (version.empty()) return OkStatus();
   int64_t number = 0;
   if (std::from_chars(version.begin(), version.end(), number).ec != std::errc()) {
     return InvalidArgumentError(fmt::format("Failed to convert version: {} to numeric.", version));
   }
   path.spec.version = number;
-  return path;
+  return OkStatus();
 }
 
 std::optional<std::string> FindQueryParameter(std::string_view query, std::string_view name) {

@@ -36,10 +36,10 @@ struct RestPath {
   std::string_view query;  // what stands behind the '?', as sent; points into the target
 };
 
-// `target` is the request's target as sent: path and query. INVALID_ARGUMENT `Malformed request: POST /v1/models/m` for what is below /v1/
-// without being one of the above, `Missing model name in request.` for /v1/models/versions/5 and the like, and `Failed to convert version:
-// 18446744073709551615 to numeric.`
-StatusOr<RestPath> ParseRestPath(std::string_view method, std::string_view target);
+// Makes `path`, whose memory is used again, what a request says. `target` is its target as sent: path and query. INVALID_ARGUMENT `Malformed request:
+// POST /v1/models/m` for what is below /v1/ without being one of the above, `Missing model name in request.` for /v1/models/versions/5 and the like,
+// and `Failed to convert version: 18446744073709551615 to numeric.`
+Status ParseRestPath(std::string_view method, std::string_view target, RestPath& path);
 
 // The value of the first parameter `name` in a query such as "a=1&name=x%20y", with %XX and '+' decoded; empty without a '='. Nothing if there is
 // no such parameter.

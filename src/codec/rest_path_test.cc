@@ -8,9 +8,15 @@
 namespace tflite_serving {
 namespace {
 
+StatusOr<RestPath> PathOf(std::string_view method, std::string_view target) {
+  RestPath path{.spec = {.name = "another", .version = 7, .version_label = "old"}};  // of the request before
+  TFLS_RETURN_IF_ERROR(ParseRestPath(method, target, path));
+  return path;
+}
+
 // "predict half_plus_two", "status m v5", "metadata m @stable"; an error's message.
 std::string Parse(std::string_view method, std::string_view target) {
-  const StatusOr<RestPath> path = ParseRestPath(method, target);
+  const StatusOr<RestPath> path = PathOf(method, target);
   if (!path.ok()) {
     EXPECT_EQ(path.status().code(), StatusCode::kInvalidArgument);
     return path.status().message();
@@ -64,9 +70,9 @@ TEST(RestPathTest, OptionsIsARouteOfTheWholeApi) {
 }
 
 TEST(RestPathTest, TheQueryIsNoPartOfThePath) {
-  EXPECT_EQ(ParseRestPath("GET", "/v1/models/m?a=b?c")->query, "a=b?c");
-  EXPECT_EQ(ParseRestPath("GET", "/v1/models/m?")->query, "");
-  EXPECT_EQ(ParseRestPath("GET", "/v1/models/m")->query, "");
+  EXPECT_EQ(PathOf("GET", "/v1/models/m?a=b?c")->query, "a=b?c");
+  EXPECT_EQ(PathOf("GET", "/v1/models/m?")->query, "");
+  EXPECT_EQ(PathOf("GET", "/v1/models/m")->query, "");
   EXPECT_EQ(Parse("POST", "/v1/models/m:predict?x=1"), "predict m");
   EXPECT_EQ(Parse("GET", "/v1/models/m?a=/versions/5:predict"), "status m");
   EXPECT_EQ(Parse("GET", "/v1/models?"), "list");

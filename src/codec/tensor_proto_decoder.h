@@ -25,6 +25,8 @@ inline constexpr size_t kMaxFilledTensorBytes = size_t{64} << 20;
 //
 // INVALID_ARGUMENT, with the reason, for a message that is cut off, an unknown or missing dtype, an unknown rank, more than Shape::kMaxRank or
 // negative dimensions, more than kMaxTensorBytes, and for what kMaxFilledTensorBytes forbids; RESOURCE_EXHAUSTED if memory is short.
-StatusOr<Tensor> DecodeTensorProto(const WireRange& message);
+//
+// `memory` is used for a tensor of numbers, if it is large enough.
+StatusOr<Tensor> DecodeTensorProto(const WireRange& message, AlignedBuffer memory = {});
 
 }  // namespace tflite_serving

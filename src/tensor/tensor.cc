@@ -91,12 +91,12 @@ Status ValidateStrings(std::span<const std::byte> bytes, int64_t count) {
   return OkStatus();
 }
 
-StatusOr<Tensor> Tensor::Create(DType dtype, const Shape& shape) {
+StatusOr<Tensor> Tensor::Create(DType dtype, const Shape& shape, AlignedBuffer memory) {
   if (dtype == DType::kString) return InternalError("Tensor::Create is for elements of fixed size");
   TFLS_ASSIGN_OR_RETURN(const size_t size, TensorSizeBytes(dtype, shape));
-  AlignedBuffer buffer;
-  if (!buffer.Resize(size)) return ResourceExhaustedError(fmt::format("no memory for a tensor of {}{}", DTypeName(dtype), shape.ToString()));
-  return Tensor(dtype, shape, std::move(buffer));
+  if (memory.capacity() < size) memory = {};  // what it holds is not worth a copy
+  if (!memory.Resize(size)) return ResourceExhaustedError(fmt::format("no memory for a tensor of {}{}", DTypeName(dtype), shape.ToString()));
+  return Tensor(dtype, shape, std::move(memory));
 }
 
 Status StringTensorBuilder::Start(int64_t count) {

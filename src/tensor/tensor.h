@@ -79,8 +79,8 @@ Status ValidateStrings(std::span<const std::byte> bytes, int64_t count);
 class Tensor {
  public:
   Tensor() = default;
-  // Memory for a tensor of fixed-size elements, not initialised.
-  static StatusOr<Tensor> Create(DType dtype, const Shape& shape);
+  // Memory for a tensor of fixed-size elements, not initialised; `memory` is used for it, if it is large enough.
+  static StatusOr<Tensor> Create(DType dtype, const Shape& shape, AlignedBuffer memory = {});
   // Takes memory that already holds the elements; its size must be TensorSizeBytes (strings: a sound layout).
   Tensor(DType dtype, const Shape& shape, AlignedBuffer buffer) : dtype_(dtype), shape_(shape), buffer_(std::move(buffer)) {}
 

@@ -188,10 +188,19 @@ bool MessageReader::SkipGroup(uint32_t number) {
   return true;
 }
 
-StatusOr<std::string> ReadName(const WireRange& range) {
+Status ReadName(const WireRange& range, std::string& name) {
   if (range.size() > kMaxNameBytes) return InvalidArgumentError(fmt::format("a name has {} bytes, the limit is {}", range.size(), kMaxNameBytes));
-  std::string name = range.ToString();
-  if (!IsUtf8(name)) return InvalidArgumentError("a name is not valid UTF-8");
+  if (const auto here = range.contiguous(); here.size() == range.size()) {
+    name.assign(reinterpret_cast<const char*>(here.data()), here.size());
+  } else {
+    name = range.ToString();
+  }
+  return IsUtf8(name) ? OkStatus() : InvalidArgumentError("a name is not valid UTF-8");
+}
+
+StatusOr<std::string> ReadName(const WireRange& range) {
+  std::string name;
+  TFLS_RETURN_IF_ERROR(ReadName(range, name));
   return name;
 }
 

@@ -102,5 +102,7 @@ class MessageReader {
 // A `string` field's text, which proto3 wants to be UTF-8. INVALID_ARGUMENT if it is not, or is longer than kMaxNameBytes.
 inline constexpr size_t kMaxNameBytes = 4096;
 StatusOr<std::string> ReadName(const WireRange& range);
+// The same into a string whose memory is used again; its content after an error is not specified.
+Status ReadName(const WireRange& range, std::string& name);
 
 }  // namespace tflite_serving
