@@ -73,6 +73,11 @@ void BatchQueue::Add(BatchTask task, TimePoint now) {
 }
 
 void BatchQueue::Return(BatchTask task) {
+  outstanding_ += task.rows;
+  PutFirst(std::move(task));
+}
+
+void BatchQueue::PutFirst(BatchTask task) {
   rows_ += task.rows;
   earliest_deadline_ = std::min(earliest_deadline_, task.request.deadline);
   tasks_.push_front(std::move(task));
@@ -139,7 +144,7 @@ BatchQueue::Taken BatchQueue::Take(TimePoint now) {
       passed_over.push_back(std::move(task));
     }
   }
-  for (BatchTask& task : std::views::reverse(passed_over)) Return(std::move(task));
+  for (BatchTask& task : std::views::reverse(passed_over)) PutFirst(std::move(task));
   if (tasks_.empty()) earliest_deadline_ = kNoDeadline;
   if (penalty_ > 0) --penalty_;
   if (wait_rows_ > 0 && rows > 0) JudgeWait(rows, now);

@@ -46,7 +46,7 @@ class BatchQueue {
   // UNAVAILABLE, in the original's words, when so many more rows would be more than max_enqueued_batches.
   Status CheckRoom(int64_t rows) const;
   void Add(BatchTask task, TimePoint now);
-  // Puts a task that was taken in front of all others.
+  // Puts a task that was taken, and said to be answered, in front of all others.
   void Return(BatchTask task);
 
   bool empty() const { return tasks_.empty(); }
@@ -57,7 +57,7 @@ class BatchQueue {
   // A thread waits for StartTime, from now on.
   void BeginWait(TimePoint now);
   Taken Take(TimePoint now);
-  // So many rows that were taken are answered, or returned.
+  // So many rows that were taken are answered, or are about to be returned.
   void Answered(int64_t rows) { outstanding_ -= rows; }
 
   // A run of `rows`, those of a batch and what it was filled up with, took this long.
@@ -69,6 +69,7 @@ class BatchQueue {
   std::chrono::nanoseconds Cost(int64_t rows) const { return cost_.Expected(RowsWithFiller(parameters_, rows)); }
   bool WaitingPays(TimePoint now) const;
   void JudgeWait(int64_t rows, TimePoint now);
+  void PutFirst(BatchTask task);
   // Whether a task may join a batch of so many rows, which shall have `wanted` and begins with `first`.
   bool Fits(const BatchTask& task, int64_t rows, int64_t wanted, const BatchTask& first) const;
   int64_t WantedRows();

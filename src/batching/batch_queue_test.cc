@@ -305,6 +305,7 @@ TEST_F(BatchQueueTest, WhatIsToRunAloneDoes) {
   AddMany(3);
   BatchQueue::Taken taken = queue_.Take(now_);
   ASSERT_EQ(taken.batch.size(), 3u);
+  queue_.Answered(3);
   for (BatchTask& task : taken.batch) {
     task.alone = true;
     queue_.Return(std::move(task));
