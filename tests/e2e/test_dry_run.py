@@ -25,10 +25,10 @@ DryRun = collections.namedtuple("DryRun", "status table log")
 
 
 def dry_run(*flags, open_files=None):
-    """`open_files`: what the process may have open at first, and at most."""
-    limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, open_files)) if open_files else None
-    result = subprocess.run([binary(), "--dry_run", *flags], capture_output=True, text=True,
-                            timeout=SECONDS, preexec_fn=limit)
+    """`open_files`: what the process may have open at first, and at most. Set by a program of its own: between fork and exec, gRPC's threads
+    in this process would find too little and abort."""
+    limit = ["prlimit", "--nofile={}:{}".format(*open_files)] if open_files else []
+    result = subprocess.run([*limit, binary(), "--dry_run", *flags], capture_output=True, text=True, timeout=SECONDS)
     assert not any(text in result.stderr for text in CRASH_TEXTS), result.stderr
     return DryRun(result.returncode, result.stdout, result.stderr)
 
