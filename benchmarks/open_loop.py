@@ -4,7 +4,6 @@ Latency counts from when a request was due (open_load.cc). Beside it stands an i
 that the bare runtime has just had. At OVERLOAD times the capacity what counts is goodput: what is still answered as it should be.
 """
 
-import contextlib
 import json
 import statistics
 import tempfile
@@ -16,9 +15,8 @@ import contenders
 import ideal_queue
 import load
 from contenders import GRPC_METHOD
-from model_table import start_all
 from placement import CPUS, on_load_cores
-from sweep import cases_of
+from sweep import cases_of, running
 from workloads import CONTENT_TYPES, GRPC, PROGRAMS
 
 OPEN_LOAD = PROGRAMS / "open_load"
@@ -115,16 +113,12 @@ def steps(workload, options):
 
 
 def measure(workload, model_path, options, directory, progress):
-    files = contenders.RequestFiles(workload, model_path, directory)
-    with contextlib.ExitStack() as stack:
-        servers, refusals = start_all(workload, cases_of(workload), model_path, files, stack)
-        for case in cases_of(workload):
-            row = {"model": workload.title, "server": case[0], "protocol": case[1]}
-            if case in refusals:
-                yield row | {"load": "", "refused": refusals[case]}
-                continue
-            title = ", ".join(row.values())
-            rounds = [one_round(servers[case], case, workload, model_path, files, options,
-                                lambda text: progress.step(f"{title}, {text}")) for _ in range(options.rounds)]
-            for name in LOADS:
-                yield row | medians([one[name] for one in rounds])
+    for case, row, server, files in running(workload, model_path, directory, {"load": ""}):
+        if server is None:
+            yield row
+            continue
+        title = ", ".join(row.values())
+        rounds = [one_round(server, case, workload, model_path, files, options,
+                            lambda text: progress.step(f"{title}, {text}")) for _ in range(options.rounds)]
+        for name in LOADS:
+            yield row | medians([one[name] for one in rounds])

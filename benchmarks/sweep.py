@@ -21,19 +21,28 @@ def steps(workload, _):
     return len(cases_of(workload)) * len(CLIENTS)
 
 
-def measure(workload, model_path, options, directory, progress):
+def running(workload, model_path, directory, refused):
+    """Each case with its row, its server and the requests; of a server that refuses its flags the row alone, with `refused` and why."""
     files = contenders.RequestFiles(workload, model_path, directory)
     with contextlib.ExitStack() as stack:
         servers, refusals = start_all(workload, cases_of(workload), model_path, files, stack)
         for case in cases_of(workload):
             row = {"model": workload.title, "server": case[0], "protocol": case[1]}
             if case in refusals:
-                yield row | {"clients": CLIENTS[0], "refused": refusals[case]}
-                continue
-            rate = math.inf
-            for clients in CLIENTS:
-                progress.step(f"{workload.title}, {case[0]}, {case[1]}, {clients} clients")
-                seconds = max(options.seconds, math.ceil(FEWEST_ANSWERS_EACH * clients / rate))
-                one = load.served(servers[case], files, case[1], clients, seconds)
-                rate = one.rate
-                yield row | {"clients": clients} | served_figures([one])
+                yield case, row | refused | {"refused": refusals[case]}, None, files
+            else:
+                yield case, row, servers[case], files
+
+
+def measure(workload, model_path, options, directory, progress):
+    for case, row, server, files in running(workload, model_path, directory, {"clients": CLIENTS[0]}):
+        if server is None:
+            yield row
+            continue
+        rate = math.inf
+        for clients in CLIENTS:
+            progress.step(f"{workload.title}, {case[0]}, {case[1]}, {clients} clients")
+            seconds = max(options.seconds, math.ceil(FEWEST_ANSWERS_EACH * clients / rate))
+            one = load.served(server, files, case[1], clients, seconds)
+            rate = one.rate
+            yield row | {"clients": clients} | served_figures([one])

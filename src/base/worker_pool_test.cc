@@ -83,22 +83,15 @@ TEST_F(BusyPoolTest, TimeIsSharedAndNotTurns) {
     TimePoint now;
   } clock;  // the only thread's: nobody else asks
   Start({.num_threads = 1, .max_queued = 100, .clock = &clock});
-  for (int i = 0; i < 4; ++i) {
-    ASSERT_TRUE(Submit(
-        [&] {
-          order_ += 's';
-          clock.now += std::chrono::seconds(3);
-        },
-        "slow"));
-  }
-  for (int i = 0; i < 9; ++i) {
-    ASSERT_TRUE(Submit(
-        [&] {
-          order_ += 'f';
-          clock.now += std::chrono::seconds(1);
-        },
-        "fast"));
-  }
+  const auto submit = [&](int count, char letter, std::chrono::seconds time, std::string_view flow) {
+    const auto task = [this, &clock, letter, time] {
+      order_ += letter;
+      clock.now += time;
+    };
+    for (int i = 0; i < count; ++i) ASSERT_TRUE(Submit(task, flow));
+  };
+  submit(4, 's', std::chrono::seconds(3), "slow");
+  submit(9, 'f', std::chrono::seconds(1), "fast");
   OpenAndFinish();
   EXPECT_EQ(order_, "sfffsfffsfffs");
 }

@@ -14,10 +14,6 @@
 namespace tflite_serving {
 namespace {
 
-bool HasRows(const Signature& signature, const TensorSpec& spec) {
-  return DTypeSize(spec.dtype) > 0 && spec.shape.rank() > 0 && (spec.shape[0] == -1 || signature.batch_of_one_is_free);
-}
-
 // The rows of a request's inputs.
 StatusOr<int64_t> CountRows(std::span<const TensorView> inputs) {
   if (inputs.empty()) return InvalidArgumentError("Batching Run() must have at least one input tensor");
@@ -201,11 +197,6 @@ class SplitRequest : public std::enable_shared_from_this<SplitRequest> {
 };
 
 }  // namespace
-
-bool HasBatchableTensors(const Signature& signature) {
-  const auto has_rows = [&](const TensorSpec& spec) { return HasRows(signature, spec); };
-  return !signature.inputs.empty() && std::ranges::all_of(signature.inputs, has_rows) && std::ranges::all_of(signature.outputs, has_rows);
-}
 
 BatchingServable::BatchingServable(ServableHandle servable, const std::vector<bool>& batches, const BatchingParameters& parameters,
                                    BatchScheduler& scheduler)

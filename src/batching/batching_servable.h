@@ -16,18 +16,14 @@
 
 namespace tflite_serving {
 
-// Whether requests to the signature could be batched as far as its types go: all inputs and outputs have a first dimension that is open (or for one
-// row, if batch_of_one_is_free) and elements of fixed size. Whether its rows are answered alike together and alone is for the runtime to say.
-bool HasBatchableTensors(const Signature& signature);
-
 // Thread-safe.
 class BatchingServable : public Servable {
  public:
   // The largest request, in bytes, that is decoded on an I/O thread: queuing it takes no time.
   static constexpr size_t kInlineRequestBytes = size_t{16} << 10;
 
-  // `batches[i]`: signature number i of `servable` is to be batched; others, and requests that it answers inline, go straight to it. The parameters
-  // have passed Check. `scheduler` is borrowed and must outlive this object.
+  // `batches[i]`: signature number i of `servable`, whose tensors have rows of fixed size, is to be batched; others, and requests that it answers
+  // inline, go straight to it. The parameters have passed Check. `scheduler` is borrowed and must outlive this object.
   BatchingServable(ServableHandle servable, const std::vector<bool>& batches, const BatchingParameters& parameters, BatchScheduler& scheduler);
 
   const ServableId& id() const override { return servable_->id(); }

@@ -259,19 +259,6 @@ TEST_F(BatchingServableTest, OutputsWithoutTheBatchsRowsAreAnError) {
   EXPECT_EQ(Run({1, 2, 3}).code(), StatusCode::kFailedPrecondition);
 }
 
-TEST_F(BatchingServableTest, WhichTensorsHaveRows) {
-  Signature signature = IdentitySignature(DType::kFloat, {-1, 3});
-  EXPECT_TRUE(HasBatchableTensors(signature));
-  signature.outputs[0].shape = Shape({1, 3});
-  EXPECT_FALSE(HasBatchableTensors(signature));
-  signature.batch_of_one_is_free = true;
-  EXPECT_TRUE(HasBatchableTensors(signature));
-  signature.inputs[0].dtype = DType::kString;
-  EXPECT_FALSE(HasBatchableTensors(signature));
-  EXPECT_FALSE(HasBatchableTensors(IdentitySignature(DType::kFloat, {})));
-  EXPECT_FALSE(HasBatchableTensors(Signature()));
-}
-
 TEST_F(BatchingServableTest, ManyThreadsAreEachAnsweredTheirOwn) {
   scheduler_ = std::make_unique<BatchScheduler>("batch", 3);
   model_->on_run = [](const RunRequest& request, const RunDone& done) { done(OkStatus(), request.inputs); };

@@ -46,6 +46,8 @@ class MemoryBudgetTest : public testing::Test {
     EXPECT_TRUE(admitted.ok());
     return *std::move(admitted);
   }
+  // The first is then out of memory.
+  std::array<ServableHandle, 3> AdmitThree() { return {Admit("a"), Admit("b"), Admit("c")}; }
   // Gives a request to the servable; the future is its status.
   static std::future<Status> Start(Servable& servable, TimePoint deadline = kNoDeadline, const Cancellation* cancellation = nullptr) {
     const auto ended = std::make_shared<std::promise<Status>>();
@@ -122,9 +124,7 @@ TEST_F(MemoryBudgetTest, SaysWhatDoesNotFitAlone) {
 TEST_F(MemoryBudgetTest, RequestsWaitForOneLoad) {
   std::promise<void> open;
   gate_ = open.get_future();
-  const ServableHandle a = Admit("a");
-  const ServableHandle b = Admit("b");
-  const ServableHandle c = Admit("c");
+  const auto [a, b, c] = AdmitThree();
   std::vector<std::future<Status>> requests;
   requests.reserve(10);
   for (int i = 0; i < 10; ++i) requests.push_back(Start(*a));
@@ -134,9 +134,7 @@ TEST_F(MemoryBudgetTest, RequestsWaitForOneLoad) {
 }
 
 TEST_F(MemoryBudgetTest, AFailedLoadIsToldAndTriedAgainLater) {
-  const ServableHandle a = Admit("a");
-  const ServableHandle b = Admit("b");
-  const ServableHandle c = Admit("c");
+  const auto [a, b, c] = AdmitThree();
   on_reload_ = [](const ServableId&) { return NotFoundError("gone"); };
   const Status failure = UnavailableError("the model is out of memory, and loading it failed: NOT_FOUND: gone");
   EXPECT_EQ(Run(*a), failure);
@@ -149,9 +147,7 @@ TEST_F(MemoryBudgetTest, AFailedLoadIsToldAndTriedAgainLater) {
 }
 
 TEST_F(MemoryBudgetTest, AFileThatChangedIsLeftToTheManager) {
-  const ServableHandle a = Admit("a");
-  const ServableHandle b = Admit("b");
-  const ServableHandle c = Admit("c");
+  const auto [a, b, c] = AdmitThree();
   const Status changed = UnavailableError("/a: the file has changed since it was loaded; the model answers again when the new one is");
   files_.Write("/a");
   EXPECT_EQ(Run(*a), changed);
@@ -163,9 +159,7 @@ TEST_F(MemoryBudgetTest, AFileThatChangedIsLeftToTheManager) {
 }
 
 TEST_F(MemoryBudgetTest, AFileThatChangesWhileItIsReadIsNotTaken) {
-  const ServableHandle a = Admit("a");
-  const ServableHandle b = Admit("b");
-  const ServableHandle c = Admit("c");
+  const auto [a, b, c] = AdmitThree();
   on_reload_ = [this](const ServableId& id) {
     files_.Write("/a");
     return ServableHandle(New(id.name));
@@ -175,9 +169,7 @@ TEST_F(MemoryBudgetTest, AFileThatChangesWhileItIsReadIsNotTaken) {
 }
 
 TEST_F(MemoryBudgetTest, AModelThatHasOutgrownTheBudgetIsNotTaken) {
-  const ServableHandle a = Admit("a");
-  const ServableHandle b = Admit("b");
-  const ServableHandle c = Admit("c");
+  const auto [a, b, c] = AdmitThree();
   on_reload_ = [](const ServableId& id) { return ServableHandle(New(id.name, 120)); };
   EXPECT_THAT(Run(*a).message(), HasSubstr("--model_memory_budget_mb"));
   EXPECT_TRUE(Run(*c).ok());
@@ -186,9 +178,7 @@ TEST_F(MemoryBudgetTest, AModelThatHasOutgrownTheBudgetIsNotTaken) {
 TEST_F(MemoryBudgetTest, ARequestWaitsUntilItsDeadline) {
   std::promise<void> open;
   gate_ = open.get_future();
-  const ServableHandle a = Admit("a");
-  const ServableHandle b = Admit("b");
-  const ServableHandle c = Admit("c");
+  const auto [a, b, c] = AdmitThree();
   std::future<Status> patient = Start(*a);
   const Status late = DeadlineExceededError("the model was still being loaded at the request's deadline");
   EXPECT_EQ(Start(*a, clock_.Now() + std::chrono::milliseconds(20)).get(), late);
@@ -199,9 +189,7 @@ TEST_F(MemoryBudgetTest, ARequestWaitsUntilItsDeadline) {
 TEST_F(MemoryBudgetTest, ARequestWhoseClientHasGoneWaitsNoMore) {
   std::promise<void> open;
   gate_ = open.get_future();
-  const ServableHandle a = Admit("a");
-  const ServableHandle b = Admit("b");
-  const ServableHandle c = Admit("c");
+  const auto [a, b, c] = AdmitThree();
   Cancellation gone;
   std::future<Status> waiting = Start(*a, kNoDeadline, &gone);
   gone.Cancel();
@@ -240,9 +228,7 @@ TEST_F(MemoryBudgetTest, WhatComesWhileAnotherLoadsLeavesOnceThatIsThere) {
 TEST_F(MemoryBudgetTest, TooManyDoNotWait) {
   std::promise<void> open;
   gate_ = open.get_future();
-  const ServableHandle a = Admit("a");
-  const ServableHandle b = Admit("b");
-  const ServableHandle c = Admit("c");
+  const auto [a, b, c] = AdmitThree();
   std::vector<std::future<Status>> requests;
   for (size_t i = 0; i < MemoryBudget::kMaxWaiting; ++i) requests.push_back(Start(*a));
   EXPECT_EQ(Run(*a).code(), StatusCode::kUnavailable);
@@ -276,9 +262,7 @@ TEST_F(MemoryBudgetTest, MemoryIsFreeOnlyWhenTheLastRequestIsDone) {
 TEST_F(MemoryBudgetTest, AStopRefusesThoseThatWait) {
   std::promise<void> open;
   gate_ = open.get_future();
-  const ServableHandle a = Admit("a");
-  const ServableHandle b = Admit("b");
-  const ServableHandle c = Admit("c");
+  const auto [a, b, c] = AdmitThree();
   std::future<Status> waiting = Start(*a);
   budget_->Stop();
   EXPECT_EQ(waiting.get(), UnavailableError("the server is stopping"));
@@ -288,9 +272,7 @@ TEST_F(MemoryBudgetTest, AStopRefusesThoseThatWait) {
 }
 
 TEST_F(MemoryBudgetTest, HandlesOutliveIt) {
-  ServableHandle a = Admit("a");
-  ServableHandle b = Admit("b");
-  ServableHandle c = Admit("c");
+  const auto [a, b, c] = AdmitThree();
   budget_->Shutdown();
   budget_ = MemoryBudget::Create({.bytes = 1}, retired_, files_, clock_);
   EXPECT_TRUE(Run(*c).ok());

@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -61,9 +62,10 @@ class LiteRtServable : public Servable {
   // What the trial found out; without one (trial_program) only its `rows`, which were then tried here.
   const TrialReport& trial() const { return trial_; }
 
-  // Whether requests to signature number `signature` may share a run: at load, two random rows were answered together as alone, but for the rounding
-  // of floats, and no output's size depends on the data.
-  bool batchable(size_t signature) const { return trial_.rows[signature].alike && !signatures_[signature].runs_alone; }
+  // Why requests to signature number `signature` must not share a run; empty if they may: at load, two random rows were answered together as alone,
+  // but for the rounding of floats.
+  std::string_view WhyNotBatchable(size_t signature) const;
+  bool batchable(size_t signature) const { return WhyNotBatchable(signature).empty(); }
 
   // What this version takes while it is loaded, about: the file and its packed weights, once, and what each interpreter took in the trial on
   // inputs of the file's own size (nothing where there was none). Larger requests take more, and an interpreter keeps what its largest one took.

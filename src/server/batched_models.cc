@@ -27,15 +27,6 @@ constexpr std::chrono::milliseconds kMeasuringTime{300};
 constexpr int kRunsOfASize = 3;
 constexpr int64_t kMaxMeasuredRows = 256;
 
-// Why the signature is not batched; empty if it is.
-std::string_view WhyAlone(const LiteRtServable& servable, size_t number) {
-  const Signature& signature = servable.signatures()[number];
-  if (!HasBatchableTensors(signature)) return "it has an input or output without rows, or of strings";
-  if (signature.runs_alone) return "the shape of an output depends on the data";
-  if (!servable.batchable(number)) return "its rows are not answered alike alone and together";
-  return {};
-}
-
 std::vector<int64_t> SizesToMeasure(const BatchingParameters& parameters) {
   const int64_t most = std::min(MaxRowsOfRun(parameters), kMaxMeasuredRows);
   std::vector<int64_t> sizes = parameters.allowed_batch_sizes;
@@ -94,7 +85,7 @@ StatusOr<ServableHandle> BatchedModels::Batch(std::unique_ptr<LiteRtServable> se
   }
   std::vector<bool> batches;
   for (size_t number = 0; number < servable->signatures().size(); ++number) {
-    const std::string_view why = WhyAlone(*servable, number);
+    const std::string_view why = servable->WhyNotBatchable(number);
     batches.push_back(why.empty());
     if (!why.empty()) TFLS_INFO("{}: signature \"{}\" is not batched: {}", servable->id().ToString(), servable->signatures()[number].key, why);
   }

@@ -42,13 +42,9 @@ std::string TensorLine(std::string_view what, const TensorSpec& spec, const Widt
 }
 
 std::string RowsText(const LiteRtServable& servable, size_t number) {
-  const GraphSignature& graph = servable.model().graph().signatures[number];
-  if (servable.batchable(number)) return "batchable: two rows of one run are answered as alone, bit for bit";
-  if (servable.model().graph().has_state) return "not batchable: the model has state";
-  if (graph.signature.runs_alone) return "not batchable: the size of an output depends on the data";
-  if (!HasRows(graph.signature)) return "not batchable: the first dimensions are not all open, nor all 1";
-  const bool alike = servable.trial().rows[number].alike;
-  return alike ? "not batchable: rows answered together differ in rounding" : "not batchable: rows answered together differ, or cannot be";
+  if (const std::string_view why = servable.WhyNotBatchable(number); !why.empty()) return fmt::format("not batchable: {}", why);
+  return fmt::format("batchable: two rows of one run are answered as alone, {}",
+                     servable.trial().rows[number].identical ? "bit for bit" : "but for rounding");
 }
 
 std::string RunText(LiteRtServable& servable, size_t number) {

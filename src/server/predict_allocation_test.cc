@@ -109,6 +109,14 @@ class PredictAllocationTest : public testing::Test {
     return NumAllocations() - before;
   }
 
+  int AllocationsOf(int count, ReusedHttpCall& call) {
+    RestV1 rest(servables_, workers_, Clock::Steady(), {.timeout = std::chrono::milliseconds(0)});
+    return AllocationsOf(count, [&] {
+      call.Reset();
+      rest.Handle(call);
+    });
+  }
+
   FakeServableSource servables_{{Load()}};
   WorkerPool workers_{"worker", 1, 16};
 };
@@ -133,30 +141,18 @@ TEST_F(PredictAllocationTest, Grpc) {
 }
 
 TEST_F(PredictAllocationTest, RestRaw) {
-  RestV1 rest(servables_, workers_, Clock::Steady(), {.timeout = std::chrono::milliseconds(0)});
   const std::array<float, 2> numbers = {1, 3};
   ReusedHttpCall call(fmt::format("/v1/models/{}:predict", kName), std::string(reinterpret_cast<const char*>(numbers.data()), sizeof(numbers)),
                       "application/octet-stream");
-  EXPECT_EQ(AllocationsOf(100,
-                          [&] {
-                            call.Reset();
-                            rest.Handle(call);
-                          }),
-            0);
+  EXPECT_EQ(AllocationsOf(100, call), 0);
   EXPECT_EQ(call.status(), 200);
   const std::array<float, 2> halves = {2.5, 3.5};
   EXPECT_EQ(call.body(), std::string(reinterpret_cast<const char*>(halves.data()), sizeof(halves)));
 }
 
 TEST_F(PredictAllocationTest, RestJson) {
-  RestV1 rest(servables_, workers_, Clock::Steady(), {.timeout = std::chrono::milliseconds(0)});
   ReusedHttpCall call(fmt::format("/v1/models/{}:predict", kName), R"({"instances": [1.0, 3.0]})", "application/json");
-  EXPECT_EQ(AllocationsOf(100,
-                          [&] {
-                            call.Reset();
-                            rest.Handle(call);
-                          }),
-            0);
+  EXPECT_EQ(AllocationsOf(100, call), 0);
   EXPECT_EQ(call.status(), 200);
   EXPECT_EQ(call.body(), "{\"predictions\":[2.5,3.5]}");
 }
