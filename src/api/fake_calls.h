@@ -57,9 +57,11 @@ class FakeHttpCall : public HttpCall {
 
 class FakeGrpcCall : public GrpcCall {
  public:
-  explicit FakeGrpcCall(std::string request) : request_(std::move(request)), pieces_{std::as_bytes(std::span(request_))} {}
+  explicit FakeGrpcCall(const std::string& request)
+      : request_(request + std::string(64, 0)), pieces_{std::as_bytes(std::span(request_)).first(request.size())} {}
 
   std::span<const std::span<const std::byte>> request() const override { return pieces_; }
+  void AlignNext(const std::byte* /*byte*/) override {}
   std::string_view metadata(std::string_view key) const override {
     const auto found = metadata_.find(key);
     return found == metadata_.end() ? std::string_view() : found->second;

@@ -70,7 +70,10 @@ void PredictionService::RunPredict(PredictTask* task) {
   if (!dequantize.ok()) return FinishPredict(task, dequantize.status());
   task->view.Begin(*dequantize);
   task->signature = task->view.See(signature);
-  if (const Status status = DecodePredictInputs(task->parts, *task->signature, task->inputs); !status.ok()) return FinishPredict(task, status);
+  BorrowedContents contents;
+  const Status decoded = DecodePredictInputs(task->parts, *task->signature, task->inputs, &contents);
+  if (!decoded.ok()) return FinishPredict(task, decoded);
+  if (contents.largest.size() >= kMinBorrowedBytes) task->call->AlignNext(contents.largest.data());
   if (const Status status = task->view.QuantizeInputs(task->inputs); !status.ok()) return FinishPredict(task, status);
   const Status selected = SelectOutputs(*signature, task->parts.output_filter, task->selected_outputs);
   if (!selected.ok()) return FinishPredict(task, selected);

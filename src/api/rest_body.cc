@@ -123,7 +123,7 @@ Status RestPredictBody::DecodeSingleInput(std::span<const std::byte> body) {
   decoded_.inputs.resize(1);
   if (format_ == BodyFormat::kRaw) return DecodeRawTensor(signature(), 0, body, decoded_.inputs[0]);
   TFLS_ASSIGN_OR_RETURN(const NpyArray array, ParseNpy(body));
-  return CopyElements(array.dtype, array.shape, array.elements, decoded_.inputs[0]);
+  return TakeElements(array.dtype, array.shape, array.elements, decoded_.inputs[0]);
 }
 
 Status RestPredictBody::Encode(const ServableId& servable, std::span<const TensorView> outputs, bool as_tensor_content,

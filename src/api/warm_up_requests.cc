@@ -45,12 +45,15 @@ constexpr uint32_t kRequestField = 1;
 // that has none, and leaves its signature as it is.
 constexpr std::string_view kAnyModelSpec("\x0a\x03\x0a\x01m", 5);
 
+// GrpcCall::request() has so many bytes behind each piece.
+constexpr size_t kPaddingBytes = 64;
+
 using Pieces = std::vector<std::span<const std::byte>>;
 
 // The request of one record.
 struct LoggedRequest {
-  uint32_t log_type = 0;  // 0: none
-  std::vector<std::string> pieces;
+  uint32_t log_type = 0;            // 0: none
+  std::vector<std::string> pieces;  // each with its padding
 };
 
 // As protobuf merges: the last log type wins, and what one message has twice follows each other.
@@ -62,9 +65,12 @@ StatusOr<LoggedRequest> ParseLog(std::string_view record) {
     if (field.number != request.log_type) request = {.log_type = field.number, .pieces = {}};
     MessageReader inside(field.range);
     for (WireField part; inside.Next(part);) {
-      if (part.Is(kRequestField, WireType::kLengthDelimited)) request.pieces.push_back(part.range.ToString());
+      if (part.Is(kRequestField, WireType::kLengthDelimited)) request.pieces.push_back(part.range.ToString().append(kPaddingBytes, 0));
     }
     if (inside.malformed()) return InvalidArgumentError(inside.problem());
+  }
+  if (LogTypes().contains(request.log_type) && LogTypes().at(request.log_type).has_model_spec) {
+    request.pieces.push_back(std::string(kAnyModelSpec).append(kPaddingBytes, 0));
   }
   if (log.malformed()) return InvalidArgumentError(log.problem());
   return request;
@@ -76,6 +82,7 @@ class LoggedCall : public GrpcCall {
   LoggedCall(Pieces pieces, const Cancellation& stop) : pieces_(std::move(pieces)), cancellation_(stop) {}
 
   std::span<const std::span<const std::byte>> request() const override { return pieces_; }
+  void AlignNext(const std::byte* /*byte*/) override {}
   std::string_view metadata(std::string_view /*key*/) const override { return {}; }
   TimePoint deadline() const override { return kNoDeadline; }
   const Cancellation& cancellation() const override { return cancellation_; }
@@ -123,8 +130,7 @@ class Replay {
     const LogType& type = LogTypes().at(request.log_type);
     if (type.method.empty()) return UnimplementedError(fmt::format("Unsupported log_type for warmup: {}", request.log_type));
     Pieces pieces;
-    for (const std::string& piece : request.pieces) pieces.push_back(std::as_bytes(std::span(piece)));
-    if (type.has_model_spec) pieces.push_back(std::as_bytes(std::span(kAnyModelSpec)));
+    for (const std::string& piece : request.pieces) pieces.push_back(std::as_bytes(std::span(piece)).first(piece.size() - kPaddingBytes));
     LoggedCall call(std::move(pieces), stop);
     handlers_.at(std::string(type.method))(call);
     return call.Wait();

@@ -7,7 +7,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "codec/tensor_proto_decoder.h"
 #include "wire/message_writer.h"
 
 namespace tflite_serving {
@@ -145,7 +144,7 @@ Status ParsePredictRequest(std::span<const std::span<const std::byte>> pieces, P
   return status.ok() ? status : InvalidArgumentError(fmt::format("malformed PredictRequest: {}", status.message()));
 }
 
-Status DecodePredictInputs(const PredictRequestParts& request, const Signature& signature, std::vector<Tensor>& inputs) {
+Status DecodePredictInputs(const PredictRequestParts& request, const Signature& signature, std::vector<Tensor>& inputs, BorrowedContents* contents) {
   if (request.inputs.size() != signature.inputs.size()) return WrongNumberOfInputs(SortedNames(request.inputs), SortedNames(signature.inputs));
   inputs.resize(signature.inputs.size());
   for (size_t i = 0; i < inputs.size(); ++i) {
@@ -157,7 +156,7 @@ Status DecodePredictInputs(const PredictRequestParts& request, const Signature& 
           "{{{}}}, or default input alias set: ",
           spec.name, spec.tensor_name, fmt::join(SortedNames(request.inputs), ",")));
     }
-    StatusOr<Tensor> tensor = DecodeTensorProto(input->tensor, std::move(inputs[i]).ReleaseBuffer());
+    StatusOr<Tensor> tensor = DecodeTensorProto(input->tensor, std::move(inputs[i]).ReleaseBuffer(), contents);
     if (!tensor.ok()) return {tensor.status().code(), fmt::format("tensor parsing error: {}: {}", spec.name, tensor.status().message())};
     inputs[i] = *std::move(tensor);
   }

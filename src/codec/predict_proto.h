@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "codec/tensor_proto_decoder.h"
 #include "codec/tensor_proto_encoder.h"
 #include "servable/model_spec.h"
 #include "servable/signature.h"
@@ -54,8 +55,10 @@ Status ParsePredictRequest(std::span<const std::span<const std::byte>> pieces, P
 
 // Decodes the inputs into `inputs`, in the order of the signature. INVALID_ARGUMENT, with TensorFlow Serving's words, when names are missing or too
 // many: `input size does not match signature: 2!=1 len({a,b}) != len({x}). Sent extra: {a,b}. Missing but required: {x}.`, or when a tensor is not
-// sound (DecodeTensorProto): `tensor parsing error: x: …`. Whether types and shapes fit the signature is for CheckInputs to say.
-Status DecodePredictInputs(const PredictRequestParts& request, const Signature& signature, std::vector<Tensor>& inputs);
+// sound (DecodeTensorProto, which says what `contents` is for): `tensor parsing error: x: …`. Whether types and shapes fit the signature is for
+// CheckInputs to say.
+Status DecodePredictInputs(const PredictRequestParts& request, const Signature& signature, std::vector<Tensor>& inputs,
+                           BorrowedContents* contents = nullptr);
 
 // Makes `selected` the positions in signature.outputs that `output_filter` names, in its order; all of them if it is empty. INVALID_ARGUMENT for an
 // unknown name, or one that is there twice.

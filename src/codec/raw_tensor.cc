@@ -47,8 +47,12 @@ Status MakeString(const TensorSpec& input, Shape shape, std::span<const std::byt
 
 }  // namespace
 
-Status CopyElements(DType dtype, const Shape& shape, std::span<const std::byte> elements, Tensor& tensor) {
+Status TakeElements(DType dtype, const Shape& shape, std::span<const std::byte> elements, Tensor& tensor) {
   AlignedBuffer buffer = std::move(tensor).ReleaseBuffer();
+  if (Tensor::CanBorrow(dtype, elements)) {
+    tensor = Tensor::Borrow(dtype, shape, elements, std::move(buffer));
+    return OkStatus();
+  }
   // Nothing of it is worth keeping: without this, growing would copy it.
   if (!buffer.Resize(0) || !buffer.Resize(elements.size())) {
     return ResourceExhaustedError(fmt::format("no memory for a tensor of {} bytes", elements.size()));
@@ -73,7 +77,7 @@ Status DecodeRawTensor(const Signature& signature, size_t i, std::span<const std
                                             input.name, input.ToString()));
   }
   TFLS_ASSIGN_OR_RETURN(const Shape shape, ShapeOfBytes(input, expected, body.size()));
-  return CopyElements(input.dtype, shape, body, tensor);
+  return TakeElements(input.dtype, shape, body, tensor);
 }
 
 StatusOr<std::span<const std::byte>> RawBytes(const TensorSpec& output, const TensorView& tensor) {

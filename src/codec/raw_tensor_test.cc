@@ -68,13 +68,23 @@ TEST(RawTensorTest, ABodyIsOneString) {
 
 TEST(RawTensorTest, ElementsAreCopiedIntoTheMemoryThatIsThere) {
   Tensor tensor;
-  ASSERT_TRUE(CopyElements(DType::kUint8, {4}, AsBytes("1234"), tensor).ok());
+  ASSERT_TRUE(TakeElements(DType::kUint8, {4}, AsBytes("1234"), tensor).ok());
   const std::byte* const memory = tensor.view().bytes.data();
-  ASSERT_TRUE(CopyElements(DType::kUint8, {2}, AsBytes("56"), tensor).ok());
+  ASSERT_TRUE(TakeElements(DType::kUint8, {2}, AsBytes("56"), tensor).ok());
   EXPECT_EQ(tensor.view().bytes.data(), memory);
   EXPECT_EQ(tensor.shape(), Shape({2}));
-  ASSERT_TRUE(CopyElements(DType::kBool, {4}, AsBytes(std::string_view("\0\1\2\xff", 4)), tensor).ok());
+  ASSERT_TRUE(TakeElements(DType::kBool, {4}, AsBytes(std::string_view("\0\1\2\xff", 4)), tensor).ok());
   EXPECT_THAT(tensor.view().values<uint8_t>(), ElementsAre(0, 1, 1, 1)) << "a bool is 0 or 1 in every tensor";
+}
+
+TEST(RawTensorTest, ManyElementsStayWhereTheyLie) {
+  AlignedBuffer body;
+  ASSERT_TRUE(body.Resize(kMinBorrowedBytes));
+  Tensor tensor;
+  ASSERT_TRUE(TakeElements(DType::kInt16, {static_cast<int64_t>(kMinBorrowedBytes / 2)}, body.bytes(), tensor).ok());
+  EXPECT_EQ(tensor.view().bytes.data(), body.data());
+  ASSERT_TRUE(TakeElements(DType::kUint8, {2}, AsBytes("56"), tensor).ok());
+  EXPECT_THAT(tensor.view().values<uint8_t>(), ElementsAre('5', '6'));
 }
 
 TEST(RawTensorTest, RawBytesOfOutputs) {

@@ -284,7 +284,7 @@ StatusOr<Tensor> DecodeStrings(const WireRange& message, const TensorHead& head,
 
 }  // namespace
 
-StatusOr<Tensor> DecodeTensorProto(const WireRange& message, AlignedBuffer memory) {
+StatusOr<Tensor> DecodeTensorProto(const WireRange& message, AlignedBuffer memory, BorrowedContents* contents) {
   TFLS_ASSIGN_OR_RETURN(const TensorHead head, ReadHead(message));
   const DType dtype = DTypeFromNumber(head.dtype_number);
   if (dtype == DType::kInvalid) return InvalidArgumentError(fmt::format("dtype {} is not supported", head.dtype_number));
@@ -293,6 +293,10 @@ StatusOr<Tensor> DecodeTensorProto(const WireRange& message, AlignedBuffer memor
   // Every value has at least one byte on the wire, so this is known before any memory is taken.
   if (size_bytes > kMaxFilledTensorBytes && static_cast<size_t>(count) > message.size()) return TooFewValues(dtype, head.shape, size_bytes);
   if (dtype == DType::kString) return DecodeStrings(message, head, count);
+  if (const std::span<const std::byte> content = head.content.contiguous(); contents != nullptr && content.size() == size_bytes) {
+    if (content.size() > contents->largest.size()) contents->largest = content;
+    if (Tensor::CanBorrow(dtype, content)) return Tensor::Borrow(dtype, head.shape, content, std::move(memory));
+  }
   TFLS_ASSIGN_OR_RETURN(Tensor tensor, Tensor::Create(dtype, head.shape, std::move(memory)));
   TFLS_RETURN_IF_ERROR(head.content.empty() ? DecodeNumbers(message, tensor) : DecodeContent(head.content, tensor));
   return tensor;

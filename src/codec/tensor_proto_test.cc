@@ -153,6 +153,25 @@ TEST(DecodeTensorProtoTest, ContentMustHaveItsExactSize) {
   EXPECT_EQ(DecodeError(TensorMessage(DType::kUint8, {0}).Delimited(4, "x")), "tensor_content has 1 bytes, uint8[0] needs 0");
 }
 
+TEST(DecodeTensorProtoTest, LargeContentStaysWhereItLiesIfThatIsAligned) {
+  const std::string content(kMinBorrowedBytes, 'c');
+  const std::string message = TensorMessage(DType::kUint8, {static_cast<int64_t>(content.size())}).Delimited(4, content).text();
+  AlignedBuffer memory;
+  ASSERT_TRUE(memory.Resize(message.size() + kTensorAlignment));
+  for (size_t at = 0; at < kTensorAlignment; ++at) {
+    const std::string_view bytes(std::copy(message.begin(), message.end(), reinterpret_cast<char*>(memory.data()) + at) - message.size(),
+                                 message.size());
+    BorrowedContents contents;
+    const StatusOr<Tensor> tensor = DecodeTensorProto(WireRange(bytes), {}, &contents);
+    ASSERT_TRUE(tensor.ok());
+    EXPECT_THAT(tensor->view().bytes, ElementsAreArray(std::as_bytes(std::span(content))));
+    EXPECT_EQ(contents.largest.data(), reinterpret_cast<const std::byte*>(bytes.data()) + message.size() - content.size());
+    const bool is_aligned = (at + message.size() - content.size()) % kTensorAlignment == 0;
+    EXPECT_EQ(tensor->view().bytes.data() == contents.largest.data(), is_aligned) << at;
+    EXPECT_NE(DecodeTensorProto(WireRange(bytes))->view().bytes.data(), contents.largest.data());
+  }
+}
+
 TEST(DecodeTensorProtoTest, StringContentIsLengthsThenBytes) {
   EXPECT_THAT(DecodedStrings(TensorMessage(DType::kString, {2, 2}).Delimited(4, std::string("\x02\x00\x01\x03", 4) + "ab!xyz")),
               ElementsAre("ab", "", "!", "xyz"));

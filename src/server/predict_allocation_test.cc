@@ -26,9 +26,11 @@ constexpr std::string_view kName = "a_model_of_a_longer_name";
 // A call whose memory is there beforehand. It ends on the thread that began it, since such models run inline.
 class ReusedGrpcCall : public GrpcCall {
  public:
-  explicit ReusedGrpcCall(std::string request) : request_(std::move(request)), pieces_{std::as_bytes(std::span(request_))} {}
+  explicit ReusedGrpcCall(const std::string& request)
+      : request_(request + std::string(64, 0)), pieces_{std::as_bytes(std::span(request_)).first(request.size())} {}
 
   std::span<const std::span<const std::byte>> request() const override { return pieces_; }
+  void AlignNext(const std::byte* /*byte*/) override {}
   std::string_view metadata(std::string_view /*key*/) const override { return {}; }
   TimePoint deadline() const override { return kNoDeadline; }
   const Cancellation& cancellation() const override { return cancellation_; }

@@ -99,6 +99,18 @@ StatusOr<Tensor> Tensor::Create(DType dtype, const Shape& shape, AlignedBuffer m
   return Tensor(dtype, shape, std::move(memory));
 }
 
+Tensor Tensor::Borrow(DType dtype, const Shape& shape, std::span<const std::byte> elements, AlignedBuffer memory) {
+  assert(CanBorrow(dtype, elements));
+  Tensor tensor(dtype, shape, std::move(memory));
+  tensor.borrowed_ = elements;
+  return tensor;
+}
+
+bool Tensor::CanBorrow(DType dtype, std::span<const std::byte> elements) {
+  return elements.size() >= kMinBorrowedBytes && reinterpret_cast<uintptr_t>(elements.data()) % kTensorAlignment == 0 && dtype != DType::kString &&
+         dtype != DType::kBool;
+}
+
 Status StringTensorBuilder::Start(int64_t count) {
   TFLS_ASSIGN_OR_RETURN(const size_t header, TensorSizeBytes(DType::kString, Shape({count})));
   if (!buffer_.Resize(header)) return ResourceExhaustedError(fmt::format("no memory for {} strings", count));

@@ -20,6 +20,8 @@ namespace tflite_serving {
 
 // LiteRT uses a caller's memory in place only when it is aligned like this.
 inline constexpr size_t kTensorAlignment = 64;
+// Fewer bytes are copied sooner than the runtime is told where they lie.
+inline constexpr size_t kMinBorrowedBytes = size_t{16} << 10;
 // What any one tensor may need: TFLite counts bytes of string tensors in int32, and a gRPC message cannot carry more.
 inline constexpr size_t kMaxTensorBytes = (size_t{1} << 31) - 1;
 
@@ -75,7 +77,7 @@ StatusOr<size_t> TensorSizeBytes(DType dtype, const Shape& shape);
 // Whether `bytes` is a sound string layout with `count` strings: offsets in order and inside. To be called on every string buffer of foreign origin.
 Status ValidateStrings(std::span<const std::byte> bytes, int64_t count);
 
-// An owned tensor. Thread-compatible. Movable.
+// A tensor that owns its elements, or memory for the next tensor's and borrows them. Thread-compatible. Movable.
 class Tensor {
  public:
   Tensor() = default;
@@ -83,11 +85,18 @@ class Tensor {
   static StatusOr<Tensor> Create(DType dtype, const Shape& shape, AlignedBuffer memory = {});
   // Takes memory that already holds the elements; its size must be TensorSizeBytes (strings: a sound layout).
   Tensor(DType dtype, const Shape& shape, AlignedBuffer buffer) : dtype_(dtype), shape_(shape), buffer_(std::move(buffer)) {}
+  // Borrows elements, TensorSizeBytes of them, for which CanBorrow is true: they must outlive what is done with view(), unchanged, and
+  // AlignedBuffer::kPaddingBytes must be readable behind them. `memory` is kept for ReleaseBuffer.
+  static Tensor Borrow(DType dtype, const Shape& shape, std::span<const std::byte> elements, AlignedBuffer memory);
+  // Whether the runtime can read these elements where they lie, and it pays: numbers, aligned, kMinBorrowedBytes at least. Bytes of foreign origin
+  // may be no booleans.
+  static bool CanBorrow(DType dtype, std::span<const std::byte> elements);
 
   DType dtype() const { return dtype_; }
   const Shape& shape() const { return shape_; }
-  std::span<std::byte> bytes() { return buffer_.bytes(); }
-  TensorView view() const { return {dtype_, shape_, buffer_.bytes()}; }
+  // Of its own; none if they are borrowed.
+  std::span<std::byte> bytes() { return buffer_.bytes().first(borrowed_.empty() ? buffer_.size() : 0); }
+  TensorView view() const { return {dtype_, shape_, borrowed_.empty() ? buffer_.bytes() : borrowed_}; }
   // Gives the memory away, to be used for the next tensor; this one must not be used any more.
   AlignedBuffer ReleaseBuffer() && { return std::move(buffer_); }
 
@@ -95,6 +104,7 @@ class Tensor {
   DType dtype_ = DType::kInvalid;
   Shape shape_;
   AlignedBuffer buffer_;
+  std::span<const std::byte> borrowed_;  // empty if the elements are those in buffer_
 };
 
 // Builds the string layout, one string after the other. Thread-compatible.

@@ -35,6 +35,26 @@ TEST(TensorTest, SizeIsCheckedBeforeAnythingIsAllocated) {
   EXPECT_FALSE(Tensor::Create(DType::kUint8, {1 << 20, 1 << 20}).ok());
 }
 
+TEST(TensorTest, BorrowsNumbersThatLieWellAndAreMany) {
+  AlignedBuffer memory;
+  ASSERT_TRUE(memory.Resize(2 * kMinBorrowedBytes));
+  const std::span<const std::byte> elements = std::span<const std::byte>(memory.bytes()).first(kMinBorrowedBytes);
+  EXPECT_TRUE(Tensor::CanBorrow(DType::kInt8, elements));
+  EXPECT_FALSE(Tensor::CanBorrow(DType::kString, elements));
+  EXPECT_FALSE(Tensor::CanBorrow(DType::kBool, elements));
+  EXPECT_FALSE(Tensor::CanBorrow(DType::kInt8, elements.first(kMinBorrowedBytes - 1)));
+  EXPECT_FALSE(Tensor::CanBorrow(DType::kInt8, std::span<const std::byte>(memory.bytes()).subspan(1, kMinBorrowedBytes)));
+
+  AlignedBuffer own;
+  ASSERT_TRUE(own.Resize(100));
+  const std::byte* const kept = own.data();
+  Tensor tensor = Tensor::Borrow(DType::kInt8, Shape({static_cast<int64_t>(kMinBorrowedBytes)}), elements, std::move(own));
+  EXPECT_EQ(tensor.view().bytes.data(), elements.data());
+  EXPECT_EQ(tensor.view().bytes.size(), elements.size());
+  EXPECT_TRUE(tensor.bytes().empty());
+  EXPECT_EQ(std::move(tensor).ReleaseBuffer().data(), kept);
+}
+
 TEST(StringTensorTest, RoundTrip) {
   StringTensorBuilder builder;
   ASSERT_TRUE(builder.Start(4).ok());

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <span>
@@ -14,6 +15,8 @@
 
 namespace tflite_serving {
 
+// What runs a request's tensors reads them in place where they are aligned like this.
+inline constexpr size_t kBodyAlignment = 64;
 // Bytes that a parser may read, not write, after the end of a buffer's content.
 inline constexpr size_t kBodyPaddingBytes = 64;
 
@@ -39,12 +42,20 @@ class ByteBuffer {
   // Makes room() at least `size` bytes long, moving the bytes to the front of the memory if that is enough. False: there is no memory.
   [[nodiscard]] bool MakeRoom(size_t size) {
     if (capacity_ - end_ >= size) return true;
-    if (begin_ > 0) {
+    if (begin_ > 0 && capacity_ - this->size() >= size) {
       std::memmove(data_, data_ + begin_, this->size());
       end_ -= begin_;
       begin_ = 0;
     }
     return capacity_ - end_ >= size || Resize(end_ + size);
+  }
+
+  // Of an empty buffer: makes room() at least `size` bytes long, with its byte number `offset` at a multiple of kBodyAlignment. It stays there when
+  // a large buffer grows, as a rule. False: there is no memory.
+  [[nodiscard]] bool MakeAlignedRoom(size_t size, size_t offset) {
+    if (!MakeRoom(size + kBodyAlignment - 1)) return false;
+    begin_ = end_ = -(reinterpret_cast<uintptr_t>(data_) + offset) % kBodyAlignment;
+    return true;
   }
 
   // As MakeRoom, growing at least by doubling so that many small appends stay linear.

@@ -18,13 +18,17 @@ class GrpcCall {
  public:
   virtual ~GrpcCall() = default;
 
-  // The serialized request message, decompressed, in pieces that follow each other; the gRPC server has it in one. Valid until Finish.
+  // The serialized request message, decompressed, in pieces that follow each other; the gRPC server has it in one. 64 bytes behind each piece may
+  // be read. Valid until Finish.
   virtual std::span<const std::span<const std::byte>> request() const = 0;
   size_t request_size_bytes() const {
     size_t size = 0;
     for (const auto piece : request()) size += piece.size();
     return size;
   }
+
+  // `byte` is one of request(): the connection's next requests, if they are like this one, will have it at a multiple of 64. Before Finish.
+  virtual void AlignNext(const std::byte* byte) = 0;
 
   // The value of the request's metadata `key`, an ASCII name in lower case ("x-dequantize"), the first if it is there several times; empty if it is
   // not. Names that gRPC uses itself are not to be seen. Valid until Finish.

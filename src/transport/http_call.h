@@ -22,8 +22,8 @@ struct HttpRequest {
   std::string_view content_type;
   std::string_view accept;
   std::string_view origin;
-  // The whole body, decoded from chunks and inflated; mutable, so that a parser may work in place. 64 zero bytes follow it and may be read, not
-  // written.
+  // The whole body, decoded from chunks and inflated; mutable, so that a parser may work in place. It begins at a multiple of 64 if it came as it is
+  // and with its length. 64 zero bytes follow it and may be read, not written.
   std::span<char> body;
   TimePoint received_at;  // when the head was complete
 };

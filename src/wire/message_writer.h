@@ -2,6 +2,7 @@
 // Format: https://protobuf.dev/programming-guides/encoding/
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cassert>
 #include <cstddef>
@@ -26,6 +27,7 @@ class MessageWriter {
   explicit MessageWriter(std::span<std::byte> out) : at_(out.data()), end_(out.data() + out.size()) {}
 
   void Varint(uint64_t value) {
+    if (value >> 63 != 0) return NegativeVarint(value);
     while (value >= 0x80) {
       Put(static_cast<std::byte>(value | 0x80));
       value >>= 7;
@@ -52,6 +54,14 @@ class MessageWriter {
   size_t left() const { return static_cast<size_t>(end_ - at_); }
 
  private:
+  // Ten bytes at once, as each negative number of an int32 or int64 takes.
+  void NegativeVarint(uint64_t value) {
+    std::array<std::byte, 10> bytes;
+    for (size_t i = 0; i < 9; ++i) bytes[i] = static_cast<std::byte>(value >> 7 * i | 0x80);
+    bytes[9] = std::byte{1};
+    Bytes(bytes);
+  }
+
   std::byte* at_;
   std::byte* end_;
 };

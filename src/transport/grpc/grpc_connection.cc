@@ -1,5 +1,6 @@
 #include "transport/grpc/grpc_connection.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <boost/asio/error.hpp>
@@ -32,8 +33,16 @@ void GrpcConnection::OnRead(const ErrorCode& error, size_t size) {
   bool going = session_.Receive({input_.data(), size}, Clock::Steady().Now());
   if (going && size == input_.size()) going = ReadMore();
   if (!going) return Close();
+  AwaitRest();
   Flush();
   Read();
+}
+
+void GrpcConnection::AwaitRest() {
+  const size_t size = std::clamp<size_t>(session_.missing_bytes(), 1, kMaxLowWaterBytes);
+  if (size == low_water_) return;
+  ErrorCode error;
+  if (!socket_.set_option(Socket::receive_low_watermark(static_cast<int>(size)), error)) low_water_ = size;
 }
 
 bool GrpcConnection::ReadMore() {
@@ -101,7 +110,10 @@ void GrpcConnection::Close() {
 
 TimePoint GrpcConnection::CheckTime(TimePoint now) {
   const bool late = (lingering_ && now >= linger_until_) || (blocked_ && now >= After(blocked_since_, loop_.limits().stall_timeout));
-  if (late || !session_.CheckTime(now)) {
+  // A client that pauses in the middle of a message may have sent less than the kernel waits for.
+  const bool going = low_water_ == 1 || ReadMore();
+  AwaitRest();
+  if (late || !going || !session_.CheckTime(now)) {
     Close();
     return kNoDeadline;
   }

@@ -34,6 +34,8 @@ class GrpcConnection : public std::enable_shared_from_this<GrpcConnection> {
 
  private:
   void Read();
+  // Has the kernel wake this thread when a good part of a large message has come, and not for each packet of it.
+  void AwaitRest();
   void OnRead(const ErrorCode& error, size_t size);
   // Receives what else has arrived already, up to kMaxBytesPerTurn. False: the connection cannot go on.
   bool ReadMore();
@@ -48,6 +50,7 @@ class GrpcConnection : public std::enable_shared_from_this<GrpcConnection> {
   size_t index_ = 0;  // in the loop's list
   GrpcSession session_;
   std::array<char, kGrpcInputBytes> input_;
+  size_t low_water_ = 1;  // SO_RCVLOWAT
   bool closed_ = false;
   bool blocked_ = false;  // waiting until the socket takes more, or for the next turn
   TimePoint blocked_since_{};

@@ -63,7 +63,7 @@ size_t GrpcExchange::Recycle() {
   deadline_time = kNoDeadline;
   cancelled.Reset();
   held = answered = false;
-  packed = sent = output_runs = 0;
+  aligned_byte = packed = sent = output_runs = 0;
   stream.reset();
   request_ = {};
   status_ = OkStatus();

@@ -30,6 +30,7 @@ class GrpcExchange final : public GrpcCall {
   ~GrpcExchange() override;
 
   std::span<const std::span<const std::byte>> request() const override { return {&request_, 1}; }
+  void AlignNext(const std::byte* byte) override { aligned_byte = static_cast<size_t>(byte - request_.data()); }
   std::string_view metadata(std::string_view key) const override { return head.metadata(key); }
   TimePoint deadline() const override { return deadline_time; }
   const Cancellation& cancellation() const override { return cancelled; }
@@ -60,6 +61,7 @@ class GrpcExchange final : public GrpcCall {
   TimePoint deadline_time = kNoDeadline;
   TimePoint progress{};  // when bytes of the request or of the reply last moved
   Cancellation cancelled;
+  size_t aligned_byte = 0;             // of the session's next messages
   bool held = false;                   // by the handler
   bool answered = false;               // a response has been submitted
   size_t packed = 0;                   // bytes of framed_reply() that are in frames

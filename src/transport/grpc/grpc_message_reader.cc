@@ -15,7 +15,8 @@ Status NoMemory() { return UnavailableError("no memory for the request"); }
 
 }  // namespace
 
-void GrpcMessageReader::Begin(GrpcEncoding encoding, size_t max_message_bytes) {
+void GrpcMessageReader::Begin(GrpcEncoding encoding, size_t max_message_bytes, size_t aligned_byte) {
+  aligned_byte_ = aligned_byte;
   encoding_ = encoding;
   max_message_bytes_ = max_message_bytes;
   Next();
@@ -42,7 +43,7 @@ Status GrpcMessageReader::Read(std::string_view& bytes) {
     if (prefix_size_ < kPrefixBytes) return OkStatus();
     TFLS_RETURN_IF_ERROR(ReadPrefix());
   }
-  const size_t missing = size_ - input_.size();
+  const size_t missing = this->missing();
   const std::string_view mine = bytes.substr(0, missing);
   if (input_.room().size() < mine.size() && !input_.MakeRoom(std::min(missing, std::max(input_.size(), mine.size())))) return NoMemory();
   if (!input_.Append(mine)) return NoMemory();
@@ -60,7 +61,7 @@ Status GrpcMessageReader::ReadPrefix() {
   if (size_ > max_message_bytes_) {
     return ResourceExhaustedError(fmt::format("Received message larger than max ({} vs. {})", size_, max_message_bytes_));
   }
-  return input_.MakeRoom(std::min(size_, kFirstMessageBytes)) ? OkStatus() : NoMemory();
+  return input_.MakeAlignedRoom(std::min(size_, kFirstMessageBytes), aligned_byte_) ? OkStatus() : NoMemory();
 }
 
 Status GrpcMessageReader::Complete() {

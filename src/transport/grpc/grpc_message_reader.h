@@ -16,8 +16,9 @@ class GrpcMessageReader {
  public:
   static constexpr size_t kPrefixBytes = 5;
 
-  // For a new request, whose compressed messages are in `encoding`.
-  void Begin(GrpcEncoding encoding, size_t max_message_bytes);
+  // For a new request, whose compressed messages are in `encoding`. The byte number `aligned_byte` of a message gets an address that is a multiple of
+  // kBodyAlignment, unless the message is compressed or outgrows its first memory.
+  void Begin(GrpcEncoding encoding, size_t max_message_bytes, size_t aligned_byte = 0);
 
   // Takes what belongs to the current message off the front of `bytes`. Memory grows only as bytes arrive, whatever the prefix announces. When it
   // fails, the request is to be answered with the status, whose code and text are gRPC's where it has them:
@@ -30,6 +31,8 @@ class GrpcMessageReader {
   bool complete() const { return complete_; }
   // Bytes of the current message have arrived.
   bool begun() const { return prefix_size_ > 0; }
+  // Bytes of the current message that are still to come, once its length is known.
+  size_t missing() const { return prefix_size_ == kPrefixBytes ? size_ - input_.size() : 0; }
   std::string_view message() const { return inflated_ ? output_.view() : input_.view(); }
   // Forgets the current message and keeps its memory.
   void Next();
@@ -43,6 +46,7 @@ class GrpcMessageReader {
 
   GrpcEncoding encoding_ = GrpcEncoding::kIdentity;
   size_t max_message_bytes_ = 0;
+  size_t aligned_byte_ = 0;
   std::array<char, kPrefixBytes> prefix_{};
   size_t prefix_size_ = 0;
   bool compressed_ = false;

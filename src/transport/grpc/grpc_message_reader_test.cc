@@ -51,10 +51,36 @@ TEST(GrpcMessageReaderTest, TakesMemoryOnlyAsBytesArrive) {
   GrpcMessageReader reader;
   reader.Begin(GrpcEncoding::kIdentity, size_t{1} << 31);
   EXPECT_EQ(ReadAll(reader, std::string_view("\0\x7F\xFF\xFF\xFF", 5)), OkStatus());
-  EXPECT_LE(reader.capacity(), kFirstMessageBytes);
+  EXPECT_LT(reader.capacity(), kFirstMessageBytes + kBodyAlignment);
   EXPECT_EQ(ReadAll(reader, std::string(kFirstMessageBytes + 1, 'x')), OkStatus());
   EXPECT_LE(reader.capacity(), 3 * kFirstMessageBytes);
   EXPECT_FALSE(reader.complete());
+}
+
+TEST(GrpcMessageReaderTest, PutsOneByteOfEachMessageWhereItIsWanted) {
+  GrpcMessageReader reader;
+  for (const size_t byte : {size_t{0}, size_t{1}, size_t{64}, size_t{100'063}}) {
+    for (const size_t size : {size_t{200'000}, 3 * kFirstMessageBytes}) {
+      reader.Begin(GrpcEncoding::kIdentity, size, byte);
+      std::string text(size, 'x');
+      text[byte] = 'y';
+      EXPECT_EQ(ReadAll(reader, Framed(text)), OkStatus());
+      ASSERT_TRUE(reader.complete() && reader.message() == text) << size;
+      if (size > kFirstMessageBytes) continue;  // may have moved
+      EXPECT_EQ(reinterpret_cast<uintptr_t>(reader.message().data() + byte) % kBodyAlignment, 0U) << byte;
+    }
+  }
+}
+
+TEST(GrpcMessageReaderTest, KnowsWhatIsMissing) {
+  GrpcMessageReader reader;
+  reader.Begin(GrpcEncoding::kIdentity, 100);
+  const std::string framed = Framed("twelve bytes");
+  for (size_t i = 0; i < framed.size(); ++i) {
+    EXPECT_EQ(reader.missing(), i < GrpcMessageReader::kPrefixBytes ? 0 : framed.size() - i);
+    EXPECT_EQ(ReadAll(reader, framed.substr(i, 1)), OkStatus());
+  }
+  EXPECT_EQ(reader.missing(), 0U);
 }
 
 TEST(GrpcMessageReaderTest, InflatesUpToTheLimit) {

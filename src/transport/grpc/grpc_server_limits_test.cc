@@ -157,6 +157,19 @@ TEST_F(GrpcServerLimitsTest, ARequestThatStallsIsReset) {
   EXPECT_EQ(client.Await(client.Begin(kEchoPath, Framed("never whole").substr(0, 8), {}, false)).reset, static_cast<uint32_t>(NGHTTP2_CANCEL));
 }
 
+TEST_F(GrpcServerLimitsTest, AClientMayPauseInTheMiddleOfALargeRequest) {
+  GrpcTestClient client(Start());
+  const std::string framed = Framed(std::string(kMaxLowWaterBytes, 'x'));
+  const int32_t paused = client.Begin(kEchoPath, framed.substr(0, 1000), {}, /*end=*/false);
+  // Fewer bytes than the server waits for.
+  EXPECT_EQ(client.Call(kEchoPath, "meanwhile").reply(), "meanwhile");
+  client.Send(paused, std::string_view(framed).substr(1000, 1000), /*end=*/false);
+  client.Reset(client.Begin(kEchoPath, framed.substr(0, 1000), {}, /*end=*/false));
+  EXPECT_EQ(client.Call(kEchoPath, "still").reply(), "still");
+  client.Send(paused, std::string_view(framed).substr(2000), /*end=*/true);
+  EXPECT_EQ(client.Await(paused).reply(), framed.substr(5));
+}
+
 TEST_F(GrpcServerLimitsTest, AReplyThatIsNotTakenIsReset) {
   const int port = Start([](GrpcCall& call) { ReplyWith(call, RequestText(call) == "large" ? std::string(1 << 20, 'r') : RequestText(call)); },
                          {.stall_timeout = milliseconds(30)});

@@ -172,12 +172,14 @@ void GrpcSession::OnRequestHead(GrpcExchange& exchange) {
     loop_.WakeBy(exchange.deadline_time);
   }
   const bool is_stream = exchange.method->open != nullptr;
-  exchange.reader.Begin(exchange.head.encoding(), std::min(limits_.max_receive_message_bytes, is_stream ? kMaxStreamMessageBytes : SIZE_MAX));
+  exchange.reader.Begin(exchange.head.encoding(), std::min(limits_.max_receive_message_bytes, is_stream ? kMaxStreamMessageBytes : SIZE_MAX),
+                        aligned_byte_);
   if (is_stream) OpenStream(exchange);
 }
 
 int GrpcSession::OnData(GrpcExchange& exchange, std::string_view bytes) {
   exchange.progress = now_;
+  missing_bytes_ = 0;
   if (exchange.stream != nullptr && exchange.stream->finished()) return 0;
   while (!bytes.empty()) {
     Status status;
@@ -199,6 +201,7 @@ int GrpcSession::OnData(GrpcExchange& exchange, std::string_view bytes) {
       exchange.reader.Next();
     }
   }
+  missing_bytes_ = exchange.reader.missing();
   return 0;
 }
 
@@ -212,6 +215,7 @@ void GrpcSession::OnRequestEnd(GrpcExchange& exchange) {
 }
 
 void GrpcSession::OnStreamClose(GrpcExchange& exchange) {
+  missing_bytes_ = 0;
   exchange.stream_id = -1;
   if (exchange.held) exchange.cancelled.Cancel();
   exchange.stream.reset();
@@ -249,6 +253,7 @@ void GrpcSession::OnFinished(GrpcExchange& exchange) {
 
 void GrpcSession::Reply(GrpcExchange& exchange) {
   exchange.held = false;
+  if (exchange.aligned_byte != 0) aligned_byte_ = exchange.aligned_byte;
   loop_.CountHeld(-1);
   if (exchange.stream_id < 0) return ReleaseIfOver(exchange);
   if (!exchange.status().ok()) return Refuse(exchange, exchange.status());

@@ -52,6 +52,8 @@ class GrpcSession {
   // The connection has gone: calls that handlers hold see their cancellation set, and go back to the loop when they finish.
   void Abandon();
   bool greeted() const { return greeted_; }
+  // So many bytes at least the client is still to send, if it does not change its mind: what is missing of the message that came last.
+  size_t missing_bytes() const { return missing_bytes_; }
   // No calls, since before `since`.
   bool idle_since(TimePoint since) const { return open_.empty() && last_call_ <= since; }
 
@@ -106,7 +108,9 @@ class GrpcSession {
   std::vector<GrpcExchange*> open_;  // all that are not over; each knows its place
   bool failed_ = false;              // memory or nghttp2 gave up
 
-  TimePoint now_;  // of the latest event
+  size_t missing_bytes_ = 0;
+  size_t aligned_byte_ = 0;  // of messages to come (GrpcMessageReader::Begin): where the last one had its tensor
+  TimePoint now_;            // of the latest event
   const TimePoint started_;
   TimePoint last_heard_;
   TimePoint last_call_;  // when the last call ended

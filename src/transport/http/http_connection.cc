@@ -132,7 +132,7 @@ HttpRefusal HttpConnection::TakeBufferedBody(bool& complete) {
   if (head_.chunked) return {};
   ByteBuffer& body = exchange_->body();
   const size_t size = head_.content_length;
-  if (!body.MakeRoom(std::clamp(size, kInputBytes, kFirstBodyBytes))) return kOutOfMemory;
+  if (!body.MakeAlignedRoom(std::clamp(size, kInputBytes, kFirstBodyBytes), 0)) return kOutOfMemory;
   const std::string_view taken = input_.view().substr(0, size);
   if (!body.Append(taken)) return kOutOfMemory;
   input_.Consume(taken.size());
