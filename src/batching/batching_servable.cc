@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/mutex.h"
+#include "base/wake_ups.h"
 #include "batching/batch_tensors.h"
 
 namespace tflite_serving {
@@ -70,6 +71,7 @@ bool IsEachOnesOwn(const Status& status) { return status.code() != StatusCode::k
 
 // The end of a batch's run.
 void Answer(BatchScheduler& scheduler, Batch& batch, Status status, std::span<const TensorView> outputs) {
+  const WakeUps once;  // for all the answers
   const bool is_single = batch.tasks.size() == 1;
   if (is_single && batch.rows == batch.tasks.front().rows) return batch.tasks.front().done(status, outputs);
   if (status.ok()) status = CheckOutputs(outputs, batch.rows);

@@ -15,7 +15,7 @@ constexpr size_t kReplyOffset = 8;  // keeps the reply aligned
 
 }  // namespace
 
-GrpcExchange::GrpcExchange(GrpcLoop& loop, std::shared_ptr<asio::io_context> io) : loop_(loop), io_(std::move(io)) {}
+GrpcExchange::GrpcExchange(GrpcLoop& loop, std::shared_ptr<FinishedCalls> finished) : loop_(loop), finished_(std::move(finished)) {}
 GrpcExchange::~GrpcExchange() = default;
 
 void GrpcExchange::Begin() {
@@ -32,11 +32,12 @@ std::span<std::byte> GrpcExchange::AllocateReply(size_t size_bytes) {
 
 void GrpcExchange::Finish(const Status& status) {
   status_ = status;
-  // The loop may drop its own reference as soon as it has the handler, while this thread is still inside post.
   if (state_.exchange(State::kFinished, std::memory_order_acq_rel) != State::kWaiting) return;
-  const std::shared_ptr<asio::io_context> io = io_;
-  resume_slot_.Post(*io, [this] { loop_.Resume(*this); });
+  const std::shared_ptr<FinishedCalls> finished = finished_;
+  finished->Push(*this);
 }
+
+void GrpcExchange::Resume() { loop_.Resume(*this); }
 
 bool GrpcExchange::TryWait() {
   State expected = State::kHandling;

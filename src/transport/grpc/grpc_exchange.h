@@ -11,11 +11,11 @@
 
 #include "transport/asio_types.h"
 #include "transport/byte_buffer.h"
+#include "transport/finished_calls.h"
 #include "transport/grpc/grpc_message_reader.h"
 #include "transport/grpc/grpc_methods.h"
 #include "transport/grpc/grpc_request_head.h"
 #include "transport/grpc_call.h"
-#include "transport/handler_slot.h"
 
 namespace tflite_serving {
 
@@ -24,9 +24,9 @@ class GrpcSession;
 class GrpcStream;
 
 // Thread-compatible, except that Finish may meet what the loop's thread does.
-class GrpcExchange final : public GrpcCall {
+class GrpcExchange final : public GrpcCall, private FinishedCall {
  public:
-  GrpcExchange(GrpcLoop& loop, std::shared_ptr<asio::io_context> io);
+  GrpcExchange(GrpcLoop& loop, std::shared_ptr<FinishedCalls> finished);
   ~GrpcExchange() override;
 
   std::span<const std::span<const std::byte>> request() const override { return {&request_, 1}; }
@@ -72,13 +72,14 @@ class GrpcExchange final : public GrpcCall {
  private:
   enum class State { kHandling, kWaiting, kFinished };
 
+  void Resume() override;
+
   GrpcLoop& loop_;
-  const std::shared_ptr<asio::io_context> io_;  // keeps the loop's queue alive while Finish posts to it
+  const std::shared_ptr<FinishedCalls> finished_;
   std::atomic<State> state_ = State::kHandling;
   std::span<const std::byte> request_;
   Status status_;
-  ByteBuffer reply_;         // kReplyOffset bytes, the last five of them the prefix, and the reply
-  HandlerSlot resume_slot_;  // for what Finish posts from another thread
+  ByteBuffer reply_;  // kReplyOffset bytes, the last five of them the prefix, and the reply
 };
 
 }  // namespace tflite_serving

@@ -26,6 +26,7 @@ GrpcLoop::GrpcLoop(const GrpcMethods& methods, const GrpcLimits& limits)
     : methods_(methods),
       limits_(limits),
       io_(std::make_shared<asio::io_context>(kOneThread)),
+      finished_(std::make_shared<FinishedCalls>(io_)),
       keep_running_(asio::make_work_guard(*io_)),
       timer_(*io_),
       bulk_input_(kGrpcBulkInputBytes) {}
@@ -127,7 +128,7 @@ void GrpcLoop::Sweep() {
 // --- Calls ---
 
 GrpcExchange* GrpcLoop::TakeExchange() {
-  if (pool_.empty()) return new GrpcExchange(*this, io_);
+  if (pool_.empty()) return new GrpcExchange(*this, finished_);
   PooledExchange taken = std::move(pool_.back());
   pool_.pop_back();
   pooled_bytes_ -= taken.bytes;

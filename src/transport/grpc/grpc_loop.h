@@ -68,8 +68,9 @@ class GrpcLoop final : public ConnectionLoop {
   const GrpcLimits& limits_;
   std::atomic<size_t> num_connections_ = 0;
 
-  // First, since all that follows lives in it; shared with the exchanges, whose Finish may still be posting while the loop ends.
+  // First, since all that follows lives in it; shared with the calls, whose Finish may still be posting while the loop ends.
   const std::shared_ptr<asio::io_context> io_;
+  const std::shared_ptr<FinishedCalls> finished_;
   std::optional<asio::executor_work_guard<Executor>> keep_running_;
   Timer timer_;
   TimePoint wake_at_ = kNoDeadline;

@@ -22,21 +22,21 @@ void HttpExchange::Compress() {
 
 void HttpExchange::Finish() {
   Compress();
-  // The loop may drop its own reference as soon as it has the handler, while this thread is still inside post.
   switch (state_.exchange(State::kFinished, std::memory_order_acq_rel)) {
     case State::kHandling:
     case State::kFinished:
       return;
     case State::kWaiting: {
-      const std::shared_ptr<asio::io_context> io = io_;
-      resume_slot_.Post(*io, [this] { connection_->ResumeAfterFinish(); });
-      return;
+      const std::shared_ptr<FinishedCalls> finished = finished_;
+      return finished->Push(*this);
     }
     case State::kAbandoned:
       delete this;
       return;
   }
 }
+
+void HttpExchange::Resume() { connection_->ResumeAfterFinish(); }
 
 void HttpExchange::Begin(HttpConnection& connection, std::string_view method, std::string_view target, TimePoint received_at) {
   connection_ = &connection;

@@ -13,7 +13,7 @@
 
 #include "transport/asio_types.h"
 #include "transport/byte_buffer.h"
-#include "transport/handler_slot.h"
+#include "transport/finished_calls.h"
 #include "transport/http/http_limits.h"
 #include "transport/http/http_request_parser.h"
 #include "transport/http_call.h"
@@ -23,9 +23,10 @@ namespace tflite_serving {
 class HttpConnection;
 
 // Thread-compatible, except that Finish may meet TryWait and TryAbandon, which are called on the loop's thread.
-class HttpExchange final : public HttpCall {
+class HttpExchange final : public HttpCall, private FinishedCall {
  public:
-  HttpExchange(std::shared_ptr<asio::io_context> io, const HttpLimits& limits) : io_(std::move(io)), min_gzip_bytes_(limits.min_gzip_bytes) {}
+  HttpExchange(std::shared_ptr<FinishedCalls> finished, const HttpLimits& limits)
+      : finished_(std::move(finished)), min_gzip_bytes_(limits.min_gzip_bytes) {}
 
   const HttpRequest& request() const override { return request_; }
   HttpResponse& response() override { return response_; }
@@ -62,8 +63,9 @@ class HttpExchange final : public HttpCall {
 
   // Compresses the response's body if that is to be.
   void Compress();
+  void Resume() override;
 
-  const std::shared_ptr<asio::io_context> io_;  // keeps the loop's queue alive while Finish posts to it
+  const std::shared_ptr<FinishedCalls> finished_;
   const size_t min_gzip_bytes_;
   std::thread::id loop_thread_;
   HttpConnection* connection_ = nullptr;
@@ -74,8 +76,7 @@ class HttpExchange final : public HttpCall {
   std::string request_line_;  // method and target
   HttpFields fields_;
   ByteBuffer body_;
-  std::string head_;         // of the response
-  HandlerSlot resume_slot_;  // for what Finish posts from another thread
+  std::string head_;  // of the response
 };
 
 }  // namespace tflite_serving

@@ -31,6 +31,7 @@ HttpLoop::HttpLoop(HttpHandler& handler, const HttpLimits& limits, const HttpHea
       error_headers_(error_headers),
       sweep_interval_(SweepInterval(limits)),
       io_(std::make_shared<asio::io_context>(kOneThread)),
+      finished_(std::make_shared<FinishedCalls>(io_)),
       keep_running_(asio::make_work_guard(*io_)),
       sweep_timer_(*io_) {}
 
@@ -117,7 +118,7 @@ void HttpLoop::Abort() {
 std::string_view HttpLoop::Date() { return date_.At(std::time(nullptr)); }
 
 std::unique_ptr<HttpExchange> HttpLoop::TakeExchange() {
-  if (pool_.empty()) return std::make_unique<HttpExchange>(io_, limits_);
+  if (pool_.empty()) return std::make_unique<HttpExchange>(finished_, limits_);
   PooledExchange taken = std::move(pool_.back());
   pool_.pop_back();
   pooled_bytes_ -= taken.bytes;
