@@ -76,6 +76,18 @@ bool TakeOutput(GrpcSession& session, size_t step, std::string& sent) {
   }
 }
 
+// As a connection reads from its socket, in which `bytes` wait. Returns how many were read.
+size_t Read(GrpcInput& input, GrpcSession& session, std::string_view bytes, TimePoint now, bool& going) {
+  size_t size = 0;
+  for (const auto& room : input.Prepare(session.landing())) {
+    const size_t step = std::min(room.size(), bytes.size() - size);
+    if (step > 0) std::memcpy(room.data(), bytes.data() + size, step);
+    size += step;
+  }
+  going = input.Deliver(size, [&](std::string_view piece) { return session.Receive(piece, now); });
+  return size;
+}
+
 bool AreWholeFrames(std::string_view sent) {
   constexpr size_t kFrameHeadBytes = 9;
   while (sent.size() >= kFrameHeadBytes) {
@@ -97,9 +109,11 @@ void Converse(std::string_view bytes, size_t num_pieces, bool drain) {
     GrpcSession session(loop, [] {}, now);
     const size_t step = bytes.size() / num_pieces + 1;
     bool going = TakeOutput(session, step, sent);
-    for (size_t at = 0; going && at < bytes.size() && !session.done(); at += step) {
+    for (size_t at = 0; going && at < bytes.size() && !session.done();) {
       now += std::chrono::milliseconds(1);
-      going = session.Receive(bytes.substr(at, step), now) && TakeOutput(session, step, sent);
+      const std::string_view piece = bytes.substr(at, step);
+      at += Read(loop.input(), session, piece, now, going);
+      going = going && TakeOutput(session, step, sent);
       if (going && drain && at >= bytes.size() / 2) session.Drain(now);
     }
     if (going) going = session.CheckTime(now + std::chrono::seconds(1)) && TakeOutput(session, 1000, sent);

@@ -58,10 +58,10 @@ class ByteBuffer {
     return true;
   }
 
-  // As MakeRoom, growing at least by doubling so that many small appends stay linear.
+  // As MakeRoom, growing at least by doubling so that many small appends stay linear. Bytes that lie at the beginning of room() stay there.
   [[nodiscard]] bool Append(std::string_view bytes) {
     if (capacity_ - end_ < bytes.size() && !MakeRoom(std::max(bytes.size(), size()))) return false;
-    if (!bytes.empty()) std::memcpy(data_ + end_, bytes.data(), bytes.size());
+    if (!bytes.empty() && bytes.data() != data_ + end_) std::memcpy(data_ + end_, bytes.data(), bytes.size());
     end_ += bytes.size();
     return true;
   }

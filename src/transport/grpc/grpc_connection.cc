@@ -46,15 +46,16 @@ void GrpcConnection::AwaitRest() {
 }
 
 bool GrpcConnection::ReadMore() {
-  const std::span<char> room = loop_.bulk_input();
-  size_t total = 0;
-  size_t size = room.size();
-  while (size == room.size() && total < kMaxBytesPerTurn) {
+  GrpcInput& input = loop_.input();
+  bool is_full = true;
+  for (size_t total = 0; is_full && total < kMaxBytesPerTurn;) {
     ErrorCode error;
-    size = socket_.read_some(asio::buffer(room.data(), room.size()), error);
+    const size_t size = socket_.read_some(input.Prepare(session_.landing()), error);
     if (error) break;  // what is not just would_block, the next Read sees again
+    is_full = size == input.room_bytes();
     total += size;
-    if (!session_.Receive({room.data(), size}, Clock::Steady().Now())) return false;
+    const TimePoint now = Clock::Steady().Now();
+    if (!input.Deliver(size, [&](std::string_view bytes) { return session_.Receive(bytes, now); })) return false;
   }
   return true;
 }

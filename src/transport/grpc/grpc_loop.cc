@@ -28,8 +28,7 @@ GrpcLoop::GrpcLoop(const GrpcMethods& methods, const GrpcLimits& limits)
       io_(std::make_shared<asio::io_context>(kOneThread)),
       finished_(std::make_shared<FinishedCalls>(io_)),
       keep_running_(asio::make_work_guard(*io_)),
-      timer_(*io_),
-      bulk_input_(kGrpcBulkInputBytes) {}
+      timer_(*io_) {}
 
 GrpcLoop::~GrpcLoop() = default;
 

@@ -15,6 +15,7 @@
 #include "transport/asio_types.h"
 #include "transport/connection_loop.h"
 #include "transport/grpc/grpc_exchange.h"
+#include "transport/grpc/grpc_input.h"
 #include "transport/grpc/grpc_limits.h"
 #include "transport/grpc/grpc_methods.h"
 
@@ -44,8 +45,8 @@ class GrpcLoop final : public ConnectionLoop {
   const GrpcMethods& methods() const { return methods_; }
   const GrpcLimits& limits() const { return limits_; }
   const std::shared_ptr<asio::io_context>& shared_io() const { return io_; }
-  // What a connection reads into when more is there than it has room for; for use within one event.
-  std::span<char> bulk_input() { return bulk_input_; }
+  // What a connection reads with when more is there than it has room for; for use within one event.
+  GrpcInput& input() { return input_; }
   // CheckTime of every connection is called soon after `time`.
   void WakeBy(TimePoint time);
   void Remove(GrpcConnection& connection);
@@ -77,7 +78,7 @@ class GrpcLoop final : public ConnectionLoop {
   bool draining_ = false;
   bool aborting_ = false;
   int num_held_ = 0;
-  std::vector<char> bulk_input_;
+  GrpcInput input_{kGrpcBulkInputBytes};
 
   struct PooledExchange {
     std::unique_ptr<GrpcExchange> exchange;

@@ -1,8 +1,10 @@
 // The messages in the body of a gRPC request: each five bytes (compressed or not, its length) and itself.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
+#include <span>
 #include <string_view>
 
 #include "base/status.h"
@@ -33,6 +35,8 @@ class GrpcMessageReader {
   bool begun() const { return prefix_size_ > 0; }
   // Bytes of the current message that are still to come, once its length is known.
   size_t missing() const { return prefix_size_ == kPrefixBytes ? size_ - input_.size() : 0; }
+  // Where the next of them go: Read finds those that lie there already in place.
+  std::span<char> room() { return input_.room().first(std::min(input_.room().size(), missing())); }
   std::string_view message() const { return inflated_ ? output_.view() : input_.view(); }
   // Forgets the current message and keeps its memory.
   void Next();

@@ -70,6 +70,16 @@ bool GrpcSession::Receive(std::string_view bytes, TimePoint now) {
   return taken == static_cast<ssize_t>(bytes.size()) && !failed_;
 }
 
+GrpcLanding GrpcSession::landing() const {
+  GrpcExchange* const exchange =
+      frame_.stream_id == 0 ? nullptr : static_cast<GrpcExchange*>(nghttp2_session_get_stream_user_data(http2_, frame_.stream_id));
+  if (exchange == nullptr || exchange->stream != nullptr || exchange->reader.missing() < GrpcInput::kMinFrameBytes) return {};
+  GrpcLanding landing = frame_;
+  landing.missing = exchange->reader.missing();
+  landing.room = exchange->reader.room();
+  return landing;
+}
+
 bool GrpcSession::FillOutput() {
   while (!failed_ && output_.size() < kMaxQueuedOutputBytes) {
     const uint8_t* frames = nullptr;
@@ -91,6 +101,8 @@ bool GrpcSession::done() const { return nghttp2_session_want_read(http2_) == 0 &
 int GrpcSession::OnBeginFrame(const nghttp2_frame_hd& head) {
   switch (head.type) {
     case NGHTTP2_DATA:
+      frame_ = {};
+      if ((head.flags & NGHTTP2_FLAG_PADDED) == 0) frame_ = {.frame_bytes = head.length, .frame_left = head.length, .stream_id = head.stream_id};
       if (head.length == 0 && (head.flags & NGHTTP2_FLAG_END_STREAM) == 0) CountIdleFrame();
       break;
     case NGHTTP2_RST_STREAM:
@@ -180,6 +192,7 @@ void GrpcSession::OnRequestHead(GrpcExchange& exchange) {
 int GrpcSession::OnData(GrpcExchange& exchange, std::string_view bytes) {
   exchange.progress = now_;
   missing_bytes_ = 0;
+  frame_.frame_left -= std::min(bytes.size(), frame_.frame_left);
   if (exchange.stream != nullptr && exchange.stream->finished()) return 0;
   while (!bytes.empty()) {
     Status status;

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "transport/grpc/grpc_exchange.h"
+#include "transport/grpc/grpc_input.h"
 #include "transport/grpc/grpc_limits.h"
 #include "transport/grpc/grpc_output.h"
 
@@ -36,6 +37,8 @@ class GrpcSession {
   [[nodiscard]] bool Receive(std::string_view bytes, TimePoint now);
   // Adds frames to output() until it holds about kMaxQueuedOutputBytes. False: as above.
   [[nodiscard]] bool FillOutput();
+  // Where the next bytes that the client sends may be received; Receive then finds them in place.
+  GrpcLanding landing() const;
   GrpcOutput& output() { return output_; }
   // Drops bytes that were sent.
   void ConsumeOutput(size_t size);
@@ -109,6 +112,7 @@ class GrpcSession {
   bool failed_ = false;              // memory or nghttp2 gave up
 
   size_t missing_bytes_ = 0;
+  GrpcLanding frame_;        // the DATA frame that came last, without its room; padded ones count as none
   size_t aligned_byte_ = 0;  // of messages to come (GrpcMessageReader::Begin): where the last one had its tensor
   TimePoint now_;            // of the latest event
   const TimePoint started_;
