@@ -4,8 +4,11 @@
 #include <array>
 #include <cstddef>
 #include <cstring>
+#include <functional>
 #include <limits>
+#include <numeric>
 #include <type_traits>
+#include <utility>
 
 #include "tensor/half.h"
 
@@ -86,7 +89,54 @@ void CopyBlock(std::span<const int64_t> from_dims, std::span<const int64_t> to_d
   }
 }
 
-size_t RowBytes(const TensorView& tensor) { return tensor.bytes.size() / static_cast<size_t>(tensor.shape[0]); }
+int64_t Product(std::span<const int64_t> dims) { return std::accumulate(dims.begin(), dims.end(), int64_t{1}, std::multiplies<>()); }
+
+// The strings of `from` that begin with number `first`, a block of these dimensions, as one of `to_dims`: what is more there is empty.
+Status AddBlock(std::span<const int64_t> from_dims, std::span<const int64_t> to_dims, const TensorView& from, int64_t& first,
+                StringTensorBuilder& to) {
+  if (std::ranges::equal(from_dims.subspan(1), to_dims.subspan(1))) {
+    const int64_t count = Product(from_dims);
+    TFLS_RETURN_IF_ERROR(to.AddRun(from, first, count));
+    first += count;
+  } else {
+    for (int64_t i = 0; i < from_dims[0]; ++i) TFLS_RETURN_IF_ERROR(AddBlock(from_dims.subspan(1), to_dims.subspan(1), from, first, to));
+  }
+  to.AddEmpty((to_dims[0] - from_dims[0]) * Product(to_dims.subspan(1)));
+  return OkStatus();
+}
+
+Status AddRows(const TensorView& part, int64_t rows, Shape shape, StringTensorBuilder& to) {
+  Shape from = part.shape;
+  from.set(0, rows);
+  shape.set(0, rows);
+  int64_t first = 0;
+  return AddBlock(from.dims(), shape.dims(), part, first, to);
+}
+
+StatusOr<Tensor> ConcatenateStrings(std::span<const TensorView> parts, const Shape& shape) {
+  // This first: the products below are then within bounds.
+  TFLS_RETURN_IF_ERROR(TensorSizeBytes(DType::kString, shape).status());
+  const TensorView& last = parts.back();
+  auto filler = static_cast<size_t>(shape[0]);
+  size_t text_bytes = 0;
+  for (const TensorView& part : parts) {
+    text_bytes += part.StringsAt(0, Product(part.shape.dims())).size();
+    filler -= static_cast<size_t>(part.shape[0]);
+  }
+  text_bytes += filler * last.StringsAt(0, Product(last.shape.dims().subspan(1))).size();
+  StringTensorBuilder builder;
+  TFLS_RETURN_IF_ERROR(builder.Start(Product(shape.dims()), text_bytes));
+  for (const TensorView& part : parts) TFLS_RETURN_IF_ERROR(AddRows(part, part.shape[0], shape, builder));
+  for (; filler > 0; --filler) TFLS_RETURN_IF_ERROR(AddRows(last, 1, shape, builder));
+  return Tensor(DType::kString, shape, builder.Finish());
+}
+
+StatusOr<Tensor> CopyStrings(const TensorView& tensor, const Shape& shape, int64_t first, int64_t count) {
+  StringTensorBuilder builder;
+  TFLS_RETURN_IF_ERROR(builder.Start(count, tensor.StringsAt(first, count).size()));
+  TFLS_RETURN_IF_ERROR(builder.AddRun(tensor, first, count));
+  return Tensor(DType::kString, shape, builder.Finish());
+}
 
 }  // namespace
 
@@ -101,6 +151,7 @@ StatusOr<Tensor> ConcatenateRows(std::span<const TensorView> parts, int64_t rows
     }
   }
   shape.set(0, rows);
+  if (dtype == DType::kString) return ConcatenateStrings(parts, shape);
   TFLS_ASSIGN_OR_RETURN(Tensor whole, Tensor::Create(dtype, shape));
   const size_t element_size = DTypeSize(dtype);
   std::byte* to = whole.bytes().data();
@@ -124,12 +175,22 @@ StatusOr<Tensor> ConcatenateRows(std::span<const TensorView> parts, int64_t rows
   return whole;
 }
 
-TensorView SliceRows(const TensorView& tensor, int64_t first, int64_t rows) {
-  const size_t row_size = RowBytes(tensor);
-  TensorView slice = tensor;
-  slice.shape.set(0, rows);
-  slice.bytes = tensor.bytes.subspan(static_cast<size_t>(first) * row_size, static_cast<size_t>(rows) * row_size);
-  return slice;
+Status SliceRows(std::span<const TensorView> tensors, int64_t first, int64_t rows, std::span<TensorView> slices, std::vector<Tensor>& memory) {
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const TensorView& tensor = tensors[i];
+    TensorView& slice = slices[i] = tensor;
+    slice.shape.set(0, rows);
+    if (tensor.dtype == DType::kString) {
+      const int64_t row_count = Product(tensor.shape.dims().subspan(1));
+      TFLS_ASSIGN_OR_RETURN(Tensor copy, CopyStrings(tensor, slice.shape, first * row_count, rows * row_count));
+      slice = copy.view();
+      memory.push_back(std::move(copy));
+    } else {
+      const size_t row_size = tensor.bytes.size() / static_cast<size_t>(tensor.shape[0]);
+      slice.bytes = tensor.bytes.subspan(static_cast<size_t>(first) * row_size, static_cast<size_t>(rows) * row_size);
+    }
+  }
+  return OkStatus();
 }
 
 }  // namespace tflite_serving

@@ -87,11 +87,13 @@ void Answer(BatchScheduler& scheduler, Batch& batch, Status status, std::span<co
     return;
   }
   std::vector<TensorView> slices(outputs.size());
+  std::vector<Tensor> strings;
   int64_t first = 0;
   for (const BatchTask& task : batch.tasks) {
-    std::ranges::transform(outputs, slices.begin(), [&](const TensorView& output) { return SliceRows(output, first, task.rows); });
+    strings.clear();
+    const Status sliced = SliceRows(outputs, first, task.rows, slices, strings);
     first += task.rows;
-    task.done(OkStatus(), slices);
+    task.done(sliced, sliced.ok() ? slices : std::span<const TensorView>());
   }
 }
 
@@ -120,16 +122,19 @@ void RunBatch(BatchScheduler& scheduler, const BatchingParameters& parameters, c
 // A request that is run in pieces, and where their answers are put together.
 class SplitRequest : public std::enable_shared_from_this<SplitRequest> {
  public:
-  SplitRequest(const RunRequest& request, int64_t rows, int64_t max_rows, RunDone done) : request_(request), done_(std::move(done)) {
+  SplitRequest(const RunRequest& request, RunDone done) : request_(request), done_(std::move(done)) {}
+
+  // Makes the pieces: before all else.
+  Status Split(int64_t rows, int64_t max_rows) {
     for (int64_t first = 0; first < rows; first += max_rows) {
-      std::vector<TensorView>& inputs = inputs_.emplace_back();
-      for (const TensorView& input : request.inputs) inputs.push_back(SliceRows(input, first, std::min(max_rows, rows - first)));
+      std::vector<TensorView>& inputs = inputs_.emplace_back(request_.inputs.size());
+      TFLS_RETURN_IF_ERROR(SliceRows(request_.inputs, first, std::min(max_rows, rows - first), inputs, strings_));
     }
     const MutexLock lock(mutex_);
     outputs_.resize(inputs_.size());
     num_unfinished_ = inputs_.size();
+    return OkStatus();
   }
-
   size_t num_pieces() const { return inputs_.size(); }
   BatchTask Piece(size_t piece) {
     BatchTask task{.request = request_, .rows = inputs_[piece].front().shape[0]};
@@ -141,6 +146,7 @@ class SplitRequest : public std::enable_shared_from_this<SplitRequest> {
   }
   void Finish(size_t piece, Status status, std::span<const TensorView> outputs) {
     std::vector<Tensor> copies;
+    if (status.ok()) status = CheckOutputs(outputs, inputs_[piece].front().shape[0]);
     if (status.ok()) status = CopyAll(outputs, copies);
     {
       const MutexLock lock(mutex_);
@@ -192,6 +198,7 @@ class SplitRequest : public std::enable_shared_from_this<SplitRequest> {
   const RunRequest request_;
   const RunDone done_;
   std::vector<std::vector<TensorView>> inputs_;  // by piece
+  std::vector<Tensor> strings_;                  // of inputs_
   Mutex mutex_;
   std::vector<std::vector<Tensor>> outputs_ TFLS_GUARDED_BY(mutex_);  // by piece
   Status status_ TFLS_GUARDED_BY(mutex_);                             // the first that is not OK
@@ -227,7 +234,8 @@ void BatchingServable::Run(const RunRequest& request, RunDone done) {
 
   std::vector<BatchTask> tasks;
   if (const int64_t max_rows = MaxRowsOfRun(parameters_); *rows > max_rows) {
-    const auto whole = std::make_shared<SplitRequest>(request, *rows, max_rows, done);
+    const auto whole = std::make_shared<SplitRequest>(request, done);
+    if (const Status status = whole->Split(*rows, max_rows); !status.ok()) return done(status, {});
     for (size_t i = 0; i < whole->num_pieces(); ++i) tasks.push_back(whole->Piece(i));
   } else {
     tasks.push_back({.request = request, .done = done, .rows = *rows});

@@ -22,7 +22,7 @@ class BatchingServable : public Servable {
   // The largest request, in bytes, that is decoded on an I/O thread: queuing it takes no time.
   static constexpr size_t kInlineRequestBytes = size_t{16} << 10;
 
-  // `batches[i]`: signature number i of `servable`, whose tensors have rows of fixed size, is to be batched; others, and requests that it answers
+  // `batches[i]`: signature number i of `servable`, whose tensors have rows, is to be batched; others, and requests that it answers
   // inline, go straight to it. The parameters have passed Check. `scheduler` is borrowed and must outlive this object.
   BatchingServable(ServableHandle servable, const std::vector<bool>& batches, const BatchingParameters& parameters, BatchScheduler& scheduler);
 

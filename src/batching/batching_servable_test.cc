@@ -4,6 +4,7 @@
 #include <atomic>
 #include <future>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -33,6 +34,32 @@ struct Request {
   std::vector<float> answer;
 };
 
+// The same of strings, [n,1].
+struct TextRequest {
+  explicit TextRequest(std::vector<std::string> strings) : texts(std::move(strings)) {
+    StringTensorBuilder builder;
+    EXPECT_TRUE(builder.Start(static_cast<int64_t>(texts.size())).ok());
+    for (const std::string& text : texts) EXPECT_TRUE(builder.Add(text).ok());
+    memory = builder.Finish();
+    inputs = {{DType::kString, {static_cast<int64_t>(texts.size()), 1}, memory.bytes()}};
+  }
+  const std::vector<std::string> texts;
+  AlignedBuffer memory;
+  std::vector<TensorView> inputs;
+  std::promise<void> ended;
+  Status status;
+  std::vector<std::string> answer;
+};
+
+std::vector<std::string> TextsOf(const TensorView& view) {
+  EXPECT_TRUE(ValidateStrings(view.bytes, *view.shape.NumElements()).ok());
+  std::vector<std::string> texts;
+  for (int64_t i = 0; i < *view.shape.NumElements(); ++i) texts.emplace_back(view.StringAt(i));
+  return texts;
+}
+
+const std::string kZeroBytes("\0\0", 2);
+
 // A servable that answers x -> y = x, one run at a time, each as soon as the test lets it.
 class BatchingServableTest : public testing::Test {
  protected:
@@ -61,7 +88,20 @@ class BatchingServableTest : public testing::Test {
                    });
     return request;
   }
-  static void Wait(Request& request) { request.ended.get_future().wait(); }
+  std::shared_ptr<TextRequest> StartText(std::vector<std::string> texts) {
+    auto request = std::make_shared<TextRequest>(std::move(texts));
+    servable_->Run({.signature = &servable_->signatures()[0], .inputs = request->inputs},
+                   [request](const Status& status, std::span<const TensorView> outputs) {
+                     request->status = status;
+                     if (status.ok()) request->answer = TextsOf(outputs[0]);
+                     request->ended.set_value();
+                   });
+    return request;
+  }
+  template <typename AnyRequest>
+  static void Wait(AnyRequest& request) {
+    request.ended.get_future().wait();
+  }
   Status Run(std::vector<float> values) {
     const std::shared_ptr<Request> request = Start(std::move(values));
     Wait(*request);
@@ -138,6 +178,72 @@ TEST_F(BatchingServableTest, WhatFailsTogetherRunsAlone) {
   EXPECT_TRUE(fine->status.ok());
   EXPECT_EQ(bad->status, InvalidArgumentError("a number below zero"));
   EXPECT_THAT(sizes_, ElementsAre(1, 3, 1, 1, 1));
+}
+
+TEST_F(BatchingServableTest, StringsThatWaitRunTogetherAndGetTheirOwnRows) {
+  Use({.max_batch_size = 16, .allowed_batch_sizes = {1, 8, 16}});
+  std::vector<std::vector<std::string>> runs;
+  status_of_ = [&runs](const RunRequest& request) {
+    runs.push_back(TextsOf(request.inputs[0]));
+    return OkStatus();
+  };
+  gate_ = open_.get_future();
+  std::vector<std::shared_ptr<TextRequest>> requests = {StartText({"first"})};
+  begun_.wait(0);
+  for (const std::vector<std::string>& texts : std::vector<std::vector<std::string>>{{"a", ""}, {""}, {kZeroBytes, "b"}}) {
+    requests.push_back(StartText(texts));
+  }
+  Open();
+  for (const auto& request : requests) {
+    Wait(*request);
+    EXPECT_TRUE(request->status.ok());
+    EXPECT_EQ(request->answer, request->texts);
+  }
+  EXPECT_THAT(runs, ElementsAre(ElementsAre("first"), ElementsAre("a", "", "", kZeroBytes, "b", kZeroBytes, kZeroBytes, kZeroBytes)));
+}
+
+TEST_F(BatchingServableTest, ALoneRequestOfStringsIsFilledUpOrNotCopied) {
+  Use({.max_batch_size = 4, .allowed_batch_sizes = {2, 4}});
+  const std::byte* seen = nullptr;
+  status_of_ = [&seen](const RunRequest& request) {
+    seen = request.inputs[0].bytes.data();
+    return OkStatus();
+  };
+  for (const std::vector<std::string>& texts : std::vector<std::vector<std::string>>{{"a"}, {"a", ""}, {"", "b", "c"}}) {
+    const std::shared_ptr<TextRequest> request = StartText(texts);
+    Wait(*request);
+    EXPECT_EQ(request->answer, texts);
+    EXPECT_EQ(seen == request->memory.data(), texts.size() == 2);
+  }
+  EXPECT_THAT(sizes_, ElementsAre(2, 2, 4));
+}
+
+TEST_F(BatchingServableTest, ALargeRequestOfStringsIsSplit) {
+  Use({.max_batch_size = 8, .allowed_batch_sizes = {3}, .enable_large_batch_splitting = true, .max_execution_batch_size = 3});
+  const std::shared_ptr<TextRequest> request = StartText({"a", "", kZeroBytes, "dd", "e", "f", "g", "h"});
+  Wait(*request);
+  EXPECT_TRUE(request->status.ok());
+  EXPECT_EQ(request->answer, request->texts);
+  EXPECT_THAT(sizes_, ElementsAre(3, 3, 3));
+}
+
+TEST_F(BatchingServableTest, ARequestOfNoStringsIsTheModelsToAnswer) {
+  Use({});
+  const std::shared_ptr<TextRequest> request = StartText({});
+  Wait(*request);
+  EXPECT_TRUE(request->status.ok());
+  EXPECT_THAT(sizes_, ElementsAre(0));
+}
+
+TEST_F(BatchingServableTest, APieceWithoutItsRowsFailsTheRequest) {
+  Use({.max_batch_size = 8, .enable_large_batch_splitting = true, .max_execution_batch_size = 3});
+  model_->on_run = [](const RunRequest& request, const RunDone& done) {
+    TensorView none = request.inputs[0];
+    none.shape.set(0, 0);
+    none.bytes = {};
+    done(OkStatus(), {&none, 1});
+  };
+  EXPECT_EQ(Run({1, 2, 3, 4}).code(), StatusCode::kFailedPrecondition);
 }
 
 TEST_F(BatchingServableTest, ALargeRequestIsRefusedOrSplit) {

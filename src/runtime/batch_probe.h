@@ -20,8 +20,8 @@ struct RowsTrial {
 bool HasRows(const Signature& signature);
 bool FixesBatchOfOne(const Signature& signature);
 
-// Tries signature number `signature`: rows a and b each alone, then a, b, a in one run. Neither alike nor identical where there is nothing to try (a
-// signature without rows, a model with state), or where a run fails. Compiles an interpreter of its own, so that those that serve keep the memory
+// Tries signature number `signature`: rows a and b each alone, then a, b, a, a in one run. Neither alike nor identical where there is nothing to try
+// (a signature without rows, a model with state), or where a run fails. Compiles an interpreter of its own, so that those that serve keep the memory
 // plan of the file's shapes.
 RowsTrial TryRows(const Model& model, size_t signature);
 

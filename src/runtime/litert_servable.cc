@@ -96,11 +96,9 @@ LiteRtServable::LiteRtServable(ServableId id, TrialReport trial, std::unique_ptr
 
 std::string_view LiteRtServable::WhyNotBatchable(size_t number) const {
   const Signature& signature = signatures_[number];
-  const auto is_string = [](const TensorSpec& spec) { return spec.dtype == DType::kString; };
   if (model_->graph().has_state) return "the model has state";
   if (signature.runs_alone) return "the size of an output depends on the data";
   if (!HasRows(model_->graph().signatures[number].signature)) return "the first dimensions are not all open, nor all 1";
-  if (std::ranges::any_of(signature.inputs, is_string) || std::ranges::any_of(signature.outputs, is_string)) return "strings are not put together";
   if (!trial_.rows[number].alike) return "rows answered together differ, or cannot be";
   return {};
 }

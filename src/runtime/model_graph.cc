@@ -1,6 +1,7 @@
 #include "runtime/model_graph.h"
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <set>
 #include <string_view>
@@ -230,6 +231,28 @@ bool HasState(const TfliteFile& file) {
   return false;
 }
 
+// The first short ones of each constant, since one may have labels and another the vocabulary. Of few constants: all may name one large buffer.
+std::vector<std::string> FindWords(const TfliteFile& file) {
+  constexpr int kMaxConstants = 16;
+  constexpr int32_t kWordsOfConstant = 16;
+  constexpr size_t kMaxWordBytes = 64;
+  std::vector<std::string> words;
+  int constants = 0;
+  for (const FileSubgraph& subgraph : file.subgraphs) {
+    for (const FileTensor& tensor : subgraph.tensors) {
+      int32_t count = 0;
+      if (tensor.type != kStringType || tensor.constant.size() < sizeof(count) || ++constants > kMaxConstants) continue;
+      std::memcpy(&count, tensor.constant.data(), sizeof(count));
+      if (!ValidateStrings(tensor.constant, count).ok()) continue;
+      const TensorView strings{DType::kString, {count}, tensor.constant};
+      for (int64_t i = 0; i < std::min(count, kWordsOfConstant); ++i) {
+        if (strings.StringAt(i).size() <= kMaxWordBytes) words.emplace_back(strings.StringAt(i));
+      }
+    }
+  }
+  return words;
+}
+
 bool HasControlFlow(const TfliteFile& file) {
   return std::ranges::any_of(file.subgraphs, [](const FileSubgraph& subgraph) {
     return std::ranges::any_of(subgraph.operators, [](const FileOperator& op) { return IsControlFlow(op.code); });
@@ -268,6 +291,7 @@ class ModelGraphReader {
     TFLS_RETURN_IF_ERROR(ReadSignatures());
     ListRuntimeSignatures();
     ListOperators();
+    graph_.words = FindWords(file_);
     graph_.has_state = HasState(file_);
     graph_.has_control_flow = HasControlFlow(file_);
     if (std::ranges::any_of(file_.subgraphs, &FileSubgraph::is_edited)) {

@@ -76,9 +76,10 @@ struct ModelGraph {
   std::vector<RuntimeSignature> runtime_signatures;
   bool has_signature_table = false;                                  // false: a signature here was made up from tensor names
   std::map<std::pair<std::string, int32_t>, OperatorUse> operators;  // builtin ones by name and version
-  AlignedBuffer edited_file;      // what the runtime is to read instead of the file, if its graphs had to be edited (graph_edit.h)
-  bool has_state = false;         // a run may leave something behind for the next one
-  bool has_control_flow = false;  // a run's time may depend on the data
+  AlignedBuffer edited_file;       // what the runtime is to read instead of the file, if its graphs had to be edited (graph_edit.h)
+  std::vector<std::string> words;  // some of the file's constants that are strings: for inputs to try it with
+  bool has_state = false;          // a run may leave something behind for the next one
+  bool has_control_flow = false;   // a run's time may depend on the data
 };
 
 // Reads `bytes`. `path` is for messages. INVALID_ARGUMENT for what is not a sound .tflite file; UNIMPLEMENTED, naming the tensor and its type or

@@ -73,7 +73,7 @@ void RunOnRandomInputs(const Model& model, Interpreter& interpreter) {
   for (size_t number = 0; number < model.graph().signatures.size(); ++number) {
     const GraphSignature& graph = model.graph().signatures[number];
     for (const int64_t open_dim : kOpenDims) {
-      const StatusOr<std::vector<Tensor>> inputs = RandomInputs(graph, open_dim, open_dim, random);
+      const StatusOr<std::vector<Tensor>> inputs = RandomInputs(graph, model.graph().words, open_dim, open_dim, random);
       if (inputs.ok() && interpreter.Run(number, ViewsOf(*inputs), kNoDeadline).ok()) break;
     }
   }

@@ -40,8 +40,14 @@ void Fill(std::span<std::byte> bytes, Draw draw) {
   }
 }
 
-StatusOr<Tensor> Randoms(DType dtype, const Shape& shape, std::mt19937& random) {
-  if (dtype == DType::kString) return Strings(shape, [&] { return std::string(1 + random() % 3, static_cast<char>('a' + random() % 26)); });
+// One that the model may know, or any.
+std::string RandomText(std::span<const std::string> words, std::mt19937& random) {
+  if (!words.empty() && random() % 2 == 0) return words[random() % words.size()];
+  return std::string(1 + random() % 3, static_cast<char>('a' + random() % 26));
+}
+
+StatusOr<Tensor> Randoms(DType dtype, const Shape& shape, std::span<const std::string> words, std::mt19937& random) {
+  if (dtype == DType::kString) return Strings(shape, [&] { return RandomText(words, random); });
   TFLS_ASSIGN_OR_RETURN(Tensor tensor, Tensor::Create(dtype, shape));
   const auto normal = [&] { return std::normal_distribution<double>()(random); };
   const auto bit = [&] { return random() & 1; };
@@ -108,13 +114,14 @@ StatusOr<std::vector<Tensor>> ZeroInputs(const GraphSignature& graph, int64_t op
   return tensors;
 }
 
-StatusOr<std::vector<Tensor>> RandomInputs(const GraphSignature& graph, int64_t open_rows, int64_t open_dim, std::mt19937& random) {
+StatusOr<std::vector<Tensor>> RandomInputs(const GraphSignature& graph, std::span<const std::string> words, int64_t open_rows, int64_t open_dim,
+                                           std::mt19937& random) {
   std::vector<Tensor> tensors;
   for (size_t i = 0; i < graph.signature.inputs.size(); ++i) {
     const ExampleOperator* const parser = FindParser(graph, i);
     const TensorSpec& spec = graph.signature.inputs[i];
     const Shape shape = Closed(spec.shape, open_rows, open_dim);
-    TFLS_ASSIGN_OR_RETURN(Tensor tensor, parser == nullptr ? Randoms(spec.dtype, shape, random) : RandomExamples(*parser, shape, random));
+    TFLS_ASSIGN_OR_RETURN(Tensor tensor, parser == nullptr ? Randoms(spec.dtype, shape, words, random) : RandomExamples(*parser, shape, random));
     tensors.push_back(std::move(tensor));
   }
   return tensors;

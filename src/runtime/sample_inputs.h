@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdint>
 #include <random>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "base/status.h"
@@ -21,9 +23,11 @@ inline constexpr std::array<int64_t, 3> kOpenDims = {1, 32, 256};
 // dimensions that requests choose.
 StatusOr<std::vector<Tensor>> ZeroInputs(const GraphSignature& graph, int64_t open_dim);
 
-// The same with random content that nearly any model can digest: numbers as a normalised picture or text index has them, or Examples of such. Indices
-// stay 0 or 1, since a model may look them up in a table of unknown length. Where the first dimension is open it is `open_rows`.
-StatusOr<std::vector<Tensor>> RandomInputs(const GraphSignature& graph, int64_t open_rows, int64_t open_dim, std::mt19937& random);
+// The same with random content that nearly any model can digest: numbers as a normalised picture or text index has them, a few letters, one
+// of `words`, or Examples of such. Indices stay 0 or 1, since a model may look them up in a table of unknown length. Where the first dimension is
+// open it is `open_rows`.
+StatusOr<std::vector<Tensor>> RandomInputs(const GraphSignature& graph, std::span<const std::string> words, int64_t open_rows, int64_t open_dim,
+                                           std::mt19937& random);
 
 std::vector<TensorView> ViewsOf(const std::vector<Tensor>& tensors);
 

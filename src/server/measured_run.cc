@@ -84,7 +84,7 @@ StatusOr<std::vector<Tensor>> MakeInputs(LiteRtServable& servable, size_t signat
   Status status;
   for (const int64_t open_dim : kOpenDims) {
     std::mt19937 random(kSeed);
-    StatusOr<std::vector<Tensor>> inputs = RandomInputs(sized, any_rows ? rows : open_dim, open_dim, random);
+    StatusOr<std::vector<Tensor>> inputs = RandomInputs(sized, servable.model().graph().words, any_rows ? rows : open_dim, open_dim, random);
     if (!inputs.ok()) return inputs.status();
     status = RunOnce(servable, signature, ViewsOf(*inputs));
     if (status.ok()) return inputs;

@@ -22,6 +22,8 @@ void StoreInt32(std::byte* at, size_t value) {
   std::memcpy(at, &narrow, sizeof(narrow));
 }
 
+Status TooLarge() { return ResourceExhaustedError(fmt::format("a string tensor exceeds the limit of {} bytes", kMaxTensorBytes)); }
+
 constexpr size_t StringHeaderBytes(int64_t count) { return sizeof(int32_t) * (static_cast<size_t>(count) + 2); }
 
 }  // namespace
@@ -57,10 +59,10 @@ bool AlignedBuffer::Resize(size_t n) {
   return true;
 }
 
-std::string_view TensorView::StringAt(int64_t i) const {
+std::string_view TensorView::StringsAt(int64_t i, int64_t count) const {
   const std::byte* offsets = bytes.data() + sizeof(int32_t) * static_cast<size_t>(i + 1);
   const auto begin = static_cast<size_t>(LoadInt32(offsets));
-  const auto end = static_cast<size_t>(LoadInt32(offsets + sizeof(int32_t)));
+  const auto end = static_cast<size_t>(LoadInt32(offsets + sizeof(int32_t) * static_cast<size_t>(count)));
   return {reinterpret_cast<const char*>(bytes.data()) + begin, end - begin};
 }
 
@@ -111,9 +113,10 @@ bool Tensor::CanBorrow(DType dtype, std::span<const std::byte> elements) {
          dtype != DType::kBool;
 }
 
-Status StringTensorBuilder::Start(int64_t count) {
+Status StringTensorBuilder::Start(int64_t count, size_t text_bytes) {
   TFLS_ASSIGN_OR_RETURN(const size_t header, TensorSizeBytes(DType::kString, Shape({count})));
-  if (!buffer_.Resize(header)) return ResourceExhaustedError(fmt::format("no memory for {} strings", count));
+  if (text_bytes > kMaxTensorBytes - header) return TooLarge();
+  if (!buffer_.Reserve(header + text_bytes) || !buffer_.Resize(header)) return ResourceExhaustedError(fmt::format("no memory for {} strings", count));
   count_ = count;
   added_ = 0;
   StoreInt32(buffer_.data(), static_cast<size_t>(count));
@@ -121,20 +124,44 @@ Status StringTensorBuilder::Start(int64_t count) {
   return OkStatus();
 }
 
-Status StringTensorBuilder::Add(std::string_view text) {
-  assert(added_ < count_);
+Status StringTensorBuilder::Append(std::string_view text) {
   const size_t end = buffer_.size() + text.size();
-  if (end > kMaxTensorBytes || !buffer_.Resize(end)) {
-    return ResourceExhaustedError(fmt::format("a string tensor exceeds the limit of {} bytes", kMaxTensorBytes));
-  }
+  if (end > kMaxTensorBytes || !buffer_.Resize(end)) return TooLarge();
   if (!text.empty()) std::memcpy(buffer_.data() + end - text.size(), text.data(), text.size());
-  ++added_;
-  StoreInt32(buffer_.data() + sizeof(int32_t) * static_cast<size_t>(added_ + 1), end);
   return OkStatus();
 }
 
+Status StringTensorBuilder::Add(std::string_view text) {
+  assert(added_ < count_);
+  TFLS_RETURN_IF_ERROR(Append(text));
+  ++added_;
+  StoreInt32(buffer_.data() + sizeof(int32_t) * static_cast<size_t>(added_ + 1), buffer_.size());
+  return OkStatus();
+}
+
+Status StringTensorBuilder::AddRun(const TensorView& from, int64_t first, int64_t count) {
+  assert(count <= count_ - added_);
+  const size_t start = buffer_.size();
+  TFLS_RETURN_IF_ERROR(Append(from.StringsAt(first, count)));
+  const std::byte* const offsets = from.bytes.data() + sizeof(int32_t) * static_cast<size_t>(first + 1);
+  std::byte* const to = buffer_.data() + sizeof(int32_t) * static_cast<size_t>(added_ + 1);
+  const int32_t shift = static_cast<int32_t>(start) - LoadInt32(offsets);
+  for (size_t i = 1; i <= static_cast<size_t>(count); ++i) {
+    StoreInt32(to + sizeof(int32_t) * i, static_cast<size_t>(LoadInt32(offsets + sizeof(int32_t) * i) + shift));
+  }
+  added_ += count;
+  return OkStatus();
+}
+
+void StringTensorBuilder::AddEmpty(int64_t count) {
+  assert(count <= count_ - added_);
+  for (const int64_t end = added_ + count; added_ < end; ++added_) {
+    StoreInt32(buffer_.data() + sizeof(int32_t) * static_cast<size_t>(added_ + 2), buffer_.size());
+  }
+}
+
 AlignedBuffer StringTensorBuilder::Finish() {
-  for (; added_ < count_; ++added_) StoreInt32(buffer_.data() + sizeof(int32_t) * static_cast<size_t>(added_ + 2), buffer_.size());
+  AddEmpty(count_ - added_);
   count_ = 0;
   added_ = 0;
   return std::move(buffer_);

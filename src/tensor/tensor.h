@@ -61,7 +61,9 @@ struct TensorView {
   std::span<const std::byte> bytes;
 
   // Requires a string tensor whose layout was checked (ValidateStrings) and 0 <= i < number of elements.
-  std::string_view StringAt(int64_t i) const;
+  std::string_view StringAt(int64_t i) const { return StringsAt(i, 1); }
+  // The bytes of `count` strings from number i on, which lie one behind the other. Requires 0 <= i <= i + count <= number of elements.
+  std::string_view StringsAt(int64_t i, int64_t count) const;
 
   // For element types of fixed size.
   template <typename T>
@@ -110,14 +112,19 @@ class Tensor {
 // Builds the string layout, one string after the other. Thread-compatible.
 class StringTensorBuilder {
  public:
-  // `count` strings will follow. RESOURCE_EXHAUSTED when there is no room.
-  Status Start(int64_t count);
+  // `count` strings will follow, of `text_bytes` or more in all. RESOURCE_EXHAUSTED when there is no room; INVALID_ARGUMENT when there cannot be.
+  Status Start(int64_t count, size_t text_bytes = 0);
   // RESOURCE_EXHAUSTED when the tensor would pass kMaxTensorBytes. Requires fewer than `count` strings so far.
   Status Add(std::string_view text);
+  // The same for `count` strings of `from`, from number `first` on; requires them to be there.
+  Status AddRun(const TensorView& from, int64_t first, int64_t count);
+  void AddEmpty(int64_t count);
   // The finished layout; strings not added are empty.
   AlignedBuffer Finish();
 
  private:
+  Status Append(std::string_view text);
+
   AlignedBuffer buffer_;
   int64_t count_ = 0;
   int64_t added_ = 0;

@@ -69,6 +69,31 @@ TEST(StringTensorTest, RoundTrip) {
   EXPECT_EQ(tensor.view().StringAt(3), "") << "strings not added are empty";
 }
 
+TEST(StringTensorTest, RunsOfAnotherTensor) {
+  StringTensorBuilder builder;
+  ASSERT_TRUE(builder.Start(3).ok());
+  for (const std::string_view text : {"one", "", "three"}) ASSERT_TRUE(builder.Add(text).ok());
+  const Tensor from(DType::kString, {3}, builder.Finish());
+  EXPECT_EQ(from.view().StringsAt(0, 3), "onethree");
+  EXPECT_EQ(from.view().StringsAt(3, 0), "");
+  ASSERT_TRUE(builder.Start(7, 13).ok());
+  ASSERT_TRUE(builder.AddRun(from.view(), 1, 2).ok());
+  builder.AddEmpty(1);
+  ASSERT_TRUE(builder.AddRun(from.view(), 3, 0).ok());
+  ASSERT_TRUE(builder.AddRun(from.view(), 0, 3).ok());
+  const Tensor tensor(DType::kString, {7}, builder.Finish());
+  ASSERT_TRUE(ValidateStrings(tensor.view().bytes, 7).ok());
+  const std::string_view expected[] = {"", "three", "", "one", "", "three", ""};
+  for (int i = 0; i < 7; ++i) EXPECT_EQ(tensor.view().StringAt(i), expected[i]) << i;
+}
+
+TEST(StringTensorTest, MoreThanTheLimitIsRefusedBeforeThereIsMemoryForIt) {
+  StringTensorBuilder builder;
+  EXPECT_EQ(builder.Start(1, kMaxTensorBytes - 11).code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(builder.Start(1, ~size_t{0}).code(), StatusCode::kResourceExhausted);
+  EXPECT_FALSE(builder.Start(int64_t{1} << 29).ok());
+}
+
 TEST(StringTensorTest, ForeignLayoutsAreChecked) {
   StringTensorBuilder builder;
   ASSERT_TRUE(builder.Start(2).ok());

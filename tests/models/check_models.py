@@ -146,6 +146,9 @@ REFERENCES = {
     "baked_batch": {DEFAULT_SIGNATURE: sum_pairs},
     "baked_batch_2": {DEFAULT_SIGNATURE: sum_pairs},
     "row_mixing": {DEFAULT_SIGNATURE: lambda x: {"y": softmax(x, axis=0)}},
+    "string_mixing": {DEFAULT_SIGNATURE: lambda answer: {
+        "above_mean": np.float32(answer == b"yes") - np.float32(answer == b"yes").mean()}},
+    "rows_reversed": {DEFAULT_SIGNATURE: lambda text: {"reversed": text[::-1]}},
     "dim0_mismatch": {DEFAULT_SIGNATURE: lambda x: {
         "same": -x, "doubled": np.concatenate([x, x])}},
     "stateful": {DEFAULT_SIGNATURE: lambda x: {"total": np.full_like(x, x.sum())}},

@@ -313,6 +313,22 @@ def row_mixing():
 
 
 @model
+def string_mixing():
+    """Rows that change each other's answers, but only where one is the word that the graph knows:
+    all others it cannot tell apart."""
+    def function(answer):
+        is_yes = tf.cast(tf.equal(answer, "yes"), tf.float32)
+        return {"above_mean": is_yes - tf.reduce_mean(is_yes)}
+    return convert_function(function, spec("answer", [None], tf.string))
+
+
+@model
+def rows_reversed():
+    """Every row's answer is another row, whatever is in it."""
+    return convert_function(lambda text: {"reversed": text[::-1]}, spec("text", [None], tf.string))
+
+
+@model
 def dim0_mismatch():
     """Two outputs of which one has two rows for each row asked: cannot be split by request."""
     return convert_function(lambda x: {"same": -x, "doubled": tf.concat([x, x], axis=0)},
