@@ -13,7 +13,8 @@ bool Identical(const std::string& name) { return TryRows(*OpenTestModel(name), 0
 bool Alike(const std::string& name) { return TryRows(*OpenTestModel(name), 0).alike; }
 
 TEST(BatchProbeTest, RowsThatDoNotTouchEachOtherAreIdentical) {
-  for (const std::string name : {"fixed_batch_1", "half_plus_two_1x1", "half_plus_two", "digits", "string_cube", "examples/dense"}) {
+  for (const std::string name : {"fixed_batch_1", "half_plus_two_1x1", "half_plus_two", "digits", "string_cube", "string_equal", "string_lookup",
+                                 "string_reshape", "type_string", "examples/dense"}) {
     EXPECT_TRUE(Identical(name)) << name;
     EXPECT_TRUE(Alike(name)) << name;
   }
@@ -26,6 +27,10 @@ TEST(BatchProbeTest, NotWhereRowsMix) {
   EXPECT_FALSE(Alike("row_mixing"));
   EXPECT_FALSE(Identical("row_mixing"));
 }
+
+TEST(BatchProbeTest, NotWhereRowsMixThatHoldAWordOfTheFile) { EXPECT_FALSE(Alike("string_mixing")); }
+
+TEST(BatchProbeTest, NotWhereRowsChangePlaces) { EXPECT_FALSE(Alike("rows_reversed")); }
 
 // The same graph exported for one row.
 TEST(BatchProbeTest, NotWhereRowsOfAFixedBatchMix) {

@@ -81,6 +81,8 @@ TEST(LiteRtServableTest, EveryModelLoadsAndAnswers) {
                                  "baked_batch",
                                  "baked_batch_2",
                                  "row_mixing",
+                                 "string_mixing",
+                                 "rows_reversed",
                                  "dim0_mismatch",
                                  "stateful",
                                  "stateful_batch",
@@ -153,10 +155,10 @@ TEST(LiteRtServableTest, KnowsWhatItTakesAfterATrial) {
 
 TEST(LiteRtServableTest, KnowsWhoseRequestsMayShareARun) {
   for (const std::string program : {TRIAL_PROGRAM, ""}) {
-    for (const std::string name : {"digits", "digits_int8", "half_plus_two", "fixed_batch_1"}) {
+    for (const std::string name : {"digits", "digits_int8", "half_plus_two", "fixed_batch_1", "string_equal", "string_lookup", "examples/dense"}) {
       EXPECT_TRUE(Load(TestModelPath(name), {.trial_program = program})->batchable(0)) << name;
     }
-    for (const std::string name : {"row_mixing", "baked_batch", "stateful", "scalar", "dynamic_output"}) {
+    for (const std::string name : {"row_mixing", "string_mixing", "baked_batch", "stateful", "scalar", "dynamic_output", "dynamic_strings"}) {
       EXPECT_FALSE(Load(TestModelPath(name), {.trial_program = program})->batchable(0)) << name;
     }
   }

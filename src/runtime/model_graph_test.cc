@@ -112,6 +112,12 @@ TEST(ModelGraphTest, TellsWhoseShapesAreKnownLate) {
   EXPECT_THAT(Read("digits").signatures[0].late_outputs, IsEmpty());
 }
 
+TEST(ModelGraphTest, KnowsSomeOfTheFilesWords) {
+  EXPECT_THAT(Read("string_equal").words, ElementsAre("yes"));
+  EXPECT_THAT(Read("string_lookup").words, ElementsAre("zero", "one", "two", "drei \u2462", ""));
+  EXPECT_THAT(Read("string_cube").words, IsEmpty());
+}
+
 // Behind an operator that sizes its own output comes one that does not.
 TEST(ModelGraphTest, EditsGraphsWhoseOutputsTheRuntimeCannotWrite) {
   const ModelGraph graph = Read("dynamic_signatures");

@@ -45,12 +45,12 @@ TEST(ModelTrialTest, SoundModelsPass) {
 }
 
 TEST(ModelTrialTest, TellsWhoseRowsMayShareARun) {
-  for (const std::string name : {"half_plus_two", "fixed_batch_1", "digits", "digits_int8", "string_cube"}) {
+  for (const std::string name : {"half_plus_two", "fixed_batch_1", "digits", "digits_int8", "string_cube", "string_equal"}) {
     const StatusOr<TrialReport> report = Try(ReadTestModel(name));
     ASSERT_TRUE(report.ok()) << name << ": " << report.status().ToString();
     EXPECT_TRUE(report->rows[0].identical) << name;
   }
-  for (const std::string name : {"row_mixing", "baked_batch", "stateful"}) {
+  for (const std::string name : {"row_mixing", "string_mixing", "baked_batch", "stateful"}) {
     const StatusOr<TrialReport> report = Try(ReadTestModel(name));
     ASSERT_TRUE(report.ok()) << name << ": " << report.status().ToString();
     EXPECT_FALSE(report->rows[0].identical) << name;

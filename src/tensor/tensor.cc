@@ -124,16 +124,16 @@ Status StringTensorBuilder::Start(int64_t count, size_t text_bytes) {
   return OkStatus();
 }
 
-Status StringTensorBuilder::Append(std::string_view text) {
+bool StringTensorBuilder::Append(std::string_view text) {
   const size_t end = buffer_.size() + text.size();
-  if (end > kMaxTensorBytes || !buffer_.Resize(end)) return TooLarge();
+  if (end > kMaxTensorBytes || !buffer_.Resize(end)) return false;
   if (!text.empty()) std::memcpy(buffer_.data() + end - text.size(), text.data(), text.size());
-  return OkStatus();
+  return true;
 }
 
 Status StringTensorBuilder::Add(std::string_view text) {
   assert(added_ < count_);
-  TFLS_RETURN_IF_ERROR(Append(text));
+  if (!Append(text)) return TooLarge();
   ++added_;
   StoreInt32(buffer_.data() + sizeof(int32_t) * static_cast<size_t>(added_ + 1), buffer_.size());
   return OkStatus();
@@ -142,12 +142,13 @@ Status StringTensorBuilder::Add(std::string_view text) {
 Status StringTensorBuilder::AddRun(const TensorView& from, int64_t first, int64_t count) {
   assert(count <= count_ - added_);
   const size_t start = buffer_.size();
-  TFLS_RETURN_IF_ERROR(Append(from.StringsAt(first, count)));
+  if (!Append(from.StringsAt(first, count))) return TooLarge();
   const std::byte* const offsets = from.bytes.data() + sizeof(int32_t) * static_cast<size_t>(first + 1);
   std::byte* const to = buffer_.data() + sizeof(int32_t) * static_cast<size_t>(added_ + 1);
   const int32_t shift = static_cast<int32_t>(start) - LoadInt32(offsets);
   for (size_t i = 1; i <= static_cast<size_t>(count); ++i) {
-    StoreInt32(to + sizeof(int32_t) * i, static_cast<size_t>(LoadInt32(offsets + sizeof(int32_t) * i) + shift));
+    const int32_t offset = LoadInt32(offsets + sizeof(int32_t) * i) + shift;
+    std::memcpy(to + sizeof(int32_t) * i, &offset, sizeof(offset));
   }
   added_ += count;
   return OkStatus();

@@ -123,7 +123,8 @@ class StringTensorBuilder {
   AlignedBuffer Finish();
 
  private:
-  Status Append(std::string_view text);
+  // False when there is no room.
+  bool Append(std::string_view text);
 
   AlignedBuffer buffer_;
   int64_t count_ = 0;

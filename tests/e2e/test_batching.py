@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import requests
 
-from grpc_client import Client, TIMEOUT_SECONDS, predict_request, tensor_content
+from grpc_client import Client, TIMEOUT_SECONDS, fails_with, predict_request, tensor_content
 from server_process import MODELS, base_path
-from test_equivalence import BATCHES, cases, check_same, over_grpc, over_rest
+from test_equivalence import BATCHES, cases, check_same, from_json, over_grpc, over_rest, to_json
+from test_examples import cases as examples_of, check as check_examples
 
 sys.path.insert(0, str(MODELS))
 import converter
@@ -28,30 +29,44 @@ RTOL = 1e-5  # kernels sum in another order for other numbers of rows
 
 MAX_ROWS = 256  # as many keep the model below busy for some tenths of a second
 ASK = np.float32(1e6)
+TEXT_ASK = b"how many?"
+TEXTS = np.array([b"", b"a", b"\x00\xff\x00", "\u00e9t\u00e9".encode(), b"long" * 1000], np.object_)
 WIDTH = 4
 SIZE = 1 << 18
 ONE_THREAD = f"max_batch_size {{ value: {MAX_ROWS} }} num_batch_threads {{ value: 1 }} max_enqueued_batches {{ value: 1000 }} "
+
+
+def long_sums(column, size=1024, layers=8):
+    """A number for each of a column, by a multiplication with large matrices: it takes time, and more for more rows."""
+    weights = np.random.default_rng(converter.SEED).normal(size=[size, size]).astype(np.float32) / np.float32(size ** 0.5)
+    work = tf.reshape(column, [-1, 1]) * np.ones([1, size], np.float32)
+    for _ in range(layers):
+        work = work @ weights
+    return tf.reduce_sum(work, axis=1)
 
 
 @functools.cache
 def telling_model(one_row, width):
     """`x` [n, width] → `sum` of each row without what is at least ASK, `rows` of the run for a row with such a number and else 0, `work`, which
     takes time, and `twice` [n, width]. With `one_row` the file says one row where it takes any number."""
-    size, layers = 1024, 8
-    weights = np.random.default_rng(converter.SEED).normal(size=[size, size]).astype(np.float32) / np.float32(size ** 0.5)
-
     def function(x):
         total = tf.reduce_sum(tf.where(x >= ASK, 0.0, x), axis=1)
-        work = tf.reshape(total, [-1, 1]) * np.ones([1, size], np.float32)
-        for _ in range(layers):
-            work = work @ weights
         rows = tf.where(tf.reduce_max(x, axis=1) >= ASK, tf.cast(tf.shape(x)[0], tf.float32), 0.0)
-        return {"sum": total, "rows": rows, "work": tf.reduce_sum(work, axis=1), "twice": x * 2}
+        return {"sum": total, "rows": rows, "work": long_sums(total), "twice": x * 2}
     model = tflite_writer.unpack(converter.convert_function(function, converter.spec("x", [None, width])))
     if one_row:
         for tensor in model.subgraphs[0].tensors:
             tensor.shapeSignature = None
     return tflite_writer.pack(model)
+
+
+@functools.cache
+def telling_strings(width):
+    """`text` string [n, width] → `backwards_bytes` [n, width], `rows` of the run for a row that begins with TEXT_ASK and else 0, and `work`."""
+    def function(text):
+        asks = tf.cast(tf.equal(text[:, 0], TEXT_ASK), tf.float32)
+        return {"backwards_bytes": text[:, ::-1], "rows": asks * tf.cast(tf.shape(asks)[0], tf.float32), "work": long_sums(asks + 1)}
+    return converter.convert_function(function, converter.spec("text", [None, width], tf.string))
 
 
 def fragile_model():
@@ -154,10 +169,12 @@ def check_close(how, case, got):
 
 
 @pytest.mark.parametrize("model", ["digits", "digits_int8", "multi_io", "multi_signature", "half_plus_two_1x1", "fixed_batch_1", "half_plus_two",
-                                   "inference", "type_bool", "type_int64"])
+                                   "inference", "type_bool", "type_int64", "string_equal", "string_cube", "string_lookup", "string_reshape",
+                                   "type_string"])
 def test_everyone_gets_their_own_answer(tmp_path, start_server, grpc_client, model):
     """One interpreter, so that small models, too, find it taken and wait together."""
     server = start_server(model, base_path(model), "--num_tflite_pools=1", *batching(tmp_path, "max_batch_size { value: 16 }"))
+    assert 'signature "serving_default" is not batched' not in server.log, server.log
     client = grpc_client(server)
     everything = list(cases(model, seeds=range(2)))
 
@@ -193,6 +210,134 @@ def test_batches_are_made(telling, one_row, over):
         assert clients.answer(busy)["sum"].tolist() == [WIDTH] * MAX_ROWS
         return any(shared)
     assert happens(attempt)
+
+
+class TellingStrings:
+    """Clients of the model of strings; each request's first string asks, the others are of TEXTS."""
+
+    def __init__(self, server):
+        self.server = server
+        self.client = Client(server.grpc_target)
+
+    @staticmethod
+    def texts(seed, rows, width):
+        texts = TEXTS[np.random.default_rng(seed).integers(len(TEXTS), size=[rows, width])]
+        texts[0, 0] = TEXT_ASK
+        return texts
+
+    def keep_busy(self, width=2):
+        return self.send(np.full([MAX_ROWS, width], b"busy", np.object_))
+
+    def send(self, texts):
+        request = predict_request("m", {"text": tensor_content(texts)})
+        return self.client.prediction.Predict.future(request, timeout=TIMEOUT_SECONDS)
+
+    def over_rest(self, texts):
+        return requests.post(self.server.predict_url, json={"inputs": to_json(texts)}, timeout=TIMEOUT_SECONDS)
+
+    @staticmethod
+    def answer(reply):
+        """backwards_bytes, and rows of the first row."""
+        if isinstance(reply, requests.Response):
+            assert reply.status_code == 200, reply.text
+            outputs = reply.json()["outputs"]
+            return from_json(outputs["backwards_bytes"], np.array([b""], np.object_)), outputs["rows"][0]
+        outputs = {name: tf.make_ndarray(tensor) for name, tensor in reply.result().outputs.items()}
+        return outputs["backwards_bytes"], outputs["rows"][0]
+
+    def rows_of_run(self, texts, send):
+        """Of a request whose answer has its own rows."""
+        backwards, rows = self.answer(send(texts))
+        assert backwards.tolist() == texts[:, ::-1].tolist()
+        return rows
+
+
+@pytest.fixture
+def telling_texts(tmp_path, start_server):
+    """telling_texts(parameters): clients of a server of their own, with these BatchingParameters."""
+    opened = []
+
+    def start(parameters, width=2):
+        model = tmp_path / "m.tflite"
+        model.write_bytes(telling_strings(width))
+        opened.append(TellingStrings(start_server("m", model, *batching(tmp_path, parameters))))
+        assert "is not batched" not in opened[-1].server.log, opened[-1].server.log
+        return opened[-1]
+    yield start
+    for clients in opened:
+        clients.client.close()
+
+
+@pytest.mark.parametrize("over", ["gRPC", "REST"])
+def test_batches_of_strings_are_made(telling_texts, over):
+    clients = telling_texts(ONE_THREAD)
+    send = clients.send if over == "gRPC" else clients.over_rest
+
+    def shares(seed_and_rows):
+        seed, rows = seed_and_rows
+        return clients.rows_of_run(clients.texts(seed, rows, 2), send) > rows
+
+    def attempt():
+        busy = clients.keep_busy()
+        with futures.ThreadPoolExecutor(CLIENTS) as executor:
+            shared = list(executor.map(shares, enumerate(BATCHES * 5)))
+        assert clients.answer(busy)[0].tolist() == [[b"busy"] * 2] * MAX_ROWS
+        return any(shared)
+    assert happens(attempt)
+
+
+def test_filler_rows_of_strings(telling_texts):
+    clients = telling_texts(ONE_THREAD + f"allowed_batch_sizes: [4, {MAX_ROWS}]")
+    for send in clients.send, clients.over_rest:
+        assert [clients.rows_of_run(clients.texts(1, rows, 2), send) for rows in (1, 3, 4, 5)] == [4, 4, 4, MAX_ROWS]
+
+
+def test_large_requests_of_strings_in_pieces(telling_texts):
+    clients = telling_texts("max_batch_size { value: 20 } max_enqueued_batches { value: 1000 } enable_large_batch_splitting { value: true } "
+                            "max_execution_batch_size { value: 3 }")
+    for send in clients.send, clients.over_rest:
+        assert all(clients.rows_of_run(clients.texts(rows, rows, 2), send) <= 3 for rows in (3, 4, 8, 9, 20))
+
+
+@pytest.mark.parametrize("pads", [False, True])
+def test_padding_of_strings(telling_texts, pads):
+    """With empty strings at the end, which this model answers first."""
+    clients = telling_texts(ONE_THREAD + f"pad_variable_length_inputs: {str(pads).lower()}", width=None)
+
+    def attempt():
+        busy = clients.keep_busy(width=1)
+        asked = [(texts, clients.send(texts)) for texts in (clients.texts(width, 2, width) for width in range(2, 8))]
+        padded = False
+        for texts, future in asked:
+            backwards, _ = clients.answer(future)
+            more = backwards.shape[1] - texts.shape[1]
+            assert backwards[:, more:].tolist() == texts[:, ::-1].tolist() and set(backwards[:, :more].ravel()) <= {b""}
+            padded = padded or more > 0
+        clients.answer(busy)
+        return padded
+    assert happens(attempt) == pads
+
+
+@pytest.mark.parametrize("name", ["dense", "classifier", "regressor"])
+def test_examples(tmp_path, start_server, grpc_client, name):
+    """Those that cannot be parsed fail alone, and are told what they are told without batching."""
+    server = start_server(name, MODELS / "examples" / f"{name}.tflite", "--num_tflite_pools=1", *batching(tmp_path, ONE_THREAD))
+    assert "is not batched" not in server.log, server.log
+    client = grpc_client(server)
+    good = list(examples_of(name))
+
+    def ask(examples):
+        return client.predict_arrays(name, {"inputs": np.array(examples, np.object_)})
+
+    def check_one(position):
+        if position % 4 == 0:
+            with fails_with(grpc.StatusCode.INVALID_ARGUMENT, "Could not parse example input"):
+                ask([b"?"])
+        examples, expected = good[position % len(good)]
+        check_examples(ask(examples), expected)
+
+    with futures.ThreadPoolExecutor(CLIENTS) as executor:
+        list(executor.map(check_one, range(20 * CLIENTS)))
 
 
 def test_malformed_requests_fail_alone(tmp_path, start_server, serving, grpc_client):
@@ -356,7 +501,8 @@ def test_wrong_parameters_beside_the_model(tmp_path, start_server):
             in version["status"]["error_message"]), version
 
 
-@pytest.mark.parametrize("model", ["row_mixing", "string_equal", "stateful", "dim0_mismatch", "constant_output"])
+@pytest.mark.parametrize("model", ["row_mixing", "string_mixing", "rows_reversed", "string_scalar", "dynamic_strings", "stateful", "dim0_mismatch",
+                                   "constant_output"])
 def test_models_that_cannot_be_batched(serving, grpc_client, model):
     server = serving(model, "--enable_batching")
     assert f'{{name: {model} version: 1}}: signature "serving_default" is not batched: ' in server.log, server.log

@@ -100,6 +100,7 @@ class TestTable:
         assert ("operators: CONV_2D x 2, FULLY_CONNECTED, MAX_POOL_2D, MUL, RESHAPE x 2, SOFTMAX"
                 in text), run.table
         assert re.search(rf"stateful 1 {BYTES} no {TIME} serving_default: ", text), run.table
+        assert re.search(rf"string_cube 1 {BYTES} yes {TIME} serving_default: ", text), run.table
         # Where a line is broken, a name stays with its type and a number with its operator.
         broken = [line.strip() for line in run.table.splitlines()[1:-1]
                   if line.startswith(" " * 30)]

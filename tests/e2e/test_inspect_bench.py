@@ -51,7 +51,11 @@ class TestInspect:
         ("row_mixing", "not batchable: rows answered together differ, or cannot be"),
         ("dynamic_output", "not batchable: the size of an output depends on the data"),
         ("scalar", "not batchable: the first dimensions are not all open, nor all 1"),
-        ("examples/dense", "not batchable: strings are not put together"),
+        ("string_mixing", "not batchable: rows answered together differ, or cannot be"),
+        ("dynamic_strings", "not batchable: the size of an output depends on the data"),
+        ("string_equal", "batchable: two rows of one run are answered as alone, bit for bit"),
+        ("string_lookup", "batchable: two rows of one run are answered as alone, bit for bit"),
+        ("examples/dense", "batchable: two rows of one run are answered as alone, bit for bit"),
         ("fixed_batch_1", "batchable: two rows of one run are answered as alone, bit for bit"),
     ])
     def test_why_rows_share_a_run_or_not(self, model, line):
