@@ -101,7 +101,13 @@ void RunBatch(BatchScheduler& scheduler, const BatchingParameters& parameters, c
   int64_t rows = 0;
   for (const BatchTask& task : batch->tasks) rows += task.rows;
   batch->rows = RowsWithFiller(parameters, rows);
-  const Status assembled = Assemble(parameters, rows, *batch);
+  Status assembled = Assemble(parameters, rows, *batch);
+  if (!assembled.ok() && batch->rows > rows) {  // perhaps it is the filler that there is no room for
+    batch->rows = rows;
+    batch->inputs.clear();
+    batch->memory.clear();
+    assembled = Assemble(parameters, rows, *batch);
+  }
   if (!assembled.ok()) {
     scheduler.Answered(*batch->source, rows);
     return Answer(scheduler, *batch, assembled, {});

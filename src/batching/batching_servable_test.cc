@@ -218,6 +218,15 @@ TEST_F(BatchingServableTest, ALoneRequestOfStringsIsFilledUpOrNotCopied) {
   EXPECT_THAT(sizes_, ElementsAre(2, 2, 4));
 }
 
+TEST_F(BatchingServableTest, FillerThatThereIsNoRoomForIsLeftOut) {
+  Use({.max_batch_size = 4096, .allowed_batch_sizes = {4096}});
+  const std::shared_ptr<TextRequest> request = StartText({std::string(1 << 20, 'x')});
+  Wait(*request);
+  EXPECT_TRUE(request->status.ok()) << request->status.ToString();
+  EXPECT_EQ(request->answer, request->texts);
+  EXPECT_THAT(sizes_, ElementsAre(1));
+}
+
 TEST_F(BatchingServableTest, ALargeRequestOfStringsIsSplit) {
   Use({.max_batch_size = 8, .allowed_batch_sizes = {3}, .enable_large_batch_splitting = true, .max_execution_batch_size = 3});
   const std::shared_ptr<TextRequest> request = StartText({"a", "", kZeroBytes, "dd", "e", "f", "g", "h"});
