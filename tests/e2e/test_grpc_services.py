@@ -221,7 +221,7 @@ def test_both_address_families(serving):
             connection.connect((host, server.grpc_port))
 
 
-def test_h2load(serving, tmp_path):
+def test_h2load(serving, grpc_client, tmp_path):
     """A second HTTP/2 client: many calls on each of several connections, every one answered."""
     server = serving("half_plus_two")
     request = predict_request("half_plus_two", {"x": tensor_content(np.float32([1, 5]))})
@@ -235,5 +235,5 @@ def test_h2load(serving, tmp_path):
          f"http://{server.grpc_target}/{PREDICTION}/Predict"],
         capture_output=True, check=True, text=True, timeout=60).stdout
     assert f"{calls} succeeded, 0 failed, 0 errored, 0 timeout" in output
-    reply = Client(server.grpc_target).predict(request).SerializeToString()
+    reply = grpc_client(server).predict(request).SerializeToString()
     assert f"({calls * (5 + len(reply))}) data" in output
