@@ -67,7 +67,7 @@ int Serve(const ServerOptions& options) {
 
 int Main(std::span<const char* const> arguments) {
   if (!arguments.empty() && std::string_view(arguments[0]).starts_with(kModelTrialFlag)) {
-    return RunModelTrial(std::atoi(arguments[0] + kModelTrialFlag.size()));
+    return RunModelTrial(std::string_view(arguments[0]).substr(kModelTrialFlag.size()));
   }
   if (const std::optional<int> status = RunModelCommand(arguments)) return *status;
   const StatusOr<ParsedFlags> flags = ParseFlags(arguments);

@@ -1,12 +1,15 @@
 #include "config/flag_table.h"
 
+#include "servable/model_config.h"
+
 namespace tflite_serving {
 namespace {
 
 constexpr int64_t kInt32Max = std::numeric_limits<int32_t>::max();
 constexpr FlagRange kPortRange = {0, 65535};
 constexpr FlagRange kThreadsRange = {0, 4096};
-constexpr FlagRange kInterpretersRange = {0, 4096};
+constexpr FlagRange kInterpretersRange = {0, kMaxInterpreters};
+constexpr FlagRange kInterpreterThreadsRange = {0, kMaxThreadsPerInterpreter};
 constexpr FlagRange kInt32Range = {std::numeric_limits<int32_t>::min(), kInt32Max};
 constexpr FlagRange kMessageBytesRange = {1, kInt32Max};
 constexpr FlagRange kGzipRange = {0, kInt32Max};
@@ -79,10 +82,12 @@ constexpr Flag kFlags[] = {
      kSecondsRange},
     {"reload_timeout_seconds", kLoading, &Options::reload_timeout_seconds, "longest wait of a configuration's reload for its models", kSecondsRange},
 
-    {"num_tflite_pools", kRunning, &Options::num_tflite_pools, "interpreters for each loaded model; 0: one for each usable CPU", kInterpretersRange},
+    {"num_tflite_pools", kRunning, &Options::num_tflite_pools,
+     "interpreters for each loaded model; 0: chosen at load by measuring", kInterpretersRange},
     {"max_queue_wait_ms", kRunning, &Options::max_queue_wait_ms,
      "a request with many of its model before it that is expected to wait longer is refused with 503 at once; 0: never", kCountRange},
-    {"tensorflow_intra_op_parallelism", kRunning, &Options::tensorflow_intra_op_parallelism, "threads of each interpreter; 0: one", kThreadsRange},
+    {"tensorflow_intra_op_parallelism", kRunning, &Options::tensorflow_intra_op_parallelism, "threads of each interpreter; 0: likewise",
+     kInterpreterThreadsRange},
     {"enable_signature_method_name_check", kRunning, &Options::enable_signature_method_name_check, "refuse signatures of another method"},
     {"keep_state", kRunning, &Options::keep_state, "variables of a stateful model live on from request to request"},
 

@@ -115,6 +115,19 @@ VersionPolicy FromProto(const proto::FileSystemStoragePathSourceConfig::Servable
   return {.num_versions = std::max(policy.latest().num_versions(), 1U)};
 }
 
+Status CheckRange(const proto::ModelConfig& model, std::string_view field, int32_t value, int32_t most) {
+  if (value >= 0 && value <= most) return OkStatus();
+  return InvalidArgumentError(fmt::format("Model {} has tflite_options.{} {}, where 0 to {} are allowed", model.name(), field, value, most));
+}
+
+StatusOr<TfliteOptions> CheckTfliteOptions(const proto::ModelConfig& model) {
+  const TfliteOptions options{.num_interpreters = model.tflite_options().num_interpreters(),
+                              .threads_per_interpreter = model.tflite_options().threads_per_interpreter()};
+  TFLS_RETURN_IF_ERROR(CheckRange(model, "num_interpreters", options.num_interpreters, kMaxInterpreters));
+  TFLS_RETURN_IF_ERROR(CheckRange(model, "threads_per_interpreter", options.threads_per_interpreter, kMaxThreadsPerInterpreter));
+  return options;
+}
+
 StatusOr<ModelConfig> CheckModel(const proto::ModelConfig& model) {
   if (model.name().empty()) return InvalidArgumentError(fmt::format("a model has no name; its base_path is \"{}\"", model.base_path()));
   TFLS_RETURN_IF_ERROR(CheckPlatform(model));
@@ -126,10 +139,12 @@ StatusOr<ModelConfig> CheckModel(const proto::ModelConfig& model) {
     return InvalidArgumentError(
         fmt::format("No request-logger-creator provided. Model {} has a logging_config, and requests are not logged here", model.name()));
   }
+  TFLS_ASSIGN_OR_RETURN(const TfliteOptions tflite_options, CheckTfliteOptions(model));
   return ModelConfig{.name = model.name(),
                      .base_path = model.base_path(),
                      .version_policy = FromProto(model.model_version_policy()),
-                     .labels = {model.version_labels().begin(), model.version_labels().end()}};
+                     .labels = {model.version_labels().begin(), model.version_labels().end()},
+                     .tflite_options = tflite_options};
 }
 
 }  // namespace

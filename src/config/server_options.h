@@ -65,9 +65,11 @@ struct ServerOptions {
   int32_t reload_timeout_seconds = 20;  // [ours] how long a reload of the configuration may wait for its models
 
   // --- running ---
-  int32_t num_tflite_pools = 0;      // interpreters for each loaded model (the original's misleading name); 0: one for each usable CPU
+  // Interpreters for each loaded model (the original's misleading name), and threads of each; a model's own tflite_options win. 0: see
+  // RuntimeOptions.
+  int32_t num_tflite_pools = 0;
+  int32_t tensorflow_intra_op_parallelism = 0;
   int32_t max_queue_wait_ms = 1000;  // [ours] a request is refused at once that would wait longer for a worker (WorkerPoolOptions); 0: none
-  int32_t tensorflow_intra_op_parallelism = 0;      // threads of each interpreter; 0: 1
   bool enable_signature_method_name_check = false;  // Classify and Regress want signatures made for them, Predict one of a known method
   bool keep_state = false;                          // [ours] variables of a stateful model live on from request to request
 

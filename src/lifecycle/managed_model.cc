@@ -98,7 +98,8 @@ void ManagedModel::Loaded(const LoadJob& job, StatusOr<ServableHandle> result, T
     // Labels that were waiting for it have come to mean it for good.
     std::erase_if(labels_before_, [&](const auto& label) { return config_.labels.find(label.first)->second == job.id.version; });
     SetState(version, VersionState::kAvailable);
-    Note(LogLevel::kInfo, replaces ? fmt::format("Replaced servable version {} by {}, which has changed", job.id.ToString(), job.path)
+    Note(LogLevel::kInfo, replaces ? fmt::format("Replaced servable version {} by {}, {}", job.id.ToString(), job.path,
+                                                 version.has_new_file ? "which has changed" : "whose tflite_options have changed")
                                    : fmt::format("Successfully loaded servable version {}", job.id.ToString()));
   }
   Advance(now);
@@ -146,7 +147,7 @@ void ManagedModel::Advance(TimePoint now) {
 void ManagedModel::StartLoads(TimePoint now) {
   for (auto& [number, version] : versions_) {
     if (!version.aspired || MustWait(version)) continue;
-    const bool changed = version.settled && version.found != version.tried;
+    const bool changed = version.settled && !IsTried(version);
     if (changed) version.retries = 0;
     if (changed && rules_.resource_preserving && version.servable != nullptr && version.found.status.ok()) {
       Drop(number, version);  // and it is loaded when it is gone
@@ -154,7 +155,9 @@ void ManagedModel::StartLoads(TimePoint now) {
     }
     if (!changed && (!version.retry_at || now < *version.retry_at)) continue;
     version.retry_at.reset();
+    version.has_new_file = version.found != version.tried;
     version.tried = version.found;
+    version.tried_options = config_.tflite_options;
     if (version.found.status.ok()) {
       StartLoad(number, version);
     } else {
@@ -170,7 +173,7 @@ void ManagedModel::StartLoads(TimePoint now) {
 void ManagedModel::StartLoad(int64_t number, Version& version) {
   version.loading = true;
   if (version.servable == nullptr) SetState(version, VersionState::kLoading);
-  consequences_.loads.push_back({Id(number), version.found.path, version.found.stamp});
+  consequences_.loads.push_back({Id(number), version.found.path, version.found.stamp, version.tried_options});
 }
 
 void ManagedModel::Drop(int64_t number, Version& version) {
@@ -287,10 +290,10 @@ std::vector<VersionStatus> ManagedModel::statuses() const {
 }
 
 bool ManagedModel::AtRest() const {
-  return removed_ || (observed_ && std::ranges::all_of(versions_, [](const auto& entry) {
+  return removed_ || (observed_ && std::ranges::all_of(versions_, [this](const auto& entry) {
                         const Version& version = entry.second;
                         const bool settled = version.state == VersionState::kAvailable || version.state == VersionState::kEnd;
-                        return !version.aspired || (settled && !version.loading && version.found == version.tried);
+                        return !version.aspired || (settled && !version.loading && IsTried(version));
                       }));
 }
 

@@ -181,9 +181,9 @@ void Manager::CarryOut(const std::string& name, Consequences consequences) {
 
 void Manager::Load(const LoadJob& job) {
   if (stop_.cancelled()) return;
-  StatusOr<ServableHandle> servable = loader_(job.id, job.path, stop_);
+  StatusOr<ServableHandle> servable = loader_(job.id, job.path, job.options, stop_);
   if (stop_.cancelled()) return;
-  if (servable.ok() && budget_ != nullptr) servable = budget_->Admit(*std::move(servable), job.path, job.stamp);
+  if (servable.ok() && budget_ != nullptr) servable = budget_->Admit(*std::move(servable), job.path, job.stamp, job.options);
   if (servable.ok()) servable = retired_.Watch(*std::move(servable));
   Change(job.id.name, [&](ManagedModel& model) { model.Loaded(job, std::move(servable), clock_.Now()); });
 }

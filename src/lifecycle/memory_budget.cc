@@ -44,11 +44,12 @@ Status CheckFits(const Servable& servable, size_t budget_bytes) {
 
 class MemoryBudget::Evictable : public Servable, public std::enable_shared_from_this<Evictable> {
  public:
-  Evictable(std::shared_ptr<MemoryBudget> budget, const Servable& servable, std::string path, const FileStamp& stamp)
+  Evictable(std::shared_ptr<MemoryBudget> budget, const Servable& servable, std::string path, const FileStamp& stamp, const TfliteOptions& options)
       : budget_(std::move(budget)),
         id_(servable.id()),
         path_(std::move(path)),
         stamp_(stamp),
+        options_(options),
         signatures_(servable.signatures().begin(), servable.signatures().end()) {}
   ~Evictable() override { budget_->Forget(*this); }
 
@@ -56,6 +57,7 @@ class MemoryBudget::Evictable : public Servable, public std::enable_shared_from_
   std::span<const Signature> signatures() const override { return signatures_; }
   const std::string& path() const { return path_; }
   const FileStamp& stamp() const { return stamp_; }
+  const TfliteOptions& options() const { return options_; }
 
   void Run(const RunRequest& request, RunDone done) override {
     if (ServableHandle loaded = budget_->Use(*this)) return RunOn(std::move(loaded), request, std::move(done));
@@ -86,6 +88,7 @@ class MemoryBudget::Evictable : public Servable, public std::enable_shared_from_
   const ServableId id_;
   const std::string path_;
   const FileStamp stamp_;
+  const TfliteOptions options_;
   const std::vector<Signature> signatures_;
 };
 
@@ -120,9 +123,9 @@ void MemoryBudget::Shutdown() {
 
 // --- What is in memory ---
 
-StatusOr<ServableHandle> MemoryBudget::Admit(ServableHandle servable, const std::string& path, const FileStamp& stamp) {
+StatusOr<ServableHandle> MemoryBudget::Admit(ServableHandle servable, const std::string& path, const FileStamp& stamp, const TfliteOptions& options) {
   TFLS_RETURN_IF_ERROR(CheckFits(*servable, options_.bytes));
-  auto evictable = std::make_shared<Evictable>(shared_from_this(), *servable, path, stamp);
+  auto evictable = std::make_shared<Evictable>(shared_from_this(), *servable, path, stamp, options);
   ServableHandle counted = Count(std::move(servable));
   Handles unloaded;
   {
@@ -256,7 +259,7 @@ void MemoryBudget::Reload(const std::shared_ptr<Evictable>& servable) {
 StatusOr<ServableHandle> MemoryBudget::LoadAgain(const Evictable& servable) {
   TFLS_RETURN_IF_ERROR(CheckUnchanged(servable));
   TFLS_RETURN_IF_ERROR(Reserve(servable));
-  StatusOr<ServableHandle> loaded = options_.reload(servable.id(), servable.path(), stop_);
+  StatusOr<ServableHandle> loaded = options_.reload(servable.id(), servable.path(), servable.options(), stop_);
   TFLS_RETURN_IF_ERROR(CheckUnchanged(servable));  // it may have been read while it changed
   // It was loaded before: whatever it is that is missing now, the request is not to blame.
   if (!loaded.ok()) return UnavailableError(fmt::format("the model is out of memory, and loading it failed: {}", loaded.status().ToString()));

@@ -51,9 +51,10 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   MemoryBudget& operator=(const MemoryBudget&) = delete;
 
   // Takes `servable`, just loaded from the file at `path`, the only handle of it, into the budget, and unloads others until there is room: only now
-  // it is known how much it takes. It is loaded again from there as long as that file has this stamp, and is refused with UNAVAILABLE otherwise.
+  // it is known how much it takes. It is loaded again from there, with `options`, as long as that file has this stamp, and is refused with
+  // UNAVAILABLE otherwise.
   // Errors: CheckFits.
-  StatusOr<ServableHandle> Admit(ServableHandle servable, const std::string& path, const FileStamp& stamp);
+  StatusOr<ServableHandle> Admit(ServableHandle servable, const std::string& path, const FileStamp& stamp, const TfliteOptions& options);
 
   // Loads nothing again from now on, and refuses the requests that wait. Returns before that is over.
   void Stop();

@@ -42,7 +42,7 @@ class MemoryBudgetTest : public testing::Test {
   ServableHandle AdmitThis(std::shared_ptr<FakeServable> servable) {
     const std::string path = "/" + servable->id().name;
     files_.Write(path);
-    StatusOr<ServableHandle> admitted = budget_->Admit(std::move(servable), path, *files_.Stamp(path));
+    StatusOr<ServableHandle> admitted = budget_->Admit(std::move(servable), path, *files_.Stamp(path), {});
     EXPECT_TRUE(admitted.ok());
     return *std::move(admitted);
   }
@@ -75,12 +75,12 @@ class MemoryBudgetTest : public testing::Test {
   std::function<StatusOr<ServableHandle>(const ServableId&)> on_reload_ = [](const ServableId& id) { return ServableHandle(New(id.name)); };
   WorkerPool workers_{"worker", 2, MemoryBudget::kMaxWaiting};
   RetiredServables retired_{[](const ServableId&, const Servable*) {}};
-  std::shared_ptr<MemoryBudget> budget_ =
-      MemoryBudget::Create({.bytes = 100,
-                            .reload = [this](const ServableId& id, const std::string&, const Cancellation&) { return Reload(id); },
-                            .workers = &workers_,
-                            .num_load_threads = 2},
-                           retired_, files_, clock_);
+  std::shared_ptr<MemoryBudget> budget_ = MemoryBudget::Create(
+      {.bytes = 100,
+       .reload = [this](const ServableId& id, const std::string&, const TfliteOptions&, const Cancellation&) { return Reload(id); },
+       .workers = &workers_,
+       .num_load_threads = 2},
+      retired_, files_, clock_);
 };
 
 TEST_F(MemoryBudgetTest, WhatFitsStaysInMemory) {
@@ -113,7 +113,7 @@ TEST_F(MemoryBudgetTest, TheLeastRecentlyUsedLeavesAndComesBackWhenAsked) {
 
 TEST_F(MemoryBudgetTest, SaysWhatDoesNotFitAlone) {
   const ServableHandle a = Admit("a");
-  const StatusOr<ServableHandle> large = budget_->Admit(New("large", 3 << 20), "/large", {});
+  const StatusOr<ServableHandle> large = budget_->Admit(New("large", 3 << 20), "/large", {}, {});
   EXPECT_EQ(large.status().code(), StatusCode::kFailedPrecondition);
   EXPECT_THAT(large.status().message(), HasSubstr("takes 3.0 MiB of memory, and --model_memory_budget_mb allows 0.0 to all models together"));
   EXPECT_EQ(a->memory_bytes(), 40u) << "for nothing";

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/sealed_file.h"
+#include "base/thread.h"
 #include "base/usable_cpus.h"
 #include "runtime/batch_probe.h"
 #include "runtime/sample_inputs.h"
@@ -25,16 +26,25 @@ size_t TotalBytes(std::span<const TensorView> tensors) {
   return total;
 }
 
-StatusOr<std::vector<std::unique_ptr<Interpreter>>> NewInterpreters(const Model& model, const RuntimeOptions& options, const Clock& clock) {
-  const bool one_state = options.keep_state && model.graph().has_state;
-  const int count = one_state ? 1 : options.num_interpreters > 0 ? options.num_interpreters : UsableCpus();
+bool IsAuto(const RuntimeOptions& options) { return options.num_interpreters == 0 && options.threads_per_interpreter == 0; }
+
+bool KeepsState(const Model& model, const RuntimeOptions& options) { return options.keep_state && model.graph().has_state; }
+
+ParallelismChoice Choose(const Model& model, const RuntimeOptions& options, const ParallelismTrial& trial) {
+  const int threads = std::max(options.threads_per_interpreter, 1);
+  if (KeepsState(model, options)) return {{.interpreters = 1, .threads = threads}, "with the model's state"};
+  if (IsAuto(options)) return ChooseParallelism(trial);
+  const int interpreters = options.num_interpreters > 0 ? options.num_interpreters : std::max(UsableCpus() / threads, 1);
+  return {{.interpreters = interpreters, .threads = threads}, "as configured"};
+}
+
+StatusOr<std::vector<std::unique_ptr<Interpreter>>> NewInterpreters(const Model& model, const RuntimeOptions& options, const Parallelism& parallelism,
+                                                                    const Clock& clock) {
+  const bool one_state = KeepsState(model, options);
   const TimePoint warm_until = clock.Now() + kWarmUpTime;
   std::vector<std::unique_ptr<Interpreter>> interpreters;
-  for (int i = 0; i < count; ++i) {
-    InterpreterOptions each;
-    each.num_threads = std::max(options.threads_per_interpreter, 1);
-    each.keep_state = options.keep_state;
-    each.clock = &clock;
+  const InterpreterOptions each{.num_threads = parallelism.threads, .keep_state = options.keep_state, .clock = &clock};
+  for (int i = 0; i < parallelism.interpreters; ++i) {
     TFLS_ASSIGN_OR_RETURN(std::unique_ptr<Interpreter> interpreter, Interpreter::Create(model, each));
     // With kept state the first request must find it untouched.
     if (one_state) {
@@ -48,11 +58,15 @@ StatusOr<std::vector<std::unique_ptr<Interpreter>>> NewInterpreters(const Model&
   return interpreters;
 }
 
-StatusOr<TrialReport> Try(const std::string& path, const SealedFile& file, const RuntimeOptions& options) {
+StatusOr<TrialReport> Try(const std::string& path, const SealedFile& file, const RuntimeOptions& options, int cpus) {
+  TrialLimits limits = options.trial_limits;
+  limits.cpus = IsAuto(options) ? cpus : 1;
   if (options.known_trials != nullptr) {
-    if (std::optional<TrialReport> known = options.known_trials->Find(path, file.bytes())) return *std::move(known);
+    std::optional<TrialReport> known = options.known_trials->Find(path, file.bytes());
+    // One that did not measure will do only where nothing depends on it.
+    if (known && (known->parallelism.cpus == limits.cpus || limits.cpus == 1)) return *std::move(known);
   }
-  TFLS_ASSIGN_OR_RETURN(TrialReport report, TryModel(options.trial_program, path, file, options.trial_limits, options.stop));
+  TFLS_ASSIGN_OR_RETURN(TrialReport report, TryModel(options.trial_program, path, file, limits, options.stop));
   if (options.known_trials != nullptr) options.known_trials->Add(path, file.bytes(), report);
   return report;
 }
@@ -62,27 +76,33 @@ StatusOr<TrialReport> Try(const std::string& path, const SealedFile& file, const
 StatusOr<std::unique_ptr<LiteRtServable>> LiteRtServable::Create(ServableId id, const std::string& path, const RuntimeOptions& options,
                                                                  const Clock& clock) {
   TFLS_ASSIGN_OR_RETURN(std::unique_ptr<SealedFile> file, SealedFile::Copy(path, kMaxModelBytes));
+  const int cpus = UsableCpus();
   TrialReport trial;
+  trial.parallelism.cpus = cpus;
   if (!options.trial_program.empty()) {
-    TFLS_ASSIGN_OR_RETURN(trial, Try(path, *file, options));
+    TFLS_ASSIGN_OR_RETURN(trial, Try(path, *file, options, cpus));
   }
   TFLS_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, Model::Open(path, std::move(file)));
-  TFLS_ASSIGN_OR_RETURN(std::vector<std::unique_ptr<Interpreter>> interpreters, NewInterpreters(*model, options, clock));
+  ParallelismChoice parallelism = Choose(*model, options, trial.parallelism);
+  if (options.niceness > 0 && parallelism.parallelism.threads == 1) StepBack(options.niceness);
+  TFLS_ASSIGN_OR_RETURN(std::vector<std::unique_ptr<Interpreter>> interpreters, NewInterpreters(*model, options, parallelism.parallelism, clock));
   if (options.trial_program.empty()) {
     for (size_t i = 0; i < model->graph().signatures.size(); ++i) trial.rows.push_back(TryRows(*model, i));
   }
   trial.rows.resize(model->graph().signatures.size());
-  std::unique_ptr<LiteRtServable> servable(new LiteRtServable(std::move(id), std::move(trial), std::move(model), std::move(interpreters), clock));
+  std::unique_ptr<LiteRtServable> servable(
+      new LiteRtServable(std::move(id), std::move(trial), std::move(parallelism), std::move(model), std::move(interpreters), clock));
   servable->MeasureRuns();
   TFLS_DEBUG("{}: {} signatures, {} interpreters, {} bytes of packed weights, {} bytes in all", path, servable->signatures_.size(),
              servable->pool_.size(), servable->model_->WeightCacheBytes(), servable->memory_bytes());
   return servable;
 }
 
-LiteRtServable::LiteRtServable(ServableId id, TrialReport trial, std::unique_ptr<Model> model, std::vector<std::unique_ptr<Interpreter>> interpreters,
-                               const Clock& clock)
+LiteRtServable::LiteRtServable(ServableId id, TrialReport trial, ParallelismChoice parallelism, std::unique_ptr<Model> model,
+                               std::vector<std::unique_ptr<Interpreter>> interpreters, const Clock& clock)
     : id_(std::move(id)),
       trial_(std::move(trial)),
+      parallelism_(std::move(parallelism)),
       clock_(clock),
       model_(std::move(model)),
       estimates_(model_->graph().signatures.size()),

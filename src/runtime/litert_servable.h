@@ -15,14 +15,20 @@
 #include "runtime/known_trials.h"
 #include "runtime/model.h"
 #include "runtime/model_trial.h"
+#include "runtime/parallelism.h"
 #include "runtime/run_estimate.h"
 #include "servable/servable.h"
 
 namespace tflite_serving {
 
 struct RuntimeOptions {
-  int num_interpreters = 0;         // runs at the same time; 0: one for each core that the process may use
-  int threads_per_interpreter = 1;  // cores that one run may use
+  // Runs at the same time, and cores that one run may use. 0: not said; then the trial measures which is best (parallelism.h). Where one of both is
+  // said, the other follows: 1 thread, or as many interpreters as there are cores for.
+  int num_interpreters = 0;
+  int threads_per_interpreter = 0;
+  // Of the calling thread once the model has been tried (StepBack): a load takes the cores that requests leave over. Not if interpreters start
+  // threads of their own, which would keep it.
+  int niceness = 0;
   // Let a model's variables live on between requests. Such a model gets a single interpreter, so that there is one state.
   bool keep_state = false;
   // The program that tries models first (model_trial.h): "/proc/self/exe" in the server. Empty: no trial, for files that are known to be sound.
@@ -35,9 +41,7 @@ struct RuntimeOptions {
 // Thread-safe.
 class LiteRtServable : public Servable {
  public:
-  // A run that is expected to take longer does not belong onto an I/O thread: other connections wait there. A hop to another thread costs 5 to 20.
-  static constexpr std::chrono::microseconds kInlineTime{50};
-  // Nor does a larger request: reading it alone takes that long.
+  // A larger request does not belong onto an I/O thread: reading it alone takes kInlineTime.
   static constexpr size_t kInlineRequestBytes = 64 << 10;
 
   // Loads the file at `path`, compiles it for each interpreter and runs each signature once, so that the first request is as fast as the next.
@@ -59,6 +63,8 @@ class LiteRtServable : public Servable {
 
   const Model& model() const { return *model_; }
 
+  const ParallelismChoice& parallelism() const { return parallelism_; }
+
   // What the trial found out; without one (trial_program) only its `rows`, which were then tried here.
   const TrialReport& trial() const { return trial_; }
 
@@ -72,13 +78,14 @@ class LiteRtServable : public Servable {
   size_t memory_bytes() const override { return memory_bytes_; }
 
  private:
-  LiteRtServable(ServableId id, TrialReport trial, std::unique_ptr<Model> model, std::vector<std::unique_ptr<Interpreter>> interpreters,
-                 const Clock& clock);
+  LiteRtServable(ServableId id, TrialReport trial, ParallelismChoice parallelism, std::unique_ptr<Model> model,
+                 std::vector<std::unique_ptr<Interpreter>> interpreters, const Clock& clock);
   // Runs every signature again, now that memory is warm, for a first estimate.
   void MeasureRuns();
 
   const ServableId id_;
   const TrialReport trial_;
+  const ParallelismChoice parallelism_;
   const Clock& clock_;
   const std::unique_ptr<Model> model_;
   std::vector<Signature> signatures_;

@@ -284,8 +284,8 @@ class SteppingClock : public Clock {
 };
 
 TEST(LiteRtServableTest, InlineWhereRunsAreShort) {
-  const SteppingClock quick(LiteRtServable::kInlineTime);
-  const SteppingClock slow(LiteRtServable::kInlineTime + std::chrono::microseconds(1));
+  const SteppingClock quick(kInlineTime);
+  const SteppingClock slow(kInlineTime + std::chrono::microseconds(1));
   const auto fast = LiteRtServable::Create({"m", 1}, TestModelPath("half_plus_two"), {.num_interpreters = 1}, quick);
   const auto tardy = LiteRtServable::Create({"m", 1}, TestModelPath("half_plus_two"), {.num_interpreters = 1}, slow);
   EXPECT_TRUE((*fast)->RunsInline(100));

@@ -28,6 +28,7 @@
 #include "base/usable_memory.h"
 #include "runtime/interpreter.h"
 #include "runtime/model.h"
+#include "runtime/parallelism_probe.h"
 #include "runtime/sample_inputs.h"
 #include "runtime/warm_up.h"
 
@@ -37,9 +38,13 @@ namespace {
 // The child's report, line by line as it gets there:
 //   runs LOAD_MICROSECONDS PEAK_BYTES INTERPRETER_BYTES
 //   rows ALIKE IDENTICAL                                  one for each signature
+//   one_run NANOSECONDS                                   this and the next as in ParallelismTrial
+//   measured INTERPRETERS THREADS RUNS_PER_SECOND CORE_SHARE
 // Or, in place of all, the error mark, the code's number, a space and the message.
 constexpr std::string_view kRunsMark = "runs ";
-constexpr std::string_view kRowsMark = "rows ";
+constexpr std::string_view kRowsMark = "rows";
+constexpr std::string_view kOneRunMark = "one_run";
+constexpr std::string_view kMeasuredMark = "measured";
 constexpr std::string_view kErrorMark = "error ";
 constexpr size_t kMaxReportBytes = 1 << 20;
 
@@ -79,7 +84,7 @@ void RunOnRandomInputs(const Model& model, Interpreter& interpreter) {
   }
 }
 
-Status TryMapped(std::span<const std::byte> bytes) {
+Status TryMapped(std::span<const std::byte> bytes, int cpus) {
   // No path: messages begin with ": ", and the parent puts its path there.
   const auto start = std::chrono::steady_clock::now();
   TFLS_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, Model::Open("", bytes));
@@ -94,18 +99,25 @@ Status TryMapped(std::span<const std::byte> bytes) {
   }
   for (size_t i = 0; i < model->graph().signatures.size(); ++i) {
     const RowsTrial rows = TryRows(*model, i);
-    Report(fmt::format("{}{:d} {:d}\n", kRowsMark, rows.alike, rows.identical));
+    Report(fmt::format("{} {:d} {:d}\n", kRowsMark, rows.alike, rows.identical));
   }
+  const ParallelismTrial parallelism = TryParallelism(*model, cpus);
+  std::string text = fmt::format("{} {}\n", kOneRunMark, parallelism.one_run.count());
+  for (const ParallelismTrial::Measured& one : parallelism.measured) {
+    text +=
+        fmt::format("{} {} {} {} {}\n", kMeasuredMark, one.parallelism.interpreters, one.parallelism.threads, one.runs_per_second, one.core_share);
+  }
+  Report(text);
   return OkStatus();
 }
 
-Status TryDescriptor(int fd) {
+Status TryDescriptor(int fd, int cpus) {
   struct stat info{};
   if (::fstat(fd, &info) != 0) return ErrnoToStatus(errno, fmt::format("descriptor {}", fd));
   const auto size = static_cast<size_t>(info.st_size);
   void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
   if (data == MAP_FAILED) return ErrnoToStatus(errno, fmt::format("mapping {} bytes of descriptor {}", size, fd));
-  const Status status = TryMapped({static_cast<const std::byte*>(data), size});
+  const Status status = TryMapped({static_cast<const std::byte*>(data), size}, cpus);
   ::munmap(data, size);
   return status;
 }
@@ -171,6 +183,7 @@ std::chrono::nanoseconds CpuTime(pid_t pid) {
 Watched Watch(pid_t pid, int fd, const TrialLimits& limits, const Cancellation* stop) {
   const auto deadline = std::chrono::steady_clock::now() + limits.time;
   const std::string process = std::to_string(pid);
+  const std::chrono::nanoseconds measuring = limits.cpus == 1 ? kNoTime : kLongestMeasuring * limits.cpus;
   Watched child;
   for (;;) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
@@ -184,9 +197,10 @@ Watched Watch(pid_t pid, int fd, const TrialLimits& limits, const Cancellation* 
       child.report.append(chunk, static_cast<size_t>(n));
     }
     child.peak_memory_bytes = std::max(child.peak_memory_bytes, ProcessMemory(process, "VmHWM"));
+    const auto cpu_limit = limits.cpu_time + (child.report.starts_with(kRunsMark) ? measuring : kNoTime);
     child.end = stop != nullptr && stop->cancelled()            ? Watched::kStopped
                 : child.peak_memory_bytes > limits.memory_bytes ? Watched::kMemory
-                : CpuTime(pid) > limits.cpu_time                ? Watched::kCpuTime
+                : CpuTime(pid) > cpu_limit                      ? Watched::kCpuTime
                 : std::chrono::steady_clock::now() >= deadline  ? Watched::kTime
                                                                 : Watched::kItself;
     if (child.end != Watched::kItself) return child;
@@ -223,14 +237,27 @@ Status ReadError(const std::string& path, std::string_view report) {
 }
 
 // A report that begins with kRunsMark.
-TrialReport ReadReport(const std::string& text) {
+TrialReport ReadReport(const std::string& text, int cpus) {
   TrialReport report;
+  report.parallelism.cpus = cpus;
   std::istringstream words(text.substr(kRunsMark.size()));
   int64_t load_time = 0;
   words >> load_time >> report.peak_memory_bytes >> report.interpreter_bytes;
   report.load_time = std::chrono::microseconds(load_time);
-  RowsTrial rows;
-  for (std::string mark; words >> mark >> rows.alike >> rows.identical;) report.rows.push_back(rows);
+  const std::vector<Parallelism> candidates = ParallelismCandidates(cpus);
+  for (std::string mark; words >> mark;) {
+    if (mark == kRowsMark) {
+      RowsTrial rows;
+      if (words >> rows.alike >> rows.identical) report.rows.push_back(rows);
+    } else if (mark == kOneRunMark) {
+      int64_t nanoseconds = 0;
+      if (words >> nanoseconds) report.parallelism.one_run = std::chrono::nanoseconds(nanoseconds);
+    } else if (mark == kMeasuredMark) {
+      ParallelismTrial::Measured one;
+      words >> one.parallelism.interpreters >> one.parallelism.threads >> one.runs_per_second >> one.core_share;
+      if (words && std::ranges::find(candidates, one.parallelism) != candidates.end()) report.parallelism.measured.push_back(one);
+    }
+  }
   return report;
 }
 
@@ -241,7 +268,7 @@ StatusOr<TrialReport> Judge(const std::string& path, const Watched& child, int w
     return UnavailableError(fmt::format("{}: the trial of the model was killed ({})", path, HowItEnded(wait_status)));
   }
   const bool runs = child.report.starts_with(kRunsMark);
-  const TrialReport report = runs ? ReadReport(child.report) : TrialReport{.peak_memory_bytes = child.peak_memory_bytes};
+  const TrialReport report = runs ? ReadReport(child.report, limits.cpus) : TrialReport{.peak_memory_bytes = child.peak_memory_bytes};
   if (report.peak_memory_bytes > limits.memory_bytes) {
     return ResourceExhaustedError(fmt::format("{}: loading and running the model takes {} MiB of memory, where {} MiB are allowed", path,
                                               (report.peak_memory_bytes + kMiB - 1) / kMiB, limits.memory_bytes / kMiB));
@@ -281,7 +308,7 @@ StatusOr<TrialReport> TryModel(const std::string& program, const std::string& pa
   UniqueFd write_end(ends[1]);
   SpawnSetup setup;
   if (const int error = setup.Prepare(write_end.get(), file.fd()); error != 0) return ErrnoToStatus(error, "preparing the trial of a model");
-  TFLS_ASSIGN_OR_RETURN(const pid_t pid, setup.Spawn(program, fmt::format("{}{}", kModelTrialFlag, file.fd())));
+  TFLS_ASSIGN_OR_RETURN(const pid_t pid, setup.Spawn(program, fmt::format("{}{},{}", kModelTrialFlag, file.fd(), limits.cpus)));
   write_end = UniqueFd();  // the child has the only one: its end is the pipe's
 
   const Watched child = Watch(pid, read_end.get(), limits, stop);
@@ -290,9 +317,14 @@ StatusOr<TrialReport> TryModel(const std::string& program, const std::string& pa
   return Judge(path, child, WaitFor(pid), limits);
 }
 
-int RunModelTrial(int fd) {
+int RunModelTrial(std::string_view value) {
   MakeDispensable();
-  const Status status = TryDescriptor(fd);
+  int fd = -1;
+  int cpus = 1;
+  char comma = 0;
+  std::istringstream words{std::string(value)};
+  words >> fd >> comma >> cpus;
+  const Status status = TryDescriptor(fd, cpus);
   if (status.ok()) return 0;
   Report(fmt::format("{}{} {}", kErrorMark, static_cast<int>(status.code()), status.message()));
   return 1;

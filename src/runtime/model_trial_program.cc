@@ -65,5 +65,5 @@ int main(int argc, char** argv) {
     if (first == "run.mem.") TakeMemory();
     return 0;
   }
-  return tflite_serving::RunModelTrial(fd);
+  return tflite_serving::RunModelTrial(flag.substr(tflite_serving::kModelTrialFlag.size()));
 }

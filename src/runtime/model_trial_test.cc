@@ -153,7 +153,7 @@ TEST(ModelTrialTest, TheChildStepsBackForTheServer) {
   const int niceness = std::max(::getpriority(PRIO_PROCESS, 0), kTrialNiceness);
   EXPECT_EXIT(
       {
-        RunModelTrial(-1);
+        RunModelTrial("-1,1");
         ::_exit(::getpriority(PRIO_PROCESS, 0));
       },
       ::testing::ExitedWithCode(niceness), "");

@@ -26,12 +26,23 @@ struct VersionPolicy {
   friend bool operator==(const VersionPolicy&, const VersionPolicy&) = default;
 };
 
+// How many requests of a model run at the same time, and on how many cores each; 0: as the flags of the server say.
+struct TfliteOptions {
+  int32_t num_interpreters = 0;         // at most kMaxInterpreters
+  int32_t threads_per_interpreter = 0;  // at most kMaxThreadsPerInterpreter
+
+  friend bool operator==(const TfliteOptions&, const TfliteOptions&) = default;
+};
+inline constexpr int32_t kMaxInterpreters = 4096;
+inline constexpr int32_t kMaxThreadsPerInterpreter = 4096;
+
 // One entry of a ModelServerConfig (config/model_server_config.proto), checked.
 struct ModelConfig {
   std::string name;
   std::string base_path;  // as lifecycle/storage_path.h reads it
   VersionPolicy version_policy;
   std::map<std::string, int64_t, std::less<>> labels;  // to the version that each means
+  TfliteOptions tflite_options;
 
   friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };

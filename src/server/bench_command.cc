@@ -15,12 +15,11 @@ namespace tflite_serving {
 namespace {
 
 constexpr int64_t kMaxRows = 64;
-// A configuration with more interpreters or threads takes more memory: it has to be this much better to be recommended.
+// A configuration with more threads has to answer so much sooner to be named.
 constexpr double kWorthIt = 1.05;
 
 struct Configuration {
-  int interpreters = 1;
-  int threads = 1;
+  Parallelism parallelism;
   RunTimes times;
 };
 
@@ -32,8 +31,8 @@ std::vector<int> PowersUpTo(int most) {
   return powers;
 }
 
-std::string Flags(const Configuration& configuration) {
-  return fmt::format("--num_tflite_pools={} --tensorflow_intra_op_parallelism={}", configuration.interpreters, configuration.threads);
+std::string Flags(const Parallelism& parallelism) {
+  return fmt::format("--num_tflite_pools={} --tensorflow_intra_op_parallelism={}", parallelism.interpreters, parallelism.threads);
 }
 
 class Bench {
@@ -49,10 +48,10 @@ class Bench {
   }
 
  private:
-  StatusOr<std::unique_ptr<LiteRtServable>> Load(const Configuration& configuration, const std::string& trial_program) {
+  StatusOr<std::unique_ptr<LiteRtServable>> Load(const Parallelism& parallelism, const std::string& trial_program) {
     return LiteRtServable::Create(
         {"model", 1}, path_,
-        {.num_interpreters = configuration.interpreters, .threads_per_interpreter = configuration.threads, .trial_program = trial_program});
+        {.num_interpreters = parallelism.interpreters, .threads_per_interpreter = parallelism.threads, .trial_program = trial_program});
   }
 
   Status MeasureRows() {
@@ -92,8 +91,8 @@ class Bench {
     for (const int interpreters : PowersUpTo(cores)) {
       for (const int threads : PowersUpTo(cores)) {
         if (interpreters * threads > cores) continue;
-        Configuration configuration{.interpreters = interpreters, .threads = threads, .times = {}};
-        TFLS_ASSIGN_OR_RETURN(const std::unique_ptr<LiteRtServable> servable, Load(configuration, ""));
+        Configuration configuration{.parallelism = {.interpreters = interpreters, .threads = threads}, .times = {}};
+        TFLS_ASSIGN_OR_RETURN(const std::unique_ptr<LiteRtServable> servable, Load(configuration.parallelism, ""));
         TFLS_ASSIGN_OR_RETURN(configuration.times, MeasureRuns(*servable, number_, inputs_, interpreters, options_.time));
         const RunTimes& times = configuration.times;
         print_(fmt::format("{:>12}  {:>7}  {:>10}  {:>10}  {:>12.0f}", interpreters, threads, TimeText(times.median), TimeText(times.p99),
@@ -105,20 +104,23 @@ class Bench {
   }
 
   void Recommend() {
-    const Configuration* most = &configurations_.front();
+    ParallelismTrial trial{.cpus = UsableCpus(), .one_run = configurations_.front().times.median, .measured = {}};
     const Configuration* quickest = &configurations_.front();
     for (const Configuration& configuration : configurations_) {
-      if (configuration.times.runs_per_second > most->times.runs_per_second * kWorthIt) most = &configuration;
+      trial.measured.push_back({configuration.parallelism, configuration.times.runs_per_second, configuration.times.core_share});
       if (configuration.times.median * kWorthIt < quickest->times.median) quickest = &configuration;
     }
+    const ParallelismChoice chosen = ChooseParallelism(trial);
     print_("");
     if (best_rows_ > 1) {
       print_(fmt::format("{} rows in one run: {:.1f} times the rows per second of single ones{}", best_rows_,
                          best_rows_per_second_ / one_row_per_second_,
                          batchable_ ? "" : "; but the server may not put requests together (see inspect)"));
     }
-    if (quickest != most) print_(fmt::format("quickest answers ({}): {}", TimeText(quickest->times.median), Flags(*quickest)));
-    print_(fmt::format("most answers ({:.0f}/s): {}", most->times.runs_per_second, Flags(*most)));
+    if (quickest->parallelism != chosen.parallelism) {
+      print_(fmt::format("quickest answers ({}): {}", TimeText(quickest->times.median), Flags(quickest->parallelism)));
+    }
+    print_(fmt::format("most answers: {} ({})", Flags(chosen.parallelism), chosen.why));
   }
 
   const std::string& path_;

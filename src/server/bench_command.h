@@ -16,8 +16,8 @@ struct BenchOptions {
 };
 
 // Measures the file's default signature (or its first, without one): runs of 1, 2, 4, … rows, then every number of interpreters and threads that
-// the usable cores allow, both powers of two or all cores. Calls `print` with each finished line; the last one is the flags of the configuration with
-// the most runs per second. Errors: LiteRtServable::Create, and those of the runs.
+// the usable cores allow, both powers of two or all cores. Calls `print` with each finished line; the last one is the flags of what
+// ChooseParallelism makes of the figures. Errors: LiteRtServable::Create, and those of the runs.
 Status BenchFile(const std::string& path, const BenchOptions& options, const std::function<void(std::string_view line)>& print);
 
 }  // namespace tflite_serving

@@ -131,13 +131,14 @@ std::string VersionCell(const ModelConfig& config, int64_t version) {
 void AddServed(const std::string& name, const std::string& version, LiteRtServable& servable, Report& report) {
   ++report.num_served;
   report.memory_bytes += servable.memory_bytes();
-  Line line = {name, version, BytesText(servable.memory_bytes())};
+  const Parallelism& pool = servable.parallelism().parallelism;
+  Line line = {name, version, BytesText(servable.memory_bytes()), fmt::format("{}x{}", pool.interpreters, pool.threads)};
   for (size_t number = 0; number < servable.signatures().size(); ++number) {
     line.insert(line.end(),
                 {servable.batchable(number) ? "yes" : "no", OneRunCell(servable, number), ListCell(servable.signatures()[number].ToString())});
-    report.lines.push_back(std::exchange(line, {"", "", ""}));
+    report.lines.push_back(std::exchange(line, {"", "", "", ""}));
   }
-  report.lines.push_back({"", "", "", "", "", OperatorsCell(servable.model().graph())});
+  report.lines.push_back({"", "", "", "", "", "", OperatorsCell(servable.model().graph())});
 }
 
 void AddFailure(const std::string& name, const std::string& version, std::string_view reason, Report& report) {
@@ -189,7 +190,7 @@ StatusOr<int> DryRun(const ServerOptions& options) {
                         manager.SetModels(*models, {.labels_may_be_unavailable = options.allow_version_labels_for_unavailable_models}));
   manager.WaitUntilAtRest(names, kNoDeadline);
 
-  Report report{.lines = {{"MODEL", "VERSION", "MEMORY", "BATCH", "ONE RUN", "SIGNATURES, OPERATORS"}}};
+  Report report{.lines = {{"MODEL", "VERSION", "MEMORY", "POOL", "BATCH", "ONE RUN", "SIGNATURES, OPERATORS"}}};
   for (const ModelConfig& config : *models) AddModel(manager, config, MemoryBudgetBytes(options), report);
   fmt::print("{}models: {}, versions that can be served: {}, failures: {}, memory: {}\n", FormatTable(report.lines), models->size(),
              report.num_served, report.num_failures, BytesText(report.memory_bytes));

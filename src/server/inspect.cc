@@ -92,7 +92,7 @@ std::string DescribeModel(LiteRtServable& servable) {
   text += fmt::format("  file              {}\n", BytesText(model.FileBytes()));
   text += fmt::format("  packed weights    {}, shared by all interpreters\n", BytesText(model.WeightCacheBytes()));
   text += fmt::format("  each interpreter  {}, about\n", BytesText(servable.trial().interpreter_bytes));
-  text += fmt::format("  in all            {} with one interpreter\n", BytesText(servable.memory_bytes()));
+  text += fmt::format("  in all            {} with {}\n", BytesText(servable.memory_bytes()), servable.parallelism().ToString());
   text += fmt::format("  peak of a load    {}, of which the program itself takes some 10 MiB\n", BytesText(servable.trial().peak_memory_bytes));
   text += fmt::format("\nloads in {}{}{}\n", TimeText(servable.trial().load_time), model.graph().has_state ? "; has state" : "",
                       model.graph().has_control_flow ? "; has control flow" : "");
@@ -100,8 +100,7 @@ std::string DescribeModel(LiteRtServable& servable) {
 }
 
 StatusOr<std::string> InspectFile(const std::string& path, const std::string& trial_program) {
-  TFLS_ASSIGN_OR_RETURN(const std::unique_ptr<LiteRtServable> servable,
-                        LiteRtServable::Create({"model", 1}, path, {.num_interpreters = 1, .trial_program = trial_program}));
+  TFLS_ASSIGN_OR_RETURN(const std::unique_ptr<LiteRtServable> servable, LiteRtServable::Create({"model", 1}, path, {.trial_program = trial_program}));
   return fmt::format("{}\n\n{}", path, DescribeModel(*servable));
 }
 

@@ -12,7 +12,7 @@ namespace tflite_serving {
 // on zeros), operators, and memory. Several lines, each ended.
 std::string DescribeModel(LiteRtServable& servable);
 
-// Tries the file in a process of its own (`trial_program`, as in RuntimeOptions), loads it with one interpreter, and describes it. Errors:
+// Tries the file in a process of its own (`trial_program`, as in RuntimeOptions), loads it as a server would by default, and describes it. Errors:
 // LiteRtServable::Create.
 StatusOr<std::string> InspectFile(const std::string& path, const std::string& trial_program);
 

@@ -8,14 +8,9 @@
 
 #include "base/status.h"
 #include "runtime/litert_servable.h"
+#include "runtime/timed_runs.h"
 
 namespace tflite_serving {
-
-struct RunTimes {
-  std::chrono::nanoseconds median{0};
-  std::chrono::nanoseconds p99{0};
-  double runs_per_second = 0;
-};
 
 // Whether requests may bring any number of rows.
 bool TakesAnyRows(const Signature& signature);
@@ -24,8 +19,7 @@ bool TakesAnyRows(const Signature& signature);
 // random content. The error of the last try if it takes none.
 StatusOr<std::vector<Tensor>> MakeInputs(LiteRtServable& servable, size_t signature, int64_t rows);
 
-// Has `num_callers` threads run signature number `signature` on `inputs`, one run after the other, for `time` in all, in several tries of one run at
-// least; the times of the best one. A run's time includes the wait for an interpreter. The error of a run that failed.
+// TimeRuns of signature number `signature` on `inputs`. A run's time includes the wait for an interpreter.
 StatusOr<RunTimes> MeasureRuns(LiteRtServable& servable, size_t signature, const std::vector<Tensor>& inputs, int num_callers,
                                std::chrono::nanoseconds time);
 

@@ -28,33 +28,40 @@ TrialLimits TrialLimitsOf(const ServerOptions& options) {
 
 }  // namespace
 
-int NumInterpreters(const ServerOptions& options) { return options.num_tflite_pools > 0 ? options.num_tflite_pools : UsableCpus(); }
+int NumWorkers(const ServerOptions& options) { return std::max(UsableCpus(), static_cast<int>(options.num_tflite_pools)); }
 
 ModelLoaders MakeLoaders(const ServerOptions& options, BatchedModels* batched) {
-  const RuntimeOptions runtime{.num_interpreters = NumInterpreters(options),
-                               .threads_per_interpreter = std::max(1, static_cast<int>(options.tensorflow_intra_op_parallelism)),
+  const RuntimeOptions runtime{.num_interpreters = options.num_tflite_pools,
+                               .threads_per_interpreter = options.tensorflow_intra_op_parallelism,
                                .keep_state = options.keep_state,
                                .trial_program = "/proc/self/exe",
                                .trial_limits = TrialLimitsOf(options)};
-  // A load takes the cores that requests leave over. Not if interpreters start threads of their own: those would stay at this priority.
-  const bool steps_back = runtime.threads_per_interpreter == 1;
   const int warm_up_iterations = options.enable_model_warmup ? std::max(options.num_request_iterations_for_warmup, 1) : 0;
   const std::shared_ptr<KnownTrials> known = MemoryBudgetBytes(options) == 0 ? nullptr : std::make_shared<KnownTrials>();
-  const ServableLoader reload = [=](const ServableId& id, const std::string& path, const Cancellation& stop) -> StatusOr<ServableHandle> {
-    RuntimeOptions stoppable = runtime;
-    stoppable.stop = &stop;
-    stoppable.known_trials = known.get();
-    TFLS_ASSIGN_OR_RETURN(std::unique_ptr<LiteRtServable> servable, LiteRtServable::Create(id, path, stoppable));
+  const auto load = [=](const ServableId& id, const std::string& path, const TfliteOptions& own, const Cancellation& stop,
+                        bool is_first) -> StatusOr<ServableHandle> {
+    RuntimeOptions options_of_model = runtime;
+    if (own.num_interpreters > 0) options_of_model.num_interpreters = own.num_interpreters;
+    if (own.threads_per_interpreter > 0) options_of_model.threads_per_interpreter = own.threads_per_interpreter;
+    options_of_model.niceness = is_first ? kTrialNiceness : 0;
+    options_of_model.stop = &stop;
+    options_of_model.known_trials = known.get();
+    TFLS_ASSIGN_OR_RETURN(std::unique_ptr<LiteRtServable> servable, LiteRtServable::Create(id, path, options_of_model));
+    TFLS_LOG(is_first ? LogLevel::kInfo : LogLevel::kDebug, "{}: {}", id.ToString(), servable->parallelism().ToString());
     const std::string directory = std::filesystem::path(path).parent_path().string();
     if (warm_up_iterations > 0) TFLS_RETURN_IF_ERROR(ReplayWarmupRequests(*servable, directory, warm_up_iterations, stop));
     if (batched != nullptr) return batched->Batch(std::move(servable), directory);
     return ServableHandle(std::move(servable));
   };
-  ServableLoader load = [=](const ServableId& id, const std::string& path, const Cancellation& stop) {
-    if (steps_back) StepBack(kTrialNiceness);
-    return reload(id, path, stop);
-  };
-  return {std::move(load), reload};
+  return {.load =
+              [load](const ServableId& id, const std::string& path, const TfliteOptions& own, const Cancellation& stop) {
+                StatusOr<ServableHandle> servable = CancelledError("not loaded");
+                // Of its own, since a thread that has stepped back cannot come forward for the next model.
+                StartThread("model_load", [&] { servable = load(id, path, own, stop, true); }).join();
+                return servable;
+              },
+          .reload = [load](const ServableId& id, const std::string& path, const TfliteOptions& own,
+                           const Cancellation& stop) { return load(id, path, own, stop, false); }};
 }
 
 size_t MemoryBudgetBytes(const ServerOptions& options) { return static_cast<size_t>(options.model_memory_budget_mb) << 20; }

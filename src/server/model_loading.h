@@ -7,10 +7,11 @@
 
 namespace tflite_serving {
 
-// Of each loaded model.
-int NumInterpreters(const ServerOptions& options);
+// Runs that the workers must be able to have at the same time, of all models together.
+int NumWorkers(const ServerOptions& options);
 
-// Load a model as a LiteRtServable, replay its warm-up requests, and have it batched by `batched`; null: it is not.
+// Load a model as a LiteRtServable, with the flags' interpreters and threads where its own options say nothing, replay its warm-up requests, and have
+// it batched by `batched`; null: it is not.
 struct ModelLoaders {
   ServableLoader load;    // tries it first, in a process of its own; at low priority
   ServableLoader reload;  // for requests that wait for it (MemoryBudgetOptions): tries only what `load` has not

@@ -40,7 +40,7 @@ Manager MakeManager(const ServerOptions& options, BatchedModels* batched, Worker
 Server::Server(const ServerOptions& options, const std::optional<BatchingParameters>& batching)
     : options_(options),
       workers_("worker",
-               {.num_threads = std::max(UsableCpus(), NumInterpreters(options)),
+               {.num_threads = NumWorkers(options),
                 .max_queued = kMaxQueuedRequests,
                 .max_wait = options.max_queue_wait_ms == 0 ? std::chrono::nanoseconds::max() : std::chrono::milliseconds(options.max_queue_wait_ms)}),
       batched_models_(batching ? std::make_unique<BatchedModels>(*batching, options.enable_per_model_batching_parameters) : nullptr),

@@ -1,0 +1,22 @@
+// Measures how a model is best run on several cores: see parallelism.h for what is chosen of it.
+#pragma once
+
+#include <chrono>
+
+#include "runtime/model.h"
+#include "runtime/parallelism.h"
+
+namespace tflite_serving {
+
+// For all candidates together. A model that makes kMeasuredRuns in less takes less.
+inline constexpr std::chrono::milliseconds kMeasuringTime{200};
+inline constexpr int kMeasuredRuns = 50;
+// What a slow model may take, of which each caller makes two runs for each candidate: the rest of the candidates is left out then.
+inline constexpr std::chrono::milliseconds kLongestMeasuring{5000};
+
+// Measures runs of the slowest signature, on one random row, with each of ParallelismCandidates(cpus); the interpreters are compiled for it and, as
+// in a server, kept from candidate to candidate. Nothing is measured on one core, for a fast model (kInlineTime), and for one with state, whose
+// interpreters are made anew for each run. Not if made-up inputs are refused either.
+ParallelismTrial TryParallelism(const Model& model, int cpus);
+
+}  // namespace tflite_serving
