@@ -82,8 +82,8 @@ constexpr Flag kFlags[] = {
      kSecondsRange},
     {"reload_timeout_seconds", kLoading, &Options::reload_timeout_seconds, "longest wait of a configuration's reload for its models", kSecondsRange},
 
-    {"num_tflite_pools", kRunning, &Options::num_tflite_pools,
-     "interpreters for each loaded model; 0: chosen at load by measuring", kInterpretersRange},
+    {"num_tflite_pools", kRunning, &Options::num_tflite_pools, "interpreters for each loaded model; 0: chosen at load by measuring",
+     kInterpretersRange},
     {"max_queue_wait_ms", kRunning, &Options::max_queue_wait_ms,
      "a request with many of its model before it that is expected to wait longer is refused with 503 at once; 0: never", kCountRange},
     {"tensorflow_intra_op_parallelism", kRunning, &Options::tensorflow_intra_op_parallelism, "threads of each interpreter; 0: likewise",

@@ -159,6 +159,20 @@ TEST(ModelServerConfigTest, TheOriginalsOtherRules) {
   EXPECT_THAT(Error("custom_model_config { type_url: 'x' }"), StartsWith("INVALID_ARGUMENT: ModelServerConfig::custom_model_config names a source"));
 }
 
+TEST(ModelServerConfigTest, HowAModelIsRun) {
+  const auto options = [](std::string_view text) { return Models(One(fmt::format("model_platform: 'tflite' {}", text)))[0].tflite_options; };
+  EXPECT_EQ(options(""), TfliteOptions());
+  EXPECT_EQ(options("tflite_options { num_interpreters: 2 threads_per_interpreter: 4 }"),
+            (TfliteOptions{.num_interpreters = 2, .threads_per_interpreter = 4}));
+  EXPECT_EQ(options("tflite_options { num_interpreters: 4096 threads_per_interpreter: 4096 }"),
+            (TfliteOptions{.num_interpreters = kMaxInterpreters, .threads_per_interpreter = kMaxThreadsPerInterpreter}));
+  for (const auto& [field, value] : {std::pair("num_interpreters", -1), std::pair("num_interpreters", kMaxInterpreters + 1),
+                                     std::pair("threads_per_interpreter", -1), std::pair("threads_per_interpreter", kMaxThreadsPerInterpreter + 1)}) {
+    EXPECT_EQ(Error(One(fmt::format("model_platform: 'tflite' tflite_options {{ {}: {} }}", field, value))),
+              fmt::format("INVALID_ARGUMENT: Model m has tflite_options.{} {}, where 0 to 4096 are allowed (in 'm.config')", field, value));
+  }
+}
+
 TEST(ModelServerConfigTest, PathsAreAbsolute) {
   const auto with_path = [](std::string_view path) {
     return Error(fmt::format("model_config_list {{ config {{ name: 'm' base_path: '{}' model_platform: 'tflite' }} }}", path));

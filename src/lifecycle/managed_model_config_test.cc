@@ -131,6 +131,58 @@ TEST_F(ManagedModelTest, AnotherConfigurationIsNoReasonToTakeAFileThatIsBeingWri
   EXPECT_THAT(Look(), ElementsAre("/m/2/model.tflite"));
 }
 
+TEST_F(ManagedModelTest, AVersionWhoseOptionsChangeIsLoadedBesideItself) {
+  Serve(1);
+  const ServableHandle before = model_.Find(1);
+  UseInterpreters(3);
+  EXPECT_FALSE(model_.AtRest());
+  EXPECT_THAT(Look(), ElementsAre("/m/1/model.tflite"));
+  EXPECT_EQ(jobs_[1].options.num_interpreters, 3);
+  EXPECT_EQ(model_.Find(1), before);
+  EXPECT_FALSE(model_.AtRest());
+  EXPECT_THAT(Finish(1), IsEmpty());
+  EXPECT_NE(model_.Find(1), before);
+  EXPECT_TRUE(model_.AtRest());
+  EXPECT_THAT(log_, HasSubstr("Replaced servable version {name: m version: 1} by /m/1/model.tflite, whose tflite_options have changed"));
+  EXPECT_THAT(Unload(), IsEmpty());
+  EXPECT_THAT(Look(), IsEmpty());
+}
+
+TEST_F(ManagedModelTest, OptionsThatChangeWhileAVersionLoadsAreThoseOfTheNextLoad) {
+  Add(1);
+  Look();
+  UseInterpreters(3);
+  EXPECT_THAT(Look(), IsEmpty());
+  EXPECT_EQ(jobs_[1].options.num_interpreters, 0);
+  EXPECT_THAT(Finish(1), ElementsAre("/m/1/model.tflite"));
+  EXPECT_EQ(States(), "1 AVAILABLE");
+  EXPECT_EQ(jobs_[1].options.num_interpreters, 3);
+  Finish(1);
+  EXPECT_TRUE(model_.AtRest());
+}
+
+TEST_F(ManagedModelTest, OptionsWithWhichAModelCannotBeLoadedLeaveItAsItWas) {
+  Serve(1);
+  UseInterpreters(3);
+  Look();
+  EXPECT_THAT(Finish(1, InvalidArgumentError("no")), IsEmpty());
+  EXPECT_EQ(States(), "1 AVAILABLE");
+  EXPECT_TRUE(model_.AtRest());
+  EXPECT_EQ(model_.failures().size(), 1u);
+  UseInterpreters(2);
+  EXPECT_THAT(Look(), ElementsAre("/m/1/model.tflite"));
+}
+
+TEST_F(ManagedModelTest, OtherOptionsWaitForTheOldVersionToLeaveWhereMemoryIsShort) {
+  UseRules({.resource_preserving = true});
+  Serve(1);
+  UseInterpreters(3);
+  EXPECT_THAT(Look(), IsEmpty());
+  EXPECT_EQ(States(), "1 UNLOADING");
+  EXPECT_THAT(Unload(), ElementsAre("/m/1/model.tflite"));
+  EXPECT_EQ(jobs_[1].options.num_interpreters, 3);
+}
+
 TEST_F(ManagedModelTest, ALabelMeansItsOldVersionUntilTheNewOneServes) {
   ModelConfig config = model_.config();
   config.labels = {{"stable", 1}};

@@ -87,6 +87,12 @@ class ManagedModelTest : public testing::Test {
     model_.Configure(std::move(config));
   }
 
+  void UseInterpreters(int32_t number) {
+    ModelConfig config = model_.config();
+    config.tflite_options.num_interpreters = number;
+    model_.Configure(std::move(config));
+  }
+
   FakeFileSystem files_;
   TimePoint now_{std::chrono::hours(1)};
   ManagedModel model_{ModelConfig{.name = "m", .base_path = "/m"}, LifecycleRules{}};

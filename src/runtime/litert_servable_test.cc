@@ -1,16 +1,21 @@
 #include "runtime/litert_servable.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <random>
 #include <string>
 #include <vector>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/temporary_directory.h"
 #include "base/thread.h"
+#include "base/usable_cpus.h"
 #include "runtime/sample_inputs.h"
 #include "runtime/test_tensors.h"
 
@@ -290,6 +295,67 @@ TEST(LiteRtServableTest, InlineWhereRunsAreShort) {
   const auto tardy = LiteRtServable::Create({"m", 1}, TestModelPath("half_plus_two"), {.num_interpreters = 1}, slow);
   EXPECT_TRUE((*fast)->RunsInline(100));
   EXPECT_FALSE((*tardy)->RunsInline(100));
+}
+
+TEST(LiteRtServableTest, HasTheInterpretersAndThreadsThatItIsTold) {
+  const auto how = [](const RuntimeOptions& options) {
+    const StatusOr<std::unique_ptr<LiteRtServable>> servable = LiteRtServable::Create({"m", 1}, TestModelPath("digits"), options);
+    return servable.ok() ? (*servable)->parallelism().ToString() : servable.status().ToString();
+  };
+  const int cpus = UsableCpus();
+  EXPECT_EQ(how({.num_interpreters = 3}), "3 interpreters of 1 thread (as configured)");
+  EXPECT_EQ(how({.num_interpreters = 1, .threads_per_interpreter = 2}), "1 interpreter of 2 threads (as configured)");
+  EXPECT_EQ(how({.threads_per_interpreter = cpus + 1}), fmt::format("1 interpreter of {} threads (as configured)", cpus + 1));
+  EXPECT_EQ(how({.threads_per_interpreter = 1}), Parallelism{.interpreters = cpus}.ToString() + " (as configured)");
+  EXPECT_THAT(how({}), StartsWith(Parallelism{.interpreters = cpus}.ToString() + " (auto: "));  // no trial
+  EXPECT_THAT(how({.trial_program = TRIAL_PROGRAM}), HasSubstr("(auto: "));
+}
+
+TEST(LiteRtServableTest, KeptStateIsThatOfOneInterpreter) {
+  const auto servable = Load(TestModelPath("stateful"), {.num_interpreters = 3, .keep_state = true});
+  EXPECT_EQ(servable->parallelism().ToString(), "1 interpreter of 1 thread (with the model's state)");
+}
+
+TEST(LiteRtServableTest, ATrialThatDidNotMeasureIsNotEnoughForAuto) {
+  KnownTrials known;
+  const std::string path = TestModelPath("digits");
+  const auto cpus_of_trial = [&](int num_interpreters) {
+    const auto servable =
+        LiteRtServable::Create({"m", 1}, path, {.num_interpreters = num_interpreters, .trial_program = TRIAL_PROGRAM, .known_trials = &known});
+    return servable.ok() ? (*servable)->trial().parallelism.cpus : 0;
+  };
+  EXPECT_EQ(cpus_of_trial(1), 1);
+  EXPECT_EQ(cpus_of_trial(0), UsableCpus());
+  EXPECT_EQ(cpus_of_trial(1), UsableCpus());  // what is known is more than it needs
+}
+
+TEST(LiteRtServableTest, StepsBackForTheLoadUnlessThreadsOfItsOwnWouldKeepThat) {
+  const auto niceness_after = [](const RuntimeOptions& options) {
+    int niceness = 0;
+    StartThread("load", [&] {
+      EXPECT_TRUE(LiteRtServable::Create({"m", 1}, TestModelPath("half_plus_two"), options).ok());
+      niceness = ::getpriority(PRIO_PROCESS, 0);
+    }).join();
+    return niceness;
+  };
+  const int before = ::getpriority(PRIO_PROCESS, 0);
+  const int after = std::max(before, kTrialNiceness);
+  EXPECT_EQ(niceness_after({.num_interpreters = 1, .niceness = kTrialNiceness}), after);
+  EXPECT_EQ(niceness_after({.num_interpreters = 1, .threads_per_interpreter = 2, .niceness = kTrialNiceness}), before);
+  EXPECT_EQ(niceness_after({.num_interpreters = 1}), before);
+}
+
+// Kernels share out rows and columns, and no sum.
+TEST(LiteRtServableTest, ThreadsDoNotChangeTheAnswer) {
+  const auto one = Load(TestModelPath("digits"), {.num_interpreters = 1, .threads_per_interpreter = 1});
+  const auto four = Load(TestModelPath("digits"), {.num_interpreters = 1, .threads_per_interpreter = 4});
+  std::mt19937 random(1);
+  const std::vector<Tensor> inputs = *RandomInputs(one->model().graph().signatures[0], 16, 1, random);
+  std::vector<std::byte> expected;
+  std::vector<std::byte> found;
+  ASSERT_TRUE(CheckAndRun(*one, inputs, &expected).ok());
+  ASSERT_TRUE(CheckAndRun(*four, inputs, &found).ok());
+  EXPECT_EQ(expected, found);
 }
 
 TEST(LiteRtServableTest, FindsWhichFixedBatchesAreFree) {

@@ -72,6 +72,15 @@ void Report(std::string_view text) {
   }
 }
 
+// Children of one server measure one after the other: standard input is a file of theirs, to be locked until this process ends. One that cannot lock
+// it may be disturbed, which it notices.
+void WaitForTurn() {
+  struct flock whole{};
+  whole.l_type = F_WRLCK;
+  while (::fcntl(STDIN_FILENO, F_SETLKW, &whole) != 0 && errno == EINTR) {
+  }
+}
+
 // A sound model may refuse made-up numbers; what it must not do is end the process.
 void RunOnRandomInputs(const Model& model, Interpreter& interpreter) {
   std::mt19937 random(kSeed);
@@ -101,7 +110,7 @@ Status TryMapped(std::span<const std::byte> bytes, int cpus) {
     const RowsTrial rows = TryRows(*model, i);
     Report(fmt::format("{} {:d} {:d}\n", kRowsMark, rows.alike, rows.identical));
   }
-  const ParallelismTrial parallelism = TryParallelism(*model, cpus);
+  const ParallelismTrial parallelism = TryParallelism(*model, cpus, WaitForTurn);
   std::string text = fmt::format("{} {}\n", kOneRunMark, parallelism.one_run.count());
   for (const ParallelismTrial::Measured& one : parallelism.measured) {
     text +=
@@ -136,7 +145,7 @@ class SpawnSetup {
   SpawnSetup& operator=(const SpawnSetup&) = delete;
 
   // An errno value, 0 if all went well.
-  int Prepare(int report_fd, int model_fd) {
+  int Prepare(int turn_fd, int report_fd, int model_fd) {
     sigset_t none;
     sigset_t all;
     sigemptyset(&none);
@@ -145,7 +154,7 @@ class SpawnSetup {
     if (const int error = ::posix_spawnattr_setsigmask(&attributes_, &none)) return error;
     if (const int error = ::posix_spawnattr_setsigdefault(&attributes_, &all)) return error;
     if (const int error = ::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF)) return error;
-    if (const int error = ::posix_spawn_file_actions_addopen(&actions_, STDIN_FILENO, "/dev/null", O_RDONLY, 0)) return error;
+    if (const int error = ::posix_spawn_file_actions_adddup2(&actions_, turn_fd, STDIN_FILENO)) return error;
     if (const int error = ::posix_spawn_file_actions_adddup2(&actions_, report_fd, STDOUT_FILENO)) return error;
     if (const int error = ::posix_spawn_file_actions_addopen(&actions_, STDERR_FILENO, "/dev/null", O_WRONLY, 0)) return error;
     return ::posix_spawn_file_actions_adddup2(&actions_, model_fd, model_fd);  // onto itself: stays open across exec
@@ -306,8 +315,11 @@ StatusOr<TrialReport> TryModel(const std::string& program, const std::string& pa
   if (::pipe2(ends, O_CLOEXEC) != 0) return ErrnoToStatus(errno, "a pipe to the trial of a model");
   const UniqueFd read_end(ends[0]);
   UniqueFd write_end(ends[1]);
+  static const UniqueFd turn(::memfd_create("turn", MFD_CLOEXEC));
+  if (!turn.valid()) return ErrnoToStatus(errno, "a file in memory for trials of models");
   SpawnSetup setup;
-  if (const int error = setup.Prepare(write_end.get(), file.fd()); error != 0) return ErrnoToStatus(error, "preparing the trial of a model");
+  if (const int error = setup.Prepare(turn.get(), write_end.get(), file.fd()); error != 0)
+    return ErrnoToStatus(error, "preparing the trial of a model");
   TFLS_ASSIGN_OR_RETURN(const pid_t pid, setup.Spawn(program, fmt::format("{}{},{}", kModelTrialFlag, file.fd(), limits.cpus)));
   write_end = UniqueFd();  // the child has the only one: its end is the pipe's
 

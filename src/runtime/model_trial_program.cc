@@ -59,6 +59,9 @@ int main(int argc, char** argv) {
   }
   if (first.starts_with("run.")) {
     std::cout << "runs 5 " << (first == "run.1gib" ? 1 << 30 : 4096) << " 7\nrows 1 0\n" << std::flush;
+    if (first == "run.fast") std::cout << "one_run 1500\n" << std::flush;
+    // The last two are nonsense on two cores.
+    if (first == "run.slow") std::cout << "one_run 7000000\nmeasured 2 1 285.5 0.99\nmeasured 1 1 143 1\nmeasured 8 1 900 1\nmeasured 1 x\n";
     if (first == "run.abrt") std::abort();
     if (first == "run.kill") ::raise(SIGKILL);
     if (first == "run.spin") Spin();

@@ -110,6 +110,20 @@ TEST(ModelTrialTest, WhatGoesWrongAfterTheModelRanOnlyForbidsToBatchIt) {
   }
 }
 
+TEST(ModelTrialTest, TellsWhatWasMeasured) {
+  const auto measured = [](const std::string& content) { return Try(content, {.cpus = 2})->parallelism; };
+  const ParallelismTrial fast = measured("run.fast");
+  EXPECT_EQ(fast.cpus, 2);
+  EXPECT_EQ(fast.one_run, std::chrono::nanoseconds(1500));
+  EXPECT_TRUE(fast.measured.empty());
+  EXPECT_EQ(ChooseParallelism(measured("run.slow")).ToString(), "2 interpreters of 1 thread (auto: 286 runs/s; 1 of 1: 143)");
+  EXPECT_EQ(measured("run.abrt").one_run.count(), 0);
+  const ParallelismTrial unasked = Try(ReadTestModel("digits"))->parallelism;
+  EXPECT_EQ(unasked.cpus, 1);
+  EXPECT_EQ(unasked.one_run.count(), 0);
+  EXPECT_GT(measured(ReadTestModel("digits")).one_run.count(), 0);
+}
+
 TEST(ModelTrialTest, AModelThatNeverReturnsIsStopped) {
   EXPECT_EQ(Try("sleep...", {.time = kNotLong}).status(), UnavailableError("m.tflite: the model was still loading or running after 1 ms"));
   EXPECT_EQ(Try("spin....", {.cpu_time = kNotLong}).status(),

@@ -16,10 +16,10 @@ CORRUPT = HALF_PLUS_TWO[:len(HALF_PLUS_TWO) // 2]
 
 TIME = r"[0-9.]+ (?:ns|us|ms|s)"
 BYTES = r"[0-9.]+ (?:bytes|[KM]iB)"
-HEADING = "MODEL VERSION MEMORY BATCH ONE RUN SIGNATURES, OPERATORS"
+HEADING = "MODEL VERSION MEMORY POOL BATCH ONE RUN SIGNATURES, OPERATORS"
 # Half_plus_two's lines, after the name and the version.
 SIGNATURE = "serving_default: x float[?] -> y float[?]"
-SERVED = rf" +{BYTES} +yes +{TIME} +{re.escape(SIGNATURE)}\n +operators: ADD, MUL\n"
+SERVED = rf" +{BYTES} +\d+x1 +yes +{TIME} +{re.escape(SIGNATURE)}\n +operators: ADD, MUL\n"
 
 DryRun = collections.namedtuple("DryRun", "status table log")
 
@@ -99,8 +99,8 @@ class TestTable:
             assert signature in text, run.table
         assert ("operators: CONV_2D x 2, FULLY_CONNECTED, MAX_POOL_2D, MUL, RESHAPE x 2, SOFTMAX"
                 in text), run.table
-        assert re.search(rf"stateful 1 {BYTES} no {TIME} serving_default: ", text), run.table
-        assert re.search(rf"string_cube 1 {BYTES} yes {TIME} serving_default: ", text), run.table
+        assert re.search(rf"stateful 1 {BYTES} \d+x1 no {TIME} serving_default: ", text), run.table
+        assert re.search(rf"string_cube 1 {BYTES} \d+x1 yes {TIME} serving_default: ", text), run.table
         # Where a line is broken, a name stays with its type and a number with its operator.
         broken = [line.strip() for line in run.table.splitlines()[1:-1]
                   if line.startswith(" " * 30)]
@@ -126,6 +126,13 @@ class TestTable:
         assert run.status == 0 and counts(run) == (1, 2, 0), run
         served = rf"^m +3{SERVED}m +1 \(old, stable\){SERVED}models: "
         assert re.search(served, run.table, re.M), run.table
+
+    def test_interpreters_and_threads(self, dry_run_config):
+        run = dry_run_config(
+            ("all", base_path("digits"), "tflite_options { num_interpreters: 3 threads_per_interpreter: 2 }"),
+            ("flags", base_path("digits"), ""), flags=["--num_tflite_pools=5"])
+        assert run.status == 0, run
+        assert re.findall(rf"^(\w+) +1 +{BYTES} +(\w+) ", run.table, re.M) == [("all", "3x2"), ("flags", "5x1")]
 
     def test_an_empty_configuration(self, tmp_path):
         (tmp_path / "models.config").write_text("")

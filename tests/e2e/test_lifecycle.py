@@ -24,6 +24,7 @@ HALF_PLUS_TWO = base_path("half_plus_two").read_bytes()  # y = x / 2 + 2
 SCALAR = base_path("scalar").read_bytes()
 CORRUPT = HALF_PLUS_TWO[:len(HALF_PLUS_TWO) // 2]
 EVERY_LOOK = "--file_system_poll_wait_seconds=1"
+REPLACED = "whose tflite_options have changed"
 
 
 def put(path, data=HALF_PLUS_TWO):
@@ -323,6 +324,62 @@ class TestReload:
         reload_config(server, "model_config_list {}")
         assert predict(server, "m").status_code == 404
         assert requests.get(f"{server.base_url}/v1/models").json() == {"models": []}
+
+
+class TestTfliteOptions:
+
+    @pytest.mark.parametrize("flags, more, expected", [
+        ([], "", r"\d+ interpreters? of \d+ threads? \(auto: .+\)"),
+        (["--num_tflite_pools=3"], "", r"3 interpreters of 1 thread \(as configured\)"),
+        (["--num_tflite_pools=3"], "tflite_options {}", r"3 interpreters of 1 thread \(as configured\)"),
+        (["--num_tflite_pools=3"], "tflite_options { threads_per_interpreter: 2 }",
+         r"3 interpreters of 2 threads \(as configured\)"),
+        (["--num_tflite_pools=3", "--tensorflow_intra_op_parallelism=4"],
+         "tflite_options { num_interpreters: 1 threads_per_interpreter: 2 }",
+         r"1 interpreter of 2 threads \(as configured\)"),
+    ])
+    def test_those_of_a_model_win_over_the_flags(self, tmp_path, configured, flags, more, expected):
+        put(tmp_path / "m" / "1" / "model.tflite")
+        server = configured(config_of(("m", tmp_path / "m", more)), *flags)
+        server.wait_for_log(rf"\] {{name: m version: 1}}: {expected}$")
+        assert predict(server).json() == {"outputs": [2.5]}
+
+    def test_the_answers_do_not_depend_on_them(self, tmp_path, configured):
+        options = ["", "tflite_options { num_interpreters: 4 }",
+                   "tflite_options { num_interpreters: 1 threads_per_interpreter: 4 }"]
+        server = configured(config_of(*((f"m{i}", base_path("digits"), more)
+                                        for i, more in enumerate(options))))
+        rows = [[(17 * i + j) % 16 / 16 for j in range(64)] for i in range(32)]
+        answers = [requests.post(f"{server.base_url}/v1/models/m{i}:predict", json={"inputs": rows}).json()
+                   for i in range(len(options))]
+        assert len(answers[0]["outputs"]) == len(rows)
+        assert answers[1] == answers[2] == answers[0]
+
+    # By the file: the original's clients do not know this field.
+    def test_a_reload_changes_them_without_a_gap(self, tmp_path, configured):
+        def of_interpreters(number):
+            return config_of(("m", tmp_path / "m", f"tflite_options {{ num_interpreters: {number} }}"))
+
+        put(tmp_path / "m" / "1" / "model.tflite", lifecycle_load.model_of(1))
+        server = configured(of_interpreters(1), "--model_config_file_poll_wait_seconds=1")
+        load = lifecycle_load.Load(server, {"m": lifecycle_load.Allowed({1})}, clients=2)
+        try:
+            for number in (2, 3, 4):
+                put(tmp_path / "models.config", of_interpreters(number).encode())
+                server.wait_for_log(rf"m version: 1}}: {number} interpreters of 1 thread")
+                assert settles(lambda: server.log.count(REPLACED) == number - 1, server.running)
+        finally:
+            tally = load.stop()
+        assert not tally.problems, "\n".join(tally.problems[:20])
+
+    def test_a_reload_with_wrong_ones_changes_nothing(self, tmp_path, configured):
+        put(tmp_path / "m" / "1" / "model.tflite")
+        server = configured(config_of(("m", tmp_path / "m", "")), "--model_config_file_poll_wait_seconds=1")
+        wrong = config_of(("m", tmp_path / "m", "tflite_options { num_interpreters: 4097 }"))
+        put(tmp_path / "models.config", wrong.encode())
+        server.wait_for_log("reloading the model config failed: INVALID_ARGUMENT: Model m has "
+                            "tflite_options.num_interpreters 4097, where 0 to 4096 are allowed")
+        assert predict(server).json() == {"outputs": [2.5]}
 
 
 def test_no_request_fails_while_everything_changes(tmp_path):
