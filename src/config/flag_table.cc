@@ -86,8 +86,8 @@ constexpr Flag kFlags[] = {
      kInterpretersRange},
     {"max_queue_wait_ms", kRunning, &Options::max_queue_wait_ms,
      "a request with many of its model before it that is expected to wait longer is refused with 503 at once; 0: never", kCountRange},
-    {"tensorflow_intra_op_parallelism", kRunning, &Options::tensorflow_intra_op_parallelism, "threads of each interpreter; 0: chosen at load by measuring",
-     kInterpreterThreadsRange},
+    {"tensorflow_intra_op_parallelism", kRunning, &Options::tensorflow_intra_op_parallelism,
+     "threads of each interpreter; 0: chosen at load by measuring", kInterpreterThreadsRange},
     {"enable_signature_method_name_check", kRunning, &Options::enable_signature_method_name_check, "refuse signatures of another method"},
     {"keep_state", kRunning, &Options::keep_state, "variables of a stateful model live on from request to request"},
 

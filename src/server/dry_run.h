@@ -17,8 +17,8 @@ namespace tflite_serving {
 //   digits           3           FAILED: INVALID_ARGUMENT: /models/digits/3/model.tflite: not a sound .tflite file: …
 //   models: 1, versions that can be served: 1, failures: 1, memory: 367 KiB
 //
-// VERSION has the version's labels, MEMORY all its interpreters, POOL how many these are and the threads of each, BATCH whether requests may share a run (LiteRtServable::batchable), and ONE RUN the
-// median on made-up inputs of one row, "-" where none were found (the reason is logged).
+// VERSION has the version's labels, MEMORY all its interpreters, POOL how many these are and the threads of each, BATCH whether requests may share a
+// run (LiteRtServable::batchable), and ONE RUN the median on made-up inputs of one row, "-" where none were found (the reason is logged).
 //
 // Returns the process's exit status: EXIT_FAILURE if anything that is configured cannot be served. That is more than --strict_start refuses: each
 // version that a policy names must be there. Errors: a configuration with which a server would not start.
