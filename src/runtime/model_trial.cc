@@ -23,6 +23,7 @@
 #include <fmt/format.h>
 
 #include "base/file.h"
+#include "base/mutex.h"
 #include "base/thread.h"
 #include "base/unique_fd.h"
 #include "base/usable_memory.h"
@@ -129,6 +130,16 @@ Status TryDescriptor(int fd, int cpus) {
   const Status status = TryMapped({static_cast<const std::byte*>(data), size}, cpus);
   ::munmap(data, size);
   return status;
+}
+
+// What WaitForTurn locks: shared by all trials of this process.
+StatusOr<int> TurnFile() {
+  static Mutex mutex;
+  static UniqueFd file;
+  const MutexLock lock(mutex);
+  if (!file.valid()) file = UniqueFd(::memfd_create("turn", MFD_CLOEXEC));
+  if (!file.valid()) return ErrnoToStatus(errno, "a file for trials of models to take turns");
+  return file.get();
 }
 
 class SpawnSetup {
@@ -315,11 +326,9 @@ StatusOr<TrialReport> TryModel(const std::string& program, const std::string& pa
   if (::pipe2(ends, O_CLOEXEC) != 0) return ErrnoToStatus(errno, "a pipe to the trial of a model");
   const UniqueFd read_end(ends[0]);
   UniqueFd write_end(ends[1]);
-  static const UniqueFd turn(::memfd_create("turn", MFD_CLOEXEC));
-  if (!turn.valid()) return ErrnoToStatus(errno, "a file in memory for trials of models");
+  TFLS_ASSIGN_OR_RETURN(const int turn_fd, TurnFile());
   SpawnSetup setup;
-  if (const int error = setup.Prepare(turn.get(), write_end.get(), file.fd()); error != 0)
-    return ErrnoToStatus(error, "preparing the trial of a model");
+  if (const int error = setup.Prepare(turn_fd, write_end.get(), file.fd()); error != 0) return ErrnoToStatus(error, "preparing the trial of a model");
   TFLS_ASSIGN_OR_RETURN(const pid_t pid, setup.Spawn(program, fmt::format("{}{},{}", kModelTrialFlag, file.fd(), limits.cpus)));
   write_end = UniqueFd();  // the child has the only one: its end is the pipe's
 

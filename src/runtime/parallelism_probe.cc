@@ -60,12 +60,12 @@ ParallelismTrial TryParallelism(const Model& model, int cpus, const std::functio
   if (cpus == 1 || model.graph().has_state) return trial;
   TimePoint deadline = Clock::Steady().Now() + kLongestMeasuring;
   std::vector<std::unique_ptr<Interpreter>> interpreters;
-  const auto add = [&](int threads) {
-    StatusOr<std::unique_ptr<Interpreter>> interpreter = Interpreter::Create(model, {.num_threads = threads});
-    if (interpreter.ok()) interpreters.push_back(*std::move(interpreter));
-    return interpreter.ok();
+  const auto add = [&](int threads) -> Status {
+    TFLS_ASSIGN_OR_RETURN(std::unique_ptr<Interpreter> interpreter, Interpreter::Create(model, {.num_threads = threads}));
+    interpreters.push_back(std::move(interpreter));
+    return OkStatus();
   };
-  if (!add(1)) return trial;
+  if (!add(1).ok()) return trial;
   const Run run = SlowestRun(model, *interpreters[0], deadline);
   trial.one_run = run.time;
   if (run.time <= kInlineTime) return trial;
@@ -79,7 +79,7 @@ ParallelismTrial TryParallelism(const Model& model, int cpus, const std::functio
   for (const Parallelism& candidate : candidates) {
     if (std::exchange(threads, candidate.threads) != candidate.threads) interpreters.clear();
     while (interpreters.size() < static_cast<size_t>(candidate.interpreters)) {
-      if (Clock::Steady().Now() > deadline || !add(threads)) return trial;
+      if (Clock::Steady().Now() > deadline || !add(threads).ok()) return trial;
     }
     const auto call = [&](int caller) { return interpreters[static_cast<size_t>(caller)]->Run(run.signature, views, deadline).status(); };
     // Once to touch their memory.

@@ -19,7 +19,7 @@ BYTES = r"[0-9.]+ (?:bytes|[KM]iB)"
 HEADING = "MODEL VERSION MEMORY POOL BATCH ONE RUN SIGNATURES, OPERATORS"
 # Half_plus_two's lines, after the name and the version.
 SIGNATURE = "serving_default: x float[?] -> y float[?]"
-SERVED = rf" +{BYTES} +\d+x1 +yes +{TIME} +{re.escape(SIGNATURE)}\n +operators: ADD, MUL\n"
+SERVED = rf" +{BYTES} +\d+x\d+ +yes +{TIME} +{re.escape(SIGNATURE)}\n +operators: ADD, MUL\n"
 
 DryRun = collections.namedtuple("DryRun", "status table log")
 
@@ -99,8 +99,8 @@ class TestTable:
             assert signature in text, run.table
         assert ("operators: CONV_2D x 2, FULLY_CONNECTED, MAX_POOL_2D, MUL, RESHAPE x 2, SOFTMAX"
                 in text), run.table
-        assert re.search(rf"stateful 1 {BYTES} \d+x1 no {TIME} serving_default: ", text), run.table
-        assert re.search(rf"string_cube 1 {BYTES} \d+x1 yes {TIME} serving_default: ", text), run.table
+        assert re.search(rf"stateful 1 {BYTES} \d+x\d+ no {TIME} serving_default: ", text), run.table
+        assert re.search(rf"string_cube 1 {BYTES} \d+x\d+ yes {TIME} serving_default: ", text), run.table
         # Where a line is broken, a name stays with its type and a number with its operator.
         broken = [line.strip() for line in run.table.splitlines()[1:-1]
                   if line.startswith(" " * 30)]
