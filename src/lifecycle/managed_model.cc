@@ -155,7 +155,7 @@ void ManagedModel::StartLoads(TimePoint now) {
     }
     if (!changed && (!version.retry_at || now < *version.retry_at)) continue;
     version.retry_at.reset();
-    version.has_new_file = version.found != version.tried;
+    if (changed) version.has_new_file = version.found != version.tried;
     version.tried = version.found;
     version.tried_options = config_.tflite_options;
     if (version.found.status.ok()) {

@@ -126,7 +126,7 @@ class ManagedModel {
     bool settled = false;                 // for settle_time
     std::optional<StorageVersion> tried;  // what the last load was of
     TfliteOptions tried_options;          // and with what
-    bool has_new_file = true;             // the last load was not for other options alone
+    bool has_new_file = true;             // what changed last was not the options alone
     bool loading = false;                 // a LoadJob is out
     int retries = 0;
     std::optional<TimePoint> retry_at;

@@ -161,6 +161,20 @@ TEST_F(ManagedModelTest, OptionsThatChangeWhileAVersionLoadsAreThoseOfTheNextLoa
   EXPECT_TRUE(model_.AtRest());
 }
 
+TEST_F(ManagedModelTest, AFileThatIsTriedAgainHasStillChanged) {
+  Serve(1);
+  Add(1);
+  Look();
+  now_ += seconds(1);
+  Look();
+  Finish(1, UnavailableError("later"));
+  now_ += seconds(60);
+  model_.Advance(now_);
+  EXPECT_THAT(Begun(), ElementsAre("/m/1/model.tflite"));
+  Finish(1);
+  EXPECT_THAT(log_, HasSubstr("by /m/1/model.tflite, which has changed"));
+}
+
 TEST_F(ManagedModelTest, OptionsWithWhichAModelCannotBeLoadedLeaveItAsItWas) {
   Serve(1);
   UseInterpreters(3);
