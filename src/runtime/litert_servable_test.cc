@@ -350,7 +350,7 @@ TEST(LiteRtServableTest, ThreadsDoNotChangeTheAnswer) {
   const auto one = Load(TestModelPath("digits"), {.num_interpreters = 1, .threads_per_interpreter = 1});
   const auto four = Load(TestModelPath("digits"), {.num_interpreters = 1, .threads_per_interpreter = 4});
   std::mt19937 random(1);
-  const std::vector<Tensor> inputs = *RandomInputs(one->model().graph().signatures[0], 16, 1, random);
+  const std::vector<Tensor> inputs = *RandomInputs(one->model().graph().signatures[0], one->model().graph().words, 16, 1, random);
   std::vector<std::byte> expected;
   std::vector<std::byte> found;
   ASSERT_TRUE(CheckAndRun(*one, inputs, &expected).ok());

@@ -28,7 +28,7 @@ struct Run {
 Run RunOf(const Model& model, size_t number, Interpreter& interpreter, TimePoint deadline) {
   for (const int64_t open_dim : kOpenDims) {
     std::mt19937 random(kSeed);
-    StatusOr<std::vector<Tensor>> inputs = RandomInputs(model.graph().signatures[number], 1, open_dim, random);
+    StatusOr<std::vector<Tensor>> inputs = RandomInputs(model.graph().signatures[number], model.graph().words, 1, open_dim, random);
     if (!inputs.ok()) return {};
     const std::vector<TensorView> views = ViewsOf(*inputs);
     nanoseconds best = nanoseconds::max();
