@@ -21,23 +21,22 @@ std::span<const asio::mutable_buffer> GrpcInput::Prepare(const GrpcLanding& land
   stream_id_ = landing.stream_id;
   std::span<char> room = landing.room;
   size_t missing = landing.missing;
-  const auto add_frame = [&](size_t size) {
-    const size_t here = std::min(size, room.size());
+  const auto add_frame = [&](size_t left, size_t most) {
+    const size_t here = std::min({left, room.size(), most});
     Add(room.data(), here);
-    room = room.subspan(here);
-    missing -= std::min(size, missing);
+    missing -= left;
+    room = here < left ? std::span<char>() : room.subspan(here);
   };
-  add_frame(std::min(landing.frame_left, missing));
-  size_t following = 0;  // it must fit into bulk_, if it is to be put in order
-  while (num_frames_ < kMaxFrames && !room.empty()) {
-    FrameHead& head = heads_[num_frames_];
+  add_frame(std::min(landing.frame_left, missing), SIZE_MAX);
+  // What follows must fit into bulk_, if it is to be put in order.
+  for (size_t spare = bulk_.size(); num_frames_ < kMaxFrames && !room.empty() && spare > kFrameHeadBytes;) {
+    FrameHead& head = heads_[num_frames_++];
     head.announced = std::min(landing.frame_bytes, missing);
     head.may_end_stream = head.announced == missing;
-    following += kFrameHeadBytes + std::min(head.announced, room.size());
-    if (following > bulk_.size()) break;
     Add(head.bytes.data(), kFrameHeadBytes);
-    add_frame(head.announced);
-    ++num_frames_;
+    spare -= kFrameHeadBytes;
+    add_frame(head.announced, spare);
+    spare -= buffers_[num_buffers_ - 1].size();
   }
   return std::span(buffers_).first(num_buffers_);
 }

@@ -34,7 +34,7 @@ class GrpcInput {
   // Shorter frames are not worth a place of their own.
   static constexpr size_t kMinFrameBytes = size_t{8} << 10;
 
-  // `bulk_bytes`: read at once where there is no landing, and taken to follow where there is one.
+  // `bulk_bytes`: read at once where there is no landing, and taken to follow where there is one; more than a frame's head.
   explicit GrpcInput(size_t bulk_bytes) : bulk_(bulk_bytes) {}
 
   // Where the next bytes go, one at least: valid until the next call, and as long as the landing's room.

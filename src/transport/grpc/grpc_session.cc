@@ -64,7 +64,9 @@ bool GrpcSession::Receive(std::string_view bytes, TimePoint now) {
   now_ = last_heard_ = now;
   if (failed_) return false;
   if (ended_) return true;
+  data_end_ = nullptr;
   const ssize_t taken = nghttp2_session_mem_recv(http2_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  if (frame_.frame_left == 0 && data_end_ != bytes.data() + bytes.size()) frame_ = {};  // part of the next frame's head may have come
   // Answers to calls that were reset meanwhile stay queued until the socket takes more.
   if (nghttp2_session_get_outbound_queue_size(http2_) > kMaxQueuedFrames + 4 * size_t{limits_.max_concurrent_streams}) return false;
   return taken == static_cast<ssize_t>(bytes.size()) && !failed_;
@@ -193,6 +195,7 @@ int GrpcSession::OnData(GrpcExchange& exchange, std::string_view bytes) {
   exchange.progress = now_;
   missing_bytes_ = 0;
   frame_.frame_left -= std::min(bytes.size(), frame_.frame_left);
+  data_end_ = bytes.data() + bytes.size();
   if (exchange.stream != nullptr && exchange.stream->finished()) return 0;
   while (!bytes.empty()) {
     Status status;

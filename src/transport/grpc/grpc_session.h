@@ -112,9 +112,10 @@ class GrpcSession {
   bool failed_ = false;              // memory or nghttp2 gave up
 
   size_t missing_bytes_ = 0;
-  GrpcLanding frame_;        // the DATA frame that came last, without its room; padded ones count as none
-  size_t aligned_byte_ = 0;  // of messages to come (GrpcMessageReader::Begin): where the last one had its tensor
-  TimePoint now_;            // of the latest event
+  GrpcLanding frame_;               // the DATA frame that came last, without its room; padded ones count as none
+  const char* data_end_ = nullptr;  // of the payload that came last, in what is being received
+  size_t aligned_byte_ = 0;         // of messages to come (GrpcMessageReader::Begin): where the last one had its tensor
+  TimePoint now_;                   // of the latest event
   const TimePoint started_;
   TimePoint last_heard_;
   TimePoint last_call_;  // when the last call ended
