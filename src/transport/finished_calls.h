@@ -15,8 +15,7 @@ class FinishedCalls;
 
 // A call that goes back by FinishedCalls.
 class FinishedCall {
- protected:
-  FinishedCall() = default;
+ public:
   virtual ~FinishedCall() = default;
 
  private:
