@@ -153,12 +153,18 @@ bool GrpcTestClient::SendRaw(std::string_view bytes) {
     if (errno != EAGAIN) return false;
     pollfd ready{.fd = socket_.get(), .events = POLLIN | POLLOUT, .revents = 0};
     if (::poll(&ready, 1, static_cast<int>(std::chrono::milliseconds(kTestPatience).count())) <= 0) return false;
-    if ((ready.revents & POLLIN) != 0 && !ReadSome()) return false;
+    if ((ready.revents & POLLIN) != 0 && !Receive()) return false;  // and no frame into the middle of this one
   }
   return true;
 }
 
 bool GrpcTestClient::ReadSome() {
+  if (!Receive()) return false;
+  Flush();
+  return true;
+}
+
+bool GrpcTestClient::Receive() {
   pollfd ready{.fd = socket_.get(), .events = POLLIN, .revents = 0};
   if (::poll(&ready, 1, static_cast<int>(std::chrono::milliseconds(kTestPatience).count())) <= 0) {
     ADD_FAILURE() << "the server neither answered nor closed the connection";
@@ -168,7 +174,6 @@ bool GrpcTestClient::ReadSome() {
   const ssize_t size = ::recv(socket_.get(), bytes, sizeof(bytes), 0);
   if (size <= 0) return false;
   EXPECT_EQ(nghttp2_session_mem_recv(http2_, bytes, static_cast<size_t>(size)), size);
-  Flush();
   return true;
 }
 

@@ -78,6 +78,9 @@ class GrpcTestClient {
   void Close() { socket_ = UniqueFd(); }
 
  private:
+  // ReadSome, without an answer.
+  bool Receive();
+
   struct Callbacks;
   struct Body {
     std::string bytes;
