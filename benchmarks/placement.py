@@ -1,17 +1,15 @@
-"""Which cores the server and the load generator run on: cores of their own where there are enough,
-else all of them together. Importing it changes nothing; `keep_to_server_cores` does."""
+"""Which cores the server and the load generator run on: cores of their own where there is more than one,
+else the same. Importing it changes nothing; `keep_to_server_cores` does."""
 
 import os
-
-FEWEST_TO_SEPARATE = 4  # below, a core for the load generator would be half of what the server has
 
 
 def divide():
     """(cores of the server, cores of the load generator), of those that this process may use."""
     usable = sorted(os.sched_getaffinity(0))
-    if len(usable) < FEWEST_TO_SEPARATE:
+    if len(usable) == 1:
         return usable, usable
-    of_load = len(usable) // 4  # a quarter sends faster than the others can answer
+    of_load = max(1, len(usable) // 4)  # a quarter sends faster than the others can answer
     return usable[:-of_load], usable[-of_load:]
 
 
@@ -20,7 +18,7 @@ SEPARATED = SERVER_CORES != LOAD_CORES
 CPUS = len(SERVER_CORES)  # of the server, and of the bare runtime that it is compared with
 
 DESCRIPTION = (f"server on cores {SERVER_CORES}, load generator on cores {LOAD_CORES}"
-               if SEPARATED else f"server and load generator share {CPUS} cores")
+               if SEPARATED else "server and load generator share one core")
 
 
 def keep_to_server_cores():

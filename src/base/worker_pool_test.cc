@@ -5,7 +5,9 @@
 #include <functional>
 #include <future>
 #include <optional>
+#include <semaphore>
 #include <string>
+#include <string_view>
 
 #include <gtest/gtest.h>
 
@@ -44,17 +46,21 @@ TEST(WorkerPoolTest, RefusesOnePastItsBound) {
   gate.set_value();
 }
 
-// One thread that is busy until Open.
+// One thread that is busy from Close until OpenAndFinish.
 class BusyPoolTest : public testing::Test {
  protected:
   void Start(const WorkerPoolOptions& options) {
     pool_.emplace("test", options);
-    std::promise<void> started;
-    ASSERT_TRUE(Submit([&] {
-      started.set_value();
-      gate_.get_future().wait();
-    }));
-    started.get_future().wait();
+    Close();
+  }
+  void Close(std::string_view flow = {}) {
+    ASSERT_TRUE(Submit(
+        [this] {
+          busy_.set_value();
+          gate_.get_future().wait();
+        },
+        flow));
+    busy_.get_future().wait();
   }
   bool Submit(std::function<void()> task, std::string_view flow = {}) { return pool_->TrySubmit(task, flow); }
   void OpenAndFinish() {
@@ -62,6 +68,7 @@ class BusyPoolTest : public testing::Test {
     pool_->Stop();
   }
 
+  std::promise<void> busy_;
   std::promise<void> gate_;
   std::string order_;
   std::optional<WorkerPool> pool_;
@@ -102,27 +109,18 @@ TEST_F(BusyPoolTest, WhatWouldWaitTooLongIsRefused) {
     TimePoint Now() const override { return TimePoint(std::chrono::seconds(ticks++)); }  // every task takes a second
     mutable std::atomic<int> ticks = 0;
   } clock;
-  WorkerPool pool("test", {.num_threads = 1, .max_queued = 100, .max_wait = std::chrono::seconds(2), .clock = &clock});
-  const auto submit = [&pool](std::function<void()> task, std::string_view flow) { return pool.TrySubmit(task, flow); };
+  pool_.emplace("test", WorkerPoolOptions{.num_threads = 1, .max_queued = 100, .max_wait = std::chrono::seconds(2), .clock = &clock});
+  std::counting_semaphore<> done(0);
   for (int i = 0; i < 100; ++i) {  // until that is known
-    std::promise<void> done;
-    ASSERT_TRUE(submit([&done] { done.set_value(); }, "m"));
-    done.get_future().wait();
+    ASSERT_TRUE(Submit([&done] { done.release(); }, "m"));
+    done.acquire();
   }
-  std::promise<void> started;
-  std::promise<void> gate;
-  ASSERT_TRUE(submit(
-      [&] {
-        started.set_value();
-        gate.get_future().wait();
-      },
-      "m"));
-  started.get_future().wait();
+  Close("m");
   int accepted = 0;
-  while (submit([] {}, "m")) ++accepted;
+  while (Submit([] {}, "m")) ++accepted;
   EXPECT_EQ(accepted, static_cast<int>(WorkerPool::kAlwaysQueued)) << "which would take 16 s";
-  EXPECT_TRUE(submit([] {}, "another")) << "nobody of its own is before it";
-  gate.set_value();
+  EXPECT_TRUE(Submit([] {}, "another")) << "nobody of its own is before it";
+  OpenAndFinish();
 }
 
 TEST(WorkerPoolTest, ForgetsIdleFlows) {

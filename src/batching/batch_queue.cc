@@ -89,6 +89,11 @@ nanoseconds BatchQueue::Expected(const std::vector<BatchTask>& batch) const {
   return rows == 0 ? nanoseconds(0) : Cost(rows);
 }
 
+nanoseconds BatchQueue::ExpectedOfAll() const {
+  const int64_t rest = rows_ % max_rows_;
+  return rows_ / max_rows_ * Cost(max_rows_) + (rest == 0 ? nanoseconds(0) : Cost(rest));
+}
+
 TimePoint BatchQueue::StartTime(TimePoint now, bool others_idle) const {
   if (tasks_.empty()) return kNoDeadline;
   const bool may_wait = parameters_.batch_timeout_micros > 0 && rows_ < max_rows_ && !others_idle && penalty_ == 0 && !tasks_.front().alone;

@@ -15,7 +15,8 @@ struct BatchScheduler::Source {
   bool active = false;               // in active_
 };
 
-BatchScheduler::BatchScheduler(const std::string& thread_name, int num_threads, const Clock& clock) : clock_(clock) {
+BatchScheduler::BatchScheduler(const std::string& thread_name, int num_threads, std::chrono::nanoseconds max_wait, const Clock& clock)
+    : num_threads_(num_threads), max_wait_(max_wait), clock_(clock) {
   threads_.reserve(static_cast<size_t>(num_threads));
   for (int i = 0; i < num_threads; ++i) threads_.push_back(StartThread(thread_name, [this] { Work(); }));
 }
@@ -42,6 +43,7 @@ Status BatchScheduler::Submit(const SourceHandle& source, std::span<BatchTask> t
     const MutexLock lock(mutex_);
     if (stopping_) return UnavailableError("the server is stopping");
     TFLS_RETURN_IF_ERROR(source->queue.CheckRoom(rows));
+    if (WouldWaitTooLong(*source)) return UnavailableError("too many requests are waiting; try again later");
     const TimePoint now = clock_.Now();
     for (BatchTask& task : tasks) source->queue.Add(std::move(task), now);
     Activate(source);
@@ -50,6 +52,12 @@ Status BatchScheduler::Submit(const SourceHandle& source, std::span<BatchTask> t
   }
   wake_.NotifyOne();
   return OkStatus();
+}
+
+bool BatchScheduler::WouldWaitTooLong(const Source& source) const {
+  if (source.queue.num_tasks() < kAlwaysQueued * static_cast<size_t>(num_threads_)) return false;
+  // Each active source gets the same share of the threads.
+  return source.queue.ExpectedOfAll() * static_cast<int64_t>(active_.size()) / num_threads_ > max_wait_;
 }
 
 void BatchScheduler::Resubmit(const SourceHandle& source, BatchTask task) {

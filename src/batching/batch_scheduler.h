@@ -20,6 +20,8 @@ namespace tflite_serving {
 // Thread-safe.
 class BatchScheduler {
  public:
+  static constexpr size_t kAlwaysQueued = 16;
+
   // One queue and what becomes of its batches. Kept by whoever submits to it, and by the scheduler while it has tasks or a batch of it runs.
   struct Source;
   using SourceHandle = std::shared_ptr<Source>;
@@ -27,7 +29,10 @@ class BatchScheduler {
   // Runs a batch and answers its tasks, here or later; on one of the scheduler's threads, without a lock held.
   using RunBatch = std::function<void(const SourceHandle& source, std::vector<BatchTask> batch)>;
 
-  BatchScheduler(const std::string& thread_name, int num_threads, const Clock& clock = Clock::Steady());
+  // A request is refused that would wait longer than `max_wait`, by what runs took lately; but never one that has fewer than kAlwaysQueued of its
+  // queue before it for each thread, however long those take.
+  BatchScheduler(const std::string& thread_name, int num_threads, std::chrono::nanoseconds max_wait = std::chrono::nanoseconds::max(),
+                 const Clock& clock = Clock::Steady());
   // Stops it.
   ~BatchScheduler();
   BatchScheduler(const BatchScheduler&) = delete;
@@ -36,7 +41,8 @@ class BatchScheduler {
   SourceHandle NewSource(BatchQueue queue, RunBatch run);
 
   // Queues tasks, all or none; each is answered exactly once: by RunBatch, or with RESOURCE_EXHAUSTED at its deadline or CANCELLED if that comes
-  // first and a thread gets to it. Errors, with the tasks untouched: BatchQueue::CheckRoom; UNAVAILABLE when it is stopping.
+  // first and a thread gets to it. Errors, with the tasks untouched: BatchQueue::CheckRoom; UNAVAILABLE when they would wait too long, or it is
+  // stopping.
   Status Submit(const SourceHandle& source, std::span<BatchTask> tasks);
   // Queues a task that comes from a batch, in front and whatever the limit.
   void Resubmit(const SourceHandle& source, BatchTask task);
@@ -49,9 +55,12 @@ class BatchScheduler {
  private:
   void Work();
   void Activate(const SourceHandle& source) TFLS_REQUIRES(mutex_);
+  bool WouldWaitTooLong(const Source& source) const TFLS_REQUIRES(mutex_);
   // Whose turn it is; null if nobody's before `next`.
   SourceHandle Choose(TimePoint now, TimePoint& next) TFLS_REQUIRES(mutex_);
 
+  const int num_threads_;
+  const std::chrono::nanoseconds max_wait_;
   const Clock& clock_;
   Mutex mutex_;
   CondVar wake_;

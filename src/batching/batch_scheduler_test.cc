@@ -1,11 +1,13 @@
 #include "batching/batch_scheduler.h"
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <future>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -49,6 +51,36 @@ TEST(BatchSchedulerTest, AModelUnderLoadDoesNotHoldUpAnother) {
   open.set_value();
   scheduler.reset();  // once all have run
   EXPECT_LE(order.find('c'), 1u) << order;
+}
+
+TEST(BatchSchedulerTest, WhatWouldWaitTooLongIsRefused) {
+  std::promise<void> open;
+  std::promise<void> begun;
+  BatchScheduler scheduler("batch", 1, std::chrono::seconds(2));
+  BatchQueue queue(BatchingParameters{.max_batch_size = 1, .max_enqueued_batches = 1000});
+  queue.Record(1, std::chrono::seconds(1));
+  const auto slow = scheduler.NewSource(std::move(queue), [&, gate = open.get_future().share(), first = true](const BatchScheduler::SourceHandle&,
+                                                                                                              std::vector<BatchTask> batch) mutable {
+    if (std::exchange(first, false)) begun.set_value();
+    gate.wait();
+    AnswerAll(batch);
+  });
+  const auto other = scheduler.NewSource(BatchQueue(BatchingParameters{}),
+                                         [](const BatchScheduler::SourceHandle&, std::vector<BatchTask> batch) { AnswerAll(batch); });
+  const auto submit = [&scheduler](const BatchScheduler::SourceHandle& source) {
+    BatchTask task = NewTask([] {});
+    return scheduler.Submit(source, {&task, 1});
+  };
+  ASSERT_TRUE(submit(slow).ok());
+  begun.get_future().wait();
+  size_t accepted = 0;
+  Status refusal;
+  while ((refusal = submit(slow)).ok()) ++accepted;
+  EXPECT_EQ(accepted, BatchScheduler::kAlwaysQueued) << "which would take 16 s";
+  EXPECT_EQ(refusal, UnavailableError("too many requests are waiting; try again later"));
+  EXPECT_TRUE(submit(other).ok()) << "nobody of its own is before it";
+  open.set_value();
+  scheduler.Stop();
 }
 
 TEST(BatchSchedulerTest, WhatIsQueuedIsRunBeforeTheEnd) {

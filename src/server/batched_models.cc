@@ -67,10 +67,10 @@ StatusOr<std::optional<BatchingParameters>> ReadBatchingParameters(const ServerO
   return parameters;
 }
 
-BatchedModels::BatchedModels(const BatchingParameters& parameters, bool per_model)
+BatchedModels::BatchedModels(const BatchingParameters& parameters, bool per_model, nanoseconds max_wait)
     : parameters_(parameters),
       per_model_(per_model),
-      scheduler_("batch", parameters.num_batch_threads > 0 ? static_cast<int>(parameters.num_batch_threads) : UsableCpus()) {}
+      scheduler_("batch", parameters.num_batch_threads > 0 ? static_cast<int>(parameters.num_batch_threads) : UsableCpus(), max_wait) {}
 
 StatusOr<ServableHandle> BatchedModels::Batch(std::unique_ptr<LiteRtServable> servable, const std::string& directory) {
   BatchingParameters parameters = parameters_;

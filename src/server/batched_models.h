@@ -1,6 +1,7 @@
 // How --enable_batching and its files become batched servables.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,7 +26,8 @@ class BatchedModels {
   // without it is not.
   static constexpr std::string_view kVersionFile = "batching_params.pbtxt";
 
-  BatchedModels(const BatchingParameters& parameters, bool per_model);
+  // `max_wait`: BatchScheduler's.
+  BatchedModels(const BatchingParameters& parameters, bool per_model, std::chrono::nanoseconds max_wait);
 
   // `servable`, of the version in `directory`, with those of its signatures batched that can be; which cannot is logged. Measures first what runs of
   // different sizes take, for kMeasuringTime at most. Borrows this object. Errors: those of a version's own file.

@@ -27,6 +27,10 @@ constexpr size_t kMaxQueuedRequests = 4096;
 constexpr std::string_view kHealthServices[] = {"", "PredictionService", "ModelService", "tensorflow.serving.PredictionService",
                                                 "tensorflow.serving.ModelService"};
 
+std::chrono::nanoseconds MaxQueueWait(const ServerOptions& options) {
+  return options.max_queue_wait_ms == 0 ? std::chrono::nanoseconds::max() : std::chrono::milliseconds(options.max_queue_wait_ms);
+}
+
 Manager MakeManager(const ServerOptions& options, BatchedModels* batched, WorkerPool& workers, StateListener on_change) {
   ModelLoaders loaders = MakeLoaders(options, batched);
   ManagerOptions lifecycle = LifecycleOptions(options);
@@ -39,11 +43,9 @@ Manager MakeManager(const ServerOptions& options, BatchedModels* batched, Worker
 
 Server::Server(const ServerOptions& options, const std::optional<BatchingParameters>& batching)
     : options_(options),
-      workers_("worker",
-               {.num_threads = NumWorkers(options),
-                .max_queued = kMaxQueuedRequests,
-                .max_wait = options.max_queue_wait_ms == 0 ? std::chrono::nanoseconds::max() : std::chrono::milliseconds(options.max_queue_wait_ms)}),
-      batched_models_(batching ? std::make_unique<BatchedModels>(*batching, options.enable_per_model_batching_parameters) : nullptr),
+      workers_("worker", {.num_threads = NumWorkers(options), .max_queued = kMaxQueuedRequests, .max_wait = MaxQueueWait(options)}),
+      batched_models_(batching ? std::make_unique<BatchedModels>(*batching, options.enable_per_model_batching_parameters, MaxQueueWait(options))
+                               : nullptr),
       manager_(MakeManager(options, batched_models_.get(), workers_, [this](const std::string& name) { UpdateHealth({&name, 1}); })),
       prediction_service_(manager_, workers_, Clock::Steady(),
                           {.tensor_content_in_replies = options.enable_serialization_as_tensor_content,
