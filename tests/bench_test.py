@@ -93,8 +93,8 @@ class Processes(unittest.TestCase):
 
 
 class Placement(unittest.TestCase):
-    def test_cores_are_divided_where_there_are_enough(self):
-        for usable, server, load in (({0}, [0], [0]), ({0, 1, 2}, [0, 1, 2], [0, 1, 2]), ({4, 5, 6, 7}, [4, 5, 6], [7]),
+    def test_cores_are_divided_where_there_are_several(self):
+        for usable, server, load in (({0}, [0], [0]), ({0, 1}, [0], [1]), ({0, 1, 2}, [0, 1], [2]), ({4, 5, 6, 7}, [4, 5, 6], [7]),
                                      (set(range(16)), list(range(12)), [12, 13, 14, 15])):
             with mock.patch("os.sched_getaffinity", return_value=usable):
                 self.assertEqual(placement.divide(), (server, load))
