@@ -90,8 +90,8 @@ nanoseconds BatchQueue::Expected(const std::vector<BatchTask>& batch) const {
 }
 
 nanoseconds BatchQueue::ExpectedOfAll() const {
-  const int64_t rest = rows_ % max_rows_;
-  return rows_ / max_rows_ * Cost(max_rows_) + (rest == 0 ? nanoseconds(0) : Cost(rest));
+  const int64_t rest = outstanding_ % max_rows_;
+  return outstanding_ / max_rows_ * Cost(max_rows_) + (rest == 0 ? nanoseconds(0) : Cost(rest));
 }
 
 TimePoint BatchQueue::StartTime(TimePoint now, bool others_idle) const {

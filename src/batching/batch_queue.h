@@ -62,7 +62,7 @@ class BatchQueue {
 
   // A run of `rows`, those of a batch and what it was filled up with, took this long.
   void Record(int64_t rows, std::chrono::nanoseconds time) { cost_.Record(rows, time); }
-  // What runs of all that waits are expected to take, one after the other.
+  // What the runs of all that is running or waits are expected to take, one after the other.
   std::chrono::nanoseconds ExpectedOfAll() const;
   size_t num_tasks() const { return tasks_.size(); }
   // What a run for this batch is expected to take.
