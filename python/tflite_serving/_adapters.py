@@ -57,18 +57,23 @@ class JsonServable:
         """The answer and whether it is an error: an object with "error" and neither "predictions" nor "outputs"."""
         answer = self._function(request)
         if isinstance(answer, (dict, list)):
-            return _json_tensors.dumps(answer), _is_error(answer)
+            return _json_tensors.dumps(answer), _says_error(answer)
         if isinstance(answer, str):
             answer = answer.encode("utf-8")
         if not isinstance(answer, (bytes, bytearray, memoryview)):
             raise ServableError(f"the servable returned {type(answer).__name__}, expected bytes of JSON")
         try:
-            return bytes(answer), _is_error(json.loads(str(answer, "utf-8")))
+            return bytes(answer), is_error(answer)
         except ValueError as fault:
             raise ServableError(f"the servable returned bytes that are not JSON ({fault}): {bytes(answer[:80])!r}") from None
 
 
-def _is_error(answer: Any) -> bool:
+def is_error(answer: Union[bytes, bytearray, memoryview]) -> bool:
+    """Whether a JSON answer is an error. ValueError if it is not JSON."""
+    return _says_error(json.loads(str(answer, "utf-8")))
+
+
+def _says_error(answer: Any) -> bool:
     return isinstance(answer, dict) and "error" in answer and "predictions" not in answer and "outputs" not in answer
 
 
