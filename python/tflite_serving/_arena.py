@@ -118,8 +118,8 @@ class OutputArena(Arena):
 
 def _strings(data: bytes, shape: Sequence[int]) -> np.ndarray:
     """TensorFlow Lite's string buffer as an array of bytes objects: i32 count, (count + 1) x i32 offsets, the strings."""
+    offsets = np.frombuffer(data, "<i4", math.prod(shape) + 1, 4).tolist()
     array = np.empty(shape, object)
-    offsets = np.frombuffer(data, "<i4", array.size + 1, 4).tolist()
     array.reshape(-1)[:] = [data[begin:end] for begin, end in zip(offsets, offsets[1:])]
     return array
 

@@ -29,7 +29,7 @@ def main() -> None:
         os.set_inheritable(fd, False)
     os.register_at_fork(after_in_child=lambda: os.close(socket))
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True, errors="backslashreplace")
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     try:
         status = Worker(socket, input_fd, output_fd).run()
     except (BrokenPipeError, ConnectionResetError):

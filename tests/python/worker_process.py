@@ -88,12 +88,12 @@ def _memfd(name):
 class Worker:
     """A worker process. Its output is collected; `stop` or the end of the `with` block ends it."""
 
-    def __init__(self, python=sys.executable, env=None):
+    def __init__(self, *python_options, env=None):
         self.socket, other = socket.socketpair()
         self.socket.settimeout(30)
         self.arenas = [_memfd("input"), _memfd("output")]
         fds = [other.fileno(), *self.arenas]
-        self.process = subprocess.Popen([python, str(WORKER), *map(str, fds)], pass_fds=fds, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen([sys.executable, *python_options, str(WORKER), *map(str, fds)], pass_fds=fds, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, env={**os.environ, **(env or {})}, start_new_session=True)
         other.close()
         self.next_offset = 0
