@@ -107,7 +107,7 @@ class OutputArena(Arena):
         return offset
 
     def write(self, array: np.ndarray, number: int) -> TensorPlace:
-        """Copies an array there as that element type, in one pass."""
+        """Copies an array there as that element type, in one pass; strings are bytes objects."""
         if number == STRING:
             data = _string_bytes(array)
             return TensorPlace(STRING, array.shape, OUTPUT, self.write_bytes(data), len(data))
@@ -125,13 +125,8 @@ def _strings(data: bytes, shape: Sequence[int]) -> np.ndarray:
 
 
 def _string_bytes(array: np.ndarray) -> bytes:
-    """The inverse. ServableError for elements that are neither bytes nor str, and beyond what int32 offsets reach."""
+    """The inverse. ServableError beyond what int32 offsets reach."""
     strings = array.ravel().tolist()
-    for place, string in enumerate(strings):
-        if isinstance(string, str):
-            strings[place] = string.encode("utf-8")
-        elif not isinstance(string, bytes):
-            raise ServableError(f"a string tensor has bytes or str as elements, got {type(string).__name__}")
     offsets = np.cumsum([4 * (len(strings) + 2), *map(len, strings)], dtype=np.int64)
     if offsets[-1] > _MAX_STRING_TENSOR_BYTES:
         raise ServableError(f"a string tensor of {offsets[-1]} bytes: at most {_MAX_STRING_TENSOR_BYTES}")

@@ -60,7 +60,7 @@ def _array(name: str, value: Any, spec: Optional[TensorSpec]) -> np.ndarray:
         array = np.asarray(value)
         if array.dtype.kind not in "biuf":
             array = np.array(_with_bytes(value), object)
-    except ValueError as fault:
+    except (ValueError, TypeError, RecursionError) as fault:
         raise InvalidArgument(f'input "{name}": {fault}') from None
     if array.dtype == object and not all(isinstance(element, bytes) for element in array.flat):
         raise InvalidArgument(f'input "{name}": its values are not of one type, or its lists not of one length')
@@ -75,7 +75,7 @@ def _array(name: str, value: Any, spec: Optional[TensorSpec]) -> np.ndarray:
 
 
 def _with_bytes(value: Any) -> Any:
-    """Nested lists with text and {"b64": …} as bytes objects. ValueError for bad base64."""
+    """Nested lists with text and {"b64": …} as bytes objects. ValueError or TypeError for bad base64."""
     if isinstance(value, list):
         return [_with_bytes(element) for element in value]
     if isinstance(value, str):

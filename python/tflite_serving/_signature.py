@@ -61,14 +61,13 @@ class TensorSpec:
     def __str__(self) -> str:
         return _form(_NAME[self.number], self.shape)
 
-    def accepts_shape(self, shape: Tuple[int, ...]) -> bool:
-        return len(shape) == len(self.shape) and all(want is None or want == size for want, size in zip(self.shape, shape))
-
-    def accepts_type(self, dtype: np.dtype) -> bool:
-        """Whether arrays of that type can be written as this one: strings as strings, numbers where NumPy calls it "same_kind"."""
-        if self.number == STRING or dtype.kind not in "biufc":
-            return self.number == STRING and dtype.kind in "OSU"
-        return np.can_cast(dtype, self.dtype, "same_kind")
+    def takes(self, array: np.ndarray) -> bool:
+        """Whether an array of that shape and type can be written as this: strings as strings, numbers where NumPy calls it "same_kind"."""
+        if array.ndim != len(self.shape) or any(want is not None and want != size for want, size in zip(self.shape, array.shape)):
+            return False
+        if self.number == STRING:
+            return _are_strings(array)
+        return array.dtype == self.dtype or array.dtype.kind in "biufc" and np.can_cast(array.dtype, self.dtype, "same_kind")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,23 +85,28 @@ def _form(name: str, shape: Sequence[Optional[int]]) -> str:
 
 def form_of(array: np.ndarray) -> str:
     """An array in the form of messages: int64[2,3]."""
-    number = STRING if array.dtype.kind in "SU" else _NUMBER.get(array.dtype.newbyteorder("="))
-    return _form(_NAME.get(number, str(array.dtype)), array.shape)
+    number = 0 if array.dtype == object else _NUMBER.get(array.dtype.newbyteorder("="), 0)
+    return _form("string" if _are_strings(array) else _NAME.get(number, str(array.dtype)), array.shape)
+
+
+def _are_strings(array: np.ndarray) -> bool:
+    return array.dtype.kind in "SU" or array.dtype == object and all(isinstance(each, (bytes, str)) for each in array.flat)
 
 
 def check_inputs(inputs: Mapping[str, Any], signature: Signature) -> Dict[str, np.ndarray]:
     """`inputs` as arrays of the signature's types. InvalidArgument in the server's words for those that it would refuse."""
     if set(inputs) != set(signature.inputs):
         raise InvalidArgument(f"expected inputs {_listed(signature.inputs)}, got {_listed(inputs)}")
-    arrays = {name: np.asarray(inputs[name]) for name in signature.inputs}
+    arrays = {name: _array_of(inputs[name], spec) for name, spec in signature.inputs.items()}
     for name, spec in signature.inputs.items():
-        if not (spec.accepts_shape(arrays[name].shape) and spec.accepts_type(arrays[name].dtype)):
+        if not spec.takes(arrays[name]):
             raise InvalidArgument(f'input "{name}": expected {spec}, got {form_of(arrays[name])}')
-    return {name: array.astype(signature.inputs[name].dtype, copy=False) for name, array in arrays.items()}
+    return {name: _with_bytes(array) if signature.inputs[name].number == STRING else array.astype(signature.inputs[name].dtype, copy=False)
+            for name, array in arrays.items()}
 
 
 def check_outputs(outputs: Any, signature: Signature) -> List[np.ndarray]:
-    """The values that user code returned as arrays, in the signature's order, still in their own element types.
+    """The values that user code returned as arrays, in the signature's order: strings as bytes objects, numbers still of their own types.
 
     ServableError that names the output and both values for what the signature does not say.
     """
@@ -112,11 +116,23 @@ def check_outputs(outputs: Any, signature: Signature) -> List[np.ndarray]:
         raise ServableError(f"expected outputs {_listed(signature.outputs)}, got {_listed(outputs)}")
     arrays = []
     for name, spec in signature.outputs.items():
-        array = np.asarray(outputs[name])
-        if array.shape != spec.shape and not spec.accepts_shape(array.shape) or array.dtype != spec.dtype and not spec.accepts_type(array.dtype):
+        array = _array_of(outputs[name], spec)
+        if not spec.takes(array):
             raise ServableError(f'output "{name}": expected {spec}, got {form_of(array)}')
-        arrays.append(array)
+        arrays.append(_with_bytes(array) if spec.number == STRING else array)
     return arrays
+
+
+def _array_of(value: Any, spec: TensorSpec) -> np.ndarray:
+    # Lists of strings become arrays of objects: NumPy's own strings end at their last byte that is not 0.
+    return np.asarray(value, object if spec.number == STRING and isinstance(value, (list, tuple, bytes, str)) else None)
+
+
+def _with_bytes(strings: np.ndarray) -> np.ndarray:
+    """The array with bytes objects as elements."""
+    elements = np.empty(strings.shape, object)
+    elements.reshape(-1)[:] = [each.encode("utf-8") if isinstance(each, str) else each for each in strings.ravel().tolist()]
+    return elements
 
 
 def _listed(names: Any) -> str:
