@@ -15,16 +15,15 @@ class TFLiteModelWrapper:
     def __call__(self, request):
         try:
             instances = json.loads(request)["instances"]
-            values = np.array(instances, dtype=self.input_details[0]["dtype"])
-            if list(values.shape) != list(self.input_details[0]["shape"]):
-                self.interpreter.resize_tensor_input(self.input_details[0]["index"], values.shape)
-                self.interpreter.allocate_tensors()
-            self.interpreter.set_tensor(self.input_details[0]["index"], values)
+            input_data = np.array(instances, dtype=self.input_details[0]["dtype"])
+            self.interpreter.resize_tensor_input(self.input_details[0]["index"], input_data.shape)
+            self.interpreter.allocate_tensors()
+            self.interpreter.set_tensor(self.input_details[0]["index"], input_data)
             self.interpreter.invoke()
-            predictions = self.interpreter.get_tensor(self.output_details[0]["index"])
-            return json.dumps({"predictions": predictions.tolist()}).encode("utf-8")
-        except Exception as error:
-            return json.dumps({"error": str(error)}).encode("utf-8")
+            output_data = self.interpreter.get_tensor(self.output_details[0]["index"])
+            return json.dumps({"predictions": output_data.tolist()}).encode("utf-8")
+        except Exception as e:
+            return json.dumps({"error": str(e)}).encode("utf-8")
 
 
 def load_servable(servable_path, config_obj):

@@ -5,6 +5,9 @@ import sys
 
 import pytest
 
+import tflite_serving
+from tflite_serving._errors import describe
+
 FAULTS = """
 import os, sys
 
@@ -94,7 +97,7 @@ def test_a_killed_worker_is_gone(serve):
 
 
 @pytest.mark.parametrize("source, name, says", [
-    ("import no_such_module", "f", "ModuleNotFoundError: No module named 'no_such_module' (PATH:1)\n  File \"PATH\", line 1, in <module>"),
+    ("import no_such_module", "f", "ModuleNotFoundError: No module named 'no_such_module' (PATH:1)\n"),
     ("x = (1", "f", "SyntaxError: '(' was never closed (PATH:1)\n"),
     ("x = 1\n1 / 0", "f", "ZeroDivisionError: division by zero (PATH:2)\n"),
     ("raise SystemExit(5)", "f", "SystemExit: 5 (PATH:1)"),
@@ -105,27 +108,35 @@ def test_a_killed_worker_is_gone(serve):
     ("def f(path, config):\n    pass", "f", "NoneType has neither __call__ nor predict: nothing to call with a request"),
     ("def f(path, config):\n    return open(path + '/absent')", "f", "FileNotFoundError: [Errno 2] No such file or directory: 'FOLDER/absent' (PATH:2)"),
     ("def f(path, config, more):\n    pass", "f", "TypeError: f() missing 1 required positional argument: 'more'"),
-    ("class f:\n    def __init__(self, path):\n        raise ValueError('no')", "f", "ValueError: no (PATH:3)\n  File \"PATH\", line 3, in __init__"),
+    ("class f:\n    def __init__(self, path):\n        raise ValueError('no')", "f", "ValueError: no (PATH:3)\n"),
     ("class f:\n    def load(self): self.x\n    def predict(self, inputs): pass", "f", "AttributeError: 'f' object has no attribute 'x' (PATH:2)"),
     ("class f:\n    def warmup(self): 1 / 0\n    def predict(self, inputs): pass", "f", "ZeroDivisionError: division by zero (PATH:2)"),
     ("", "", "model_class_name: PATH has no load_servable or TritonPythonModel; it has no class or function"),
 ])
-def test_what_cannot_be_loaded(module, worker, source, name, says):
+def test_what_cannot_be_loaded(module, source, name, says):
     path = module(source)
-    reply = worker.load(path, name)
-    assert (reply.kind, reply.code) == ("ERROR", 13)
+    with pytest.raises(BaseException) as caught:
+        tflite_serving.load(path, name)
+    code, message = describe(caught.value)
+    assert code == 13
     if sys.version_info >= (3, 11) or "SyntaxError" not in says:
-        assert reply.message.startswith(says.replace("PATH", str(path)).replace("FOLDER", str(path.parent)))
-    assert worker.wait() == 1
+        assert message.startswith(says.replace("PATH", str(path)).replace("FOLDER", str(path.parent)))
 
 
-def test_a_module_that_is_not_there(worker, tmp_path):
-    assert worker.load(tmp_path / "absent.py").message == f"module_path: there is no file {tmp_path / 'absent.py'}"
+@pytest.mark.parametrize("source, says", [("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module' ("),
+                                          ("raise SystemExit(5)", "SystemExit: 5 (")])
+def test_a_worker_that_cannot_load_ends(serve, source, says):
+    worker, reply = serve(source)
+    assert (reply.kind, reply.request, reply.code) == ("ERROR", 0, 13) and reply.message.startswith(says)
+    assert reply.message.endswith(f'/model.py", line 1, in <module>\n    {source}')
+    assert worker.wait() == 1 and "Traceback (most recent call last)" in worker.stderr
 
 
-def test_a_module_that_is_no_python(worker, module):
-    path = module("", "model.txt")
-    assert worker.load(path).message == f"module_path: {path} is not a Python file"
+def test_modules_that_are_none(module, tmp_path):
+    with pytest.raises(Exception, match=f"^module_path: there is no file {tmp_path}/absent.py$"):
+        tflite_serving.load(tmp_path / "absent.py")
+    with pytest.raises(Exception, match=f"^module_path: {tmp_path}/model.txt is not a Python file$"):
+        tflite_serving.load(module("", "model.txt"))
 
 
 def test_output_comes_line_by_line(serve):

@@ -2,12 +2,15 @@
 
 import os
 import signal
+import socket
 import struct
 
 import numpy as np
 import pytest
 
-from worker_process import NUMPY_TYPE, STRING
+from tflite_serving import _arena, _worker
+from tflite_serving._protocol import ProtocolError
+from worker_process import NUMPY_TYPE, STRING, Server
 
 IDENTITY = """
 import numpy as np
@@ -212,6 +215,19 @@ def test_the_end_of_the_connection_in_a_request_is_quiet(serve):
     os.close(read)
 
 
+@pytest.fixture
+def run_here(monkeypatch):
+    """run_here(says): the worker's loop in this process, for a server that has said it all."""
+    monkeypatch.setattr(_arena, "allocate", np.empty)
+
+    def run(says):
+        with Server() as server:
+            says(server)
+            server.socket.shutdown(socket.SHUT_WR)
+            return _worker.Worker(server.workers_socket.fileno(), *server.arenas).run()
+    return run
+
+
 def test_unload_before_load(worker):
     assert worker.unload() == 0
 
@@ -254,7 +270,7 @@ def _tensor(number=1, shape=(2,), arena=0, offset=0, size=8):
 def test_what_is_no_frame_ends_the_worker(serve, frame, says):
     worker, _ = serve(IDENTITY, "Identity")
     worker.socket.sendall(frame)
-    worker.socket.shutdown(1)
+    worker.socket.shutdown(socket.SHUT_WR)
     assert worker.wait() == 2
     assert says in worker.stderr and worker.stderr.count("\n") == 1
 
@@ -279,12 +295,10 @@ def test_what_is_no_frame_ends_the_worker(serve, frame, says):
     (2, _head() + _tensor(number=7, shape=(1 << 40,), size=64), "bytes=64"),
     (3, struct.pack("<QqQQ", 1, -1, 0, 1), "takes tensors"),
 ])
-def test_a_frame_that_cannot_be_ends_the_worker(serve, kind, fields, says):
-    worker, _ = serve(IDENTITY, "Identity")
-    worker.put(bytes(4096))
-    worker.send(kind, fields)
-    assert worker.wait() == 2
-    assert says in worker.stderr and worker.stderr.count("\n") == 1
+def test_frames_that_cannot_be(module, run_here, kind, fields, says):
+    with pytest.raises(ProtocolError) as caught:
+        run_here(lambda server: (server.put(bytes(4096)), server.send_load(module(IDENTITY), "Identity"), server.send(kind, fields)))
+    assert says in str(caught.value)
 
 
 @pytest.mark.parametrize("kind, fields, says", [
@@ -293,9 +307,16 @@ def test_a_frame_that_cannot_be_ends_the_worker(serve, kind, fields, says):
     (1, struct.pack("<II", 1, 1 << 31), "ends inside of a field"),
     (1, struct.pack("<III", 1, 1, 1 << 31), "ends inside of a field"),
 ])
-def test_what_cannot_be_loaded_ends_the_worker(worker, kind, fields, says):
-    worker.send(kind, fields)
-    assert worker.wait() == 2 and says in worker.stderr
+def test_frames_that_cannot_be_first(run_here, kind, fields, says):
+    with pytest.raises(ProtocolError) as caught:
+        run_here(lambda server: server.send(kind, fields))
+    assert says in str(caught.value)
+
+
+def test_a_frame_that_cannot_be_ends_the_worker(worker):
+    worker.send(99)
+    assert worker.wait() == 2
+    assert worker.output == {"stdout": b"", "stderr": b"tflite_serving worker: a frame of type 99 before LOAD\n"}
 
 
 def test_a_load_without_its_keys_is_an_error(worker):

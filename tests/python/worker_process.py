@@ -85,65 +85,24 @@ def _memfd(name):
     return fd
 
 
-class Worker:
-    """A worker process. Its output is collected; `stop` or the end of the `with` block ends it."""
+class Server:
+    """The server's end of a connection and the arenas; the worker's end is `workers_socket`."""
 
-    def __init__(self, *python_options, env=None):
-        self.socket, other = socket.socketpair()
+    def __init__(self):
+        self.socket, self.workers_socket = socket.socketpair()
         self.socket.settimeout(30)
         self.arenas = [_memfd("input"), _memfd("output")]
-        fds = [other.fileno(), *self.arenas]
-        self.process = subprocess.Popen([sys.executable, *python_options, str(WORKER), *map(str, fds)], pass_fds=fds, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, env={**os.environ, **(env or {})}, start_new_session=True)
-        other.close()
         self.next_offset = 0
         self.next_request = 0
-        self.output = {"stdout": b"", "stderr": b""}
-        self._changed = threading.Condition()
-        self._readers = [threading.Thread(target=self._collect, args=(name,)) for name in self.output]
-        for reader in self._readers:
-            reader.start()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         self.socket.close()
-        try:
-            self.process.wait(20)
-        finally:
-            self.process.kill()
-            self.process.wait()
-            for reader in self._readers:
-                reader.join(20)
-            for fd in self.arenas:
-                os.close(fd)
-            self.process.stdout.close()
-            self.process.stderr.close()
-
-    def _collect(self, name):
-        stream = getattr(self.process, name)
-        for data in iter(lambda: os.read(stream.fileno(), 65536), b""):
-            with self._changed:
-                self.output[name] += data
-                self._changed.notify_all()
-
-    def wait_for_output(self, name, text):
-        """Waits until the worker has written `text`, and returns all that it has."""
-        with self._changed:
-            assert self._changed.wait_for(lambda: text.encode() in self.output[name], 20), (text, self.output)
-            return self.output[name].decode()
-
-    def wait(self):
-        """Its exit status, once it and its output have ended."""
-        status = self.process.wait(20)
-        for reader in self._readers:
-            reader.join(20)
-        return status
-
-    @property
-    def stderr(self):
-        return self.output["stderr"].decode()
+        self.workers_socket.close()
+        for fd in self.arenas:
+            os.close(fd)
 
     # Server to worker
 
@@ -151,11 +110,14 @@ class Worker:
         body = bytes([kind]) + b"".join(fields)
         self.socket.sendall(struct.pack("<I", len(body)) + body)
 
-    def load(self, module_path, name="load_servable", version=1, **config):
+    def send_load(self, module_path, name, version=1, **config):
         values = {"name": "m", "version": str(version), "base_path": str(pathlib.Path(module_path).parent),
                   "servable_path": str(pathlib.Path(module_path).parent), "module_path": str(module_path), "model_class_name": name, "instance": "0",
                   **config}
         self.send(1, struct.pack("<II", 1, len(values)), *(_str(text) for pair in values.items() for text in pair))
+
+    def load(self, module_path, name="load_servable", **config):
+        self.send_load(module_path, name, **config)
         return self.receive()
 
     def put(self, data):
@@ -190,10 +152,6 @@ class Worker:
         self.send(3, struct.pack("<QqQQ", self.next_request, -1, offset, len(body)))
         return self.receive()
 
-    def unload(self):
-        self.send(4)
-        return self.wait()
-
     # Worker to server
 
     def _exactly(self, size):
@@ -201,7 +159,7 @@ class Worker:
         while len(data) < size:
             part = self.socket.recv(size - len(data))
             if not part:
-                raise EOFError(f"the worker ended: {self.wait()}, {self.output}")
+                raise EOFError("the worker has ended")
             data += part
         return bytes(data)
 
@@ -253,3 +211,60 @@ class Worker:
         with mmap.mmap(self.arenas[arena], 0, prot=mmap.PROT_READ) as mapped:
             assert offset + size <= len(mapped)
             return mapped[offset:offset + size]
+
+
+class Worker(Server):
+    """A worker process, and its server. The end of the `with` block ends it. `output` is what it has written so far."""
+
+    def __init__(self, *python_options, env=None):
+        super().__init__()
+        fds = [self.workers_socket.fileno(), *self.arenas]
+        self.process = subprocess.Popen([sys.executable, *python_options, str(WORKER), *map(str, fds)], pass_fds=fds, stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **(env or {})}, start_new_session=True)
+        self.workers_socket.close()
+        self.output = {"stdout": b"", "stderr": b""}
+        self._changed = threading.Condition()
+        self._readers = [threading.Thread(target=self._collect, args=(name,)) for name in self.output]
+        for reader in self._readers:
+            reader.start()
+
+    def __exit__(self, *_):
+        self.socket.close()
+        try:
+            self.process.wait(20)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            for reader in self._readers:
+                reader.join(20)
+            self.process.stdout.close()
+            self.process.stderr.close()
+            super().__exit__()
+
+    def _collect(self, name):
+        stream = getattr(self.process, name)
+        for data in iter(lambda: os.read(stream.fileno(), 65536), b""):
+            with self._changed:
+                self.output[name] += data
+                self._changed.notify_all()
+
+    def wait_for_output(self, name, text):
+        """Waits until the worker has written `text`, and returns all that it has."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: text.encode() in self.output[name], 20), (text, self.output)
+            return self.output[name].decode()
+
+    def wait(self):
+        """Its exit status, once it and its output have ended."""
+        status = self.process.wait(20)
+        for reader in self._readers:
+            reader.join(20)
+        return status
+
+    @property
+    def stderr(self):
+        return self.output["stderr"].decode()
+
+    def unload(self):
+        self.send(4)
+        return self.wait()
