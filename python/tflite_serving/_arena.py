@@ -6,7 +6,7 @@ Both are memfds that can grow and not shrink, so what is mapped stays readable. 
 import math
 import mmap
 import os
-from typing import Any, Callable, Optional, Sequence, Union
+from typing import Any, Callable, Optional, Sequence
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class Arena:
     def __init__(self, number: int, fd: int):
         self.number = number
         self._fd = fd
-        self._map: Union[mmap.mmap, bytes] = b""
+        self._map: Any = b""  # until the first mapping
         self._address = 0
 
     def _cover(self, end: int) -> None:
@@ -55,14 +55,14 @@ class Arena:
 
     def array_at(self, place: TensorPlace) -> np.ndarray:
         """A view of the tensor there; strings are copied, into an array of bytes objects. ProtocolError for what does not fit together."""
-        self._cover(place.offset + place.bytes)
+        self._cover(place.offset + place.size)
         try:
             if place.number == STRING:
-                return _strings(self._map[place.offset:place.offset + place.bytes], place.shape)
-            array = np.ndarray(place.shape, NUMPY_TYPE[place.number], self._map if place.bytes else None, place.offset if place.bytes else 0)
+                return _strings(self._map[place.offset:place.offset + place.size], place.shape)
+            array = np.ndarray(place.shape, NUMPY_TYPE[place.number], self._map if place.size else None, place.offset if place.size else 0)
         except (KeyError, ValueError, TypeError) as fault:  # what NumPy says of a shape or a buffer
             raise ProtocolError(f"{place}: {fault!r}") from None
-        if array.nbytes != place.bytes:
+        if array.nbytes != place.size:
             raise ProtocolError(f"{place}: expected {array.nbytes} bytes")
         return array
 

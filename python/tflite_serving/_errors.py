@@ -5,7 +5,7 @@ import traceback
 from typing import Tuple
 
 # gRPC's canonical status codes, as far as a worker uses them.
-INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL = 3, 8, 12, 13
+INVALID_ARGUMENT, RESOURCE_EXHAUSTED, INTERNAL = 3, 8, 13
 
 MAX_MESSAGE_CHARACTERS = 2000
 MAX_FRAMES = 3  # of a traceback, its last ones
@@ -30,13 +30,12 @@ def describe(error: BaseException) -> Tuple[int, str]:
     if isinstance(error, ServableError):
         return error.code, _shortened(str(error))
     frames = user_frames(error)
-    if isinstance(error, SyntaxError):  # its place is in no frame; the text that follows names it
-        place, lines = (error.filename, error.lineno), traceback.format_exception_only(type(error), error)[:-1]
-    else:
-        place, lines = (frames[-1].filename, frames[-1].lineno) if frames else None, traceback.format_list(frames[-MAX_FRAMES:])
-    text = getattr(error, "msg", None) if isinstance(error, SyntaxError) else _text(error)
+    text, where, lines = _text(error), "", traceback.format_list(frames[-MAX_FRAMES:])
+    if isinstance(error, SyntaxError):  # its place is in no frame
+        text, where, lines = error.msg, f" ({error.filename}:{error.lineno})", traceback.format_exception_only(type(error), error)[:-1]
+    elif frames:
+        where = f" ({frames[-1].filename}:{frames[-1].lineno})"
     head = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    where = f" ({place[0]}:{place[1]})" if place else ""
     code = RESOURCE_EXHAUSTED if isinstance(error, MemoryError) else INTERNAL
     return code, _shortened(f"{_shortened(head, MAX_MESSAGE_CHARACTERS // 2)}{where}\n{''.join(lines)}".rstrip())
 

@@ -53,11 +53,11 @@ class TensorPlace(NamedTuple):
     shape: Tuple[int, ...]
     arena: int
     offset: int
-    bytes: int
+    size: int  # in bytes
 
     def encoded(self) -> bytes:
         return (_TYPE_AND_RANK.pack(self.number, len(self.shape)) + _SHAPES[len(self.shape)].pack(*self.shape)
-                + _PLACE.pack(self.arena, self.offset, self.bytes))
+                + _PLACE.pack(self.arena, self.offset, self.size))
 
 
 class Frame:
@@ -84,7 +84,7 @@ class Frame:
         if size > len(self._fields) - self._at:
             raise ProtocolError(f"a frame of type {self.kind} ends inside of a field")
         self._at += size
-        return self._fields[self._at - size:self._at].decode("utf-8", "replace")
+        return self._fields[self._at - size:self._at].decode("utf-8", "surrogateescape")
 
     def tensor(self) -> TensorPlace:
         number, rank = self.unpack(_TYPE_AND_RANK)

@@ -61,7 +61,8 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """It has been executed."""
 
 
-def _installed(name: str, path: Any = None) -> Optional[importlib.machinery.ModuleSpec]:
+def _installed(name: str, path: Any = None) -> Any:
+    """The spec of the package or module if it is there, otherwise None."""
     spec = importlib.machinery.PathFinder.find_spec(name, path)
     return spec if spec and spec.origin else None  # a mere folder of that name is no package
 
@@ -107,7 +108,7 @@ def _tflite_interpreter(name: str, path: Any) -> Optional[types.ModuleType]:
                                                                                      "OpResolverType", "load_delegate")}, _NO_TFLITE_RUNTIME)
 
 
-def _working(spec: importlib.machinery.ModuleSpec) -> Optional[types.ModuleType]:
+def _working(spec: Any) -> Optional[types.ModuleType]:
     """The module, if its Interpreter can be made."""
     said = io.StringIO()  # NumPy's warning, a screenful, and of no consequence where a stand-in follows
     try:

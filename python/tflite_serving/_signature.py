@@ -194,5 +194,5 @@ def _specs(hint: Any) -> Optional[Dict[str, TensorSpec]]:
             return dict(extra)
     if not hasattr(hint, "__total__"):  # which every TypedDict has
         return None
-    specs = {name: _spec(field) for name, field in typing.get_type_hints(hint, include_extras=True).items()}
-    return specs if specs and None not in specs.values() else None
+    specs = [(name, _spec(field)) for name, field in typing.get_type_hints(hint, include_extras=True).items()]
+    return {name: spec for name, spec in specs if spec} if specs and all(spec for _, spec in specs) else None

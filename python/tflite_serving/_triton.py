@@ -1,7 +1,7 @@
 """Classes as Triton's Python backend has them: initialize(args), execute(requests), finalize()."""
 
 import json
-from typing import Any, Dict, Mapping
+from typing import Any, Dict
 
 import numpy as np
 
@@ -48,7 +48,7 @@ def _specs(tensors: Any, rows_max: int) -> Dict[str, TensorSpec]:
             for tensor in tensors}
 
 
-def _outputs(responses: Any) -> Mapping[str, np.ndarray]:
+def _outputs(responses: Any) -> Dict[str, np.ndarray]:
     if not isinstance(responses, (list, tuple)) or len(responses) != 1 or not isinstance(responses[0], pb_utils.InferenceResponse):
         raise ServableError(f"execute returned {responses!r:.200}, expected a list with one InferenceResponse for each request")
     error = responses[0].error()

@@ -70,7 +70,7 @@ class InferenceRequest:
                  request_id: str = "", correlation_id: int = 0, **_: Any):
         self._inputs = list(inputs)
         self._outputs = list(requested_output_names)
-        self._values = {"model_name": model_name, "model_version": model_version, "request_id": request_id, "correlation_id": correlation_id}
+        self._values: Dict[str, Any] = {"model_name": model_name, "model_version": model_version, "request_id": request_id, "correlation_id": correlation_id}
 
     def inputs(self) -> List[Tensor]:
         return self._inputs

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import traceback
-from typing import List, Optional, Tuple
+from typing import Any, List, Tuple
 
 from . import _adapters, _arena, _protocol
 from ._errors import ServableError, describe
@@ -28,7 +28,8 @@ def main() -> None:
     for fd in (socket, input_fd, output_fd):
         os.set_inheritable(fd, False)
     os.register_at_fork(after_in_child=lambda: os.close(socket))
-    for stream in (sys.stdout, sys.stderr):
+    streams: Any = (sys.stdout, sys.stderr)
+    for stream in streams:
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     try:
         status = Worker(socket, input_fd, output_fd).run()
@@ -50,7 +51,7 @@ class Worker:
         self._input = _arena.Arena(_arena.INPUT, input_fd)
         self._output = _arena.OutputArena(output_fd)
         _arena.allocate = self._output.empty
-        self._servable: Optional[_adapters.AnyServable] = None
+        self._servable: Any = None  # _adapters.AnyServable
         self._signatures: List[Tuple[str, Signature]] = []
         self._request = 0  # the id of the one in hand; 0 while loading
 

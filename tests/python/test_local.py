@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -99,6 +100,16 @@ def test_a_servable_that_takes_json(module, tmp_path):
 def test_a_module_is_loaded_anew_each_time(module):
     path = module("calls = []\ndef load_servable(path, config):\n    return lambda request: [calls.append(1), len(calls)][1:]")
     assert [tflite_serving.load(path)({}) for _ in range(3)] == [[1]] * 3
+
+
+def test_the_guide(tmp_path, monkeypatch):
+    python = re.findall(r"```python\n(.*?)```", (ROOT / "docs/custom-servables.md").read_text(), re.DOTALL)
+    module, test = (next(block for block in python if head in block) for head in ("class Scale", "def test_scale"))
+    (tmp_path / "model_wrapper.py").write_text(module)
+    monkeypatch.chdir(tmp_path)
+    names = {"tflite_serving": tflite_serving, "np": np}
+    exec(test, names)
+    names["test_scale"]()
 
 
 def test_empty_is_numpys_outside_of_a_worker():

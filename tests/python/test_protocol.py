@@ -287,12 +287,12 @@ def test_what_is_no_frame_ends_the_worker(serve, frame, says):
     (2, _head() + _tensor(number=77), "number=77"),
     (2, _head() + _tensor(shape=(-2,)), "shape=(-2,)"),
     (2, _head() + _tensor(shape=(1 << 62,)), "shape=(4611686018427387904,)"),
-    (2, _head() + _tensor(shape=(3,)), "bytes=8"),
+    (2, _head() + _tensor(shape=(3,)), "size=8"),
     (2, _head() + _tensor(offset=1 << 40), "an arena of 4096"),
     (2, _head() + _tensor(offset=1 << 63, size=1 << 63), "an arena of 4096"),
     (2, _head() + _tensor(shape=(1,)), "expected 4 bytes"),
-    (2, _head() + _tensor(number=7, shape=(1,), size=4), "bytes=4"),
-    (2, _head() + _tensor(number=7, shape=(1 << 40,), size=64), "bytes=64"),
+    (2, _head() + _tensor(number=7, shape=(1,), size=4), "size=4"),
+    (2, _head() + _tensor(number=7, shape=(1 << 40,), size=64), "size=64"),
     (3, struct.pack("<QqQQ", 1, -1, 0, 1), "takes tensors"),
 ])
 def test_frames_that_cannot_be(module, run_here, kind, fields, says):
