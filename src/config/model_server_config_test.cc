@@ -160,7 +160,7 @@ TEST(ModelServerConfigTest, TheOriginalsOtherRules) {
 }
 
 TEST(ModelServerConfigTest, HowAModelIsRun) {
-  const auto options = [](std::string_view text) { return Models(One(fmt::format("model_platform: 'tflite' {}", text)))[0].tflite_options; };
+  const auto options = [](std::string_view text) { return Models(One(fmt::format("model_platform: 'tflite' {}", text)))[0].load_options.tflite; };
   EXPECT_EQ(options(""), TfliteOptions());
   EXPECT_EQ(options("tflite_options { num_interpreters: 2 threads_per_interpreter: 4 }"),
             (TfliteOptions{.num_interpreters = 2, .threads_per_interpreter = 4}));
