@@ -16,7 +16,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tflite_serving", description="Tries custom servables without a server.")
     run = parser.add_subparsers(dest="command", required=True).add_parser("run", help="load a servable, print its answer to a request")
     run.add_argument("module", help="module_path: the Python file")
-    run.add_argument("--class", dest="class_name", default="", metavar="NAME", help="model_class_name; default: " + " or ".join(_adapters.DEFAULT_NAMES))
+    run.add_argument("--class", dest="class_name", default="", metavar="NAME",
+                     help=f"model_class_name; default: {' or '.join(_adapters.DEFAULT_NAMES)}")
     run.add_argument("--path", default="", metavar="DIR", help="servable_path; default: the module's folder")
     run.add_argument("--config", action="append", default=[], metavar="KEY=VALUE", help="a key of custom_model_config; may be repeated")
     run.add_argument("--request", type=argparse.FileType("rb"), metavar="FILE",

@@ -13,6 +13,7 @@ wrong with it otherwise is a ServableError.
 import difflib
 import importlib.util
 import inspect
+import itertools
 import json
 import os
 import sys
@@ -116,9 +117,9 @@ def import_module(path: str) -> types.ModuleType:
         raise ServableError(f"module_path: there is no file {path}")
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    stem = name = os.path.splitext(file)[0]
-    while name in sys.modules:
-        name = f"{stem}_{len(sys.modules)}"
+    stem = os.path.splitext(file)[0]
+    names = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2)))
+    name = next(name for name in names if name not in sys.modules)
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ServableError(f"module_path: {path} is not a Python file")
@@ -139,17 +140,17 @@ def _named(module: types.ModuleType, name: str) -> Any:
     if found is not None:
         raise ServableError(f"model_class_name: {name} in {module.__file__} is {type(found).__name__}, expected a class or a function")
     own = [each for each, value in vars(module).items() if callable(value) and getattr(value, "__module__", None) == module.__name__]
+    message = f"{module.__file__} has no {name or ' or '.join(DEFAULT_NAMES)}; it has {', '.join(own) or 'no class or function'}"
     close = difflib.get_close_matches(name, own, 1)
-    raise ServableError(f"model_class_name: {module.__file__} has no {name or ' or '.join(DEFAULT_NAMES)}; it has {', '.join(own) or 'no class or function'}"
-                        + (f". Did you mean {close[0]}?" if close else ""))
+    raise ServableError(f"model_class_name: {message}" + (f". Did you mean {close[0]}?" if close else ""))
 
 
 def _constructed(factory: Callable[..., Any], config: Config) -> Any:
     """What `factory` makes of (servable_path, config_obj), of servable_path alone, or of nothing, by the parameters that it has."""
     try:
         parameters = list(inspect.signature(factory).parameters.values())
-    except ValueError:  # a class written in C may not say
-        parameters = []
+    except ValueError:  # what is written in C may not say
+        return factory(config.servable_path, config)
     positional = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
     # A second parameter with a default is the servable's own, such as num_threads=1, unless it is named after the configuration.
     takes_config = any(each.kind == each.VAR_POSITIONAL for each in parameters) or len(positional) > 1 and (
@@ -158,23 +159,28 @@ def _constructed(factory: Callable[..., Any], config: Config) -> Any:
 
 
 def _adapted(instance: Any) -> AnyServable:
-    predict = getattr(instance, "predict_batch", None) or getattr(instance, "predict", None)
+    methods = [getattr(instance, name) for name in ("predict_batch", "predict") if getattr(instance, name, None)]
     unload = _optional(instance, "unload")
-    declared = annotated_signature(predict) if predict else None
-    if callable(instance) and not (predict and (declared or hasattr(instance, "signatures"))):
+    declared = next(filter(None, map(annotated_signature, methods)), None)
+    if callable(instance) and not (methods and (declared or _has_signatures(instance))):
         return JsonServable(instance, unload)
-    if not predict:
+    if not methods:
         raise ServableError(f"{type(instance).__name__} has neither __call__ nor predict: nothing to call with a request")
     _optional(instance, "load")()
-    function = _by_name_of_signature(predict, bool(declared and declared[1]))
-    if hasattr(instance, "signatures"):
-        servable: AnyServable = TensorServable(function, instance.signatures, hasattr(instance, "predict_batch"), unload)
+    function = _by_name_of_signature(methods[0], bool(declared and declared[1]))
+    batchable = hasattr(instance, "predict_batch")
+    if _has_signatures(instance):
+        servable: AnyServable = TensorServable(function, instance.signatures, batchable, unload)
     elif declared:
-        servable = TensorServable(function, {DEFAULT_SIGNATURE: declared[0]}, hasattr(instance, "predict_batch"), unload)
+        servable = TensorServable(function, {DEFAULT_SIGNATURE: declared[0]}, batchable, unload)
     else:
         servable = JsonServable(_through_json(function), unload)
     _optional(instance, "warmup")()
     return servable
+
+
+def _has_signatures(instance: Any) -> bool:
+    return "signatures" in dir(instance)  # hasattr() would take an AttributeError in a property for its absence
 
 
 def _optional(instance: Any, name: str) -> Callable[[], Any]:

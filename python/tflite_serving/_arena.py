@@ -47,7 +47,7 @@ class Arena:
         if end > size:
             raise ProtocolError(f"bytes up to {end} of an arena of {size}")
         self._map = mmap.mmap(self._fd, size)
-        self._address = np.frombuffer(self._map, np.uint8, 1).ctypes.data
+        self._address = np.frombuffer(self._map, np.uint8, 1).__array_interface__["data"][0]
 
     def bytes_at(self, offset: int, size: int) -> bytes:
         self._cover(offset + size)

@@ -28,8 +28,8 @@ def decode(body: bytes, signatures: Optional[Mapping[str, Signature]]) -> Tuple[
     if not isinstance(request, dict) or ("instances" in request) == ("inputs" in request):
         raise InvalidArgument('the request is not an object with either "instances" or "inputs"')
     name = request.get("signature_name", DEFAULT_SIGNATURE)
-    if signatures is not None and name not in signatures:
-        raise InvalidArgument(f'no signature "{name}": there are {", ".join(signatures)}')
+    if not isinstance(name, str) or signatures is not None and name not in signatures:
+        raise InvalidArgument(f'no signature "{name}"' + (f": there are {', '.join(signatures)}" if signatures else ""))
     specs = signatures[name].inputs if signatures is not None else None
     rows = "instances" in request
     columns = _columns_of_rows(request["instances"]) if rows else request["inputs"]

@@ -10,6 +10,8 @@ from . import _adapters, _json_tensors
 from ._errors import ServableError
 from ._signature import DEFAULT_SIGNATURE, Signature, check_inputs
 
+_Path = Union[str, "os.PathLike[str]"]
+
 
 class LocalServable:
     """A loaded servable, called as the server would call it, through the same code as in its worker. Exceptions of user code pass through.
@@ -55,7 +57,7 @@ class LocalServable:
         return {name: array.astype(spec.dtype, copy=False) for (name, spec), array in zip(signature.outputs.items(), outputs)}
 
 
-def load(module_path: Union[str, "os.PathLike[str]"], class_name: str = "", path: Union[str, "os.PathLike[str]"] = "", **config: Any) -> LocalServable:
+def load(module_path: _Path, class_name: str = "", path: _Path = "", **config: Any) -> LocalServable:
     """Loads the servable that `model_class_name: class_name` in the file `module_path` names, with `path` as its servable_path and base_path.
 
     `path` is the module's folder if it is not given. `config` are keys of custom_model_config, and may replace name ("local") and version (1).

@@ -9,6 +9,7 @@ looked for, and imported, when user code asks for them.
 """
 
 import contextlib
+import functools
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -19,8 +20,9 @@ import types
 from typing import Any, Callable, Dict, Optional
 
 # A model without operators, tensors or anything else, to see whether an Interpreter can be made.
-_EMPTY_MODEL = bytes.fromhex("1800000054464c3300000e00140010000c000800000004000e000000100000001c0000005000000003000000010000000800000004000400040000000100"
-                             "0000100000000c00140010000c00080004000c000000100000001000000010000000100000000000000000000000000000000000000000000000")
+_EMPTY_MODEL = bytes.fromhex(
+    "1800000054464c3300000e00140010000c000800000004000e000000100000001c000000500000000300000001000000080000000400040004000000010000001000"
+    "00000c00140010000c00080004000c000000100000001000000010000000100000000000000000000000000000000000000000000000")
 
 
 def install() -> None:
@@ -67,12 +69,12 @@ def _installed(name: str, path: Any = None) -> Any:
     return spec if spec and spec.origin else None  # a mere folder of that name is no package
 
 
-def _interpreter_attribute(name: str) -> Callable[[], Any]:
-    """Gets an attribute of the first interpreter package that is there, when it is called."""
-    def get() -> Any:
+def _interpreter_attributes(*names: str) -> Dict[str, Callable[[], Any]]:
+    """{name: what imports the interpreter package that is there, and gets its attribute of that name}."""
+    def get(name: str) -> Any:
         package = "ai_edge_litert" if _installed("ai_edge_litert") else "tflite_runtime"
         return getattr(importlib.import_module(f"{package}.interpreter"), name)
-    return get
+    return {name: functools.partial(get, name) for name in names}
 
 
 def _tensorflow(name: str, path: Any) -> Optional[types.ModuleType]:
@@ -84,8 +86,8 @@ def _tensorflow(name: str, path: Any) -> Optional[types.ModuleType]:
 def _tensorflow_lite(name: str, path: Any) -> Optional[types.ModuleType]:
     if not isinstance(sys.modules["tensorflow"], _StandIn):
         return None
-    experimental = _StandIn(f"{name}.experimental", {each: _interpreter_attribute(each) for each in ("OpResolverType", "load_delegate")}, _NO_TENSORFLOW)
-    return _StandIn(name, {"Interpreter": _interpreter_attribute("Interpreter"), "experimental": lambda: experimental}, _NO_TENSORFLOW)
+    experimental = _StandIn(f"{name}.experimental", _interpreter_attributes("OpResolverType", "load_delegate"), _NO_TENSORFLOW)
+    return _StandIn(name, {**_interpreter_attributes("Interpreter"), "experimental": lambda: experimental}, _NO_TENSORFLOW)
 
 
 def _no_submodule(name: str, path: Any) -> None:
@@ -103,9 +105,8 @@ def _tflite_interpreter(name: str, path: Any) -> Optional[types.ModuleType]:
     spec = _installed(name, path)
     if not _installed("ai_edge_litert"):
         return None
-    module = _working(spec) if spec else None
-    return module or _StandIn(name, {each: _interpreter_attribute(each) for each in ("Interpreter", "InterpreterWithCustomOps", "Delegate",
-                                                                                     "OpResolverType", "load_delegate")}, _NO_TFLITE_RUNTIME)
+    makers = _interpreter_attributes("Interpreter", "InterpreterWithCustomOps", "Delegate", "OpResolverType", "load_delegate")
+    return spec and _working(spec) or _StandIn(name, makers, _NO_TFLITE_RUNTIME)
 
 
 def _working(spec: Any) -> Optional[types.ModuleType]:

@@ -19,7 +19,8 @@ def load_triton(model_class: type, config: Config) -> TensorServable:
     With a max_batch_size the first dimension of each is the batch's. Keys of custom_model_config are `parameters` of args["model_config"].
     """
     if not hasattr(model_class, "auto_complete_config"):
-        raise ServableError(f"{model_class.__name__} has no auto_complete_config, which has to declare its inputs and outputs (config.pbtxt is not read)")
+        raise ServableError(f"{model_class.__name__} has no auto_complete_config, which has to declare its inputs and outputs "
+                            "(config.pbtxt is not read)")
     completed = pb_utils.ModelConfig(config.name)
     model_config = (model_class.auto_complete_config(completed) or completed).as_dict()
     model_config["parameters"] = {key: {"string_value": value} for key, value in config.items() if key not in _SERVERS_OWN}

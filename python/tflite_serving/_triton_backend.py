@@ -70,7 +70,8 @@ class InferenceRequest:
                  request_id: str = "", correlation_id: int = 0, **_: Any):
         self._inputs = list(inputs)
         self._outputs = list(requested_output_names)
-        self._values: Dict[str, Any] = {"model_name": model_name, "model_version": model_version, "request_id": request_id, "correlation_id": correlation_id}
+        self._model_name, self._model_version = model_name, model_version
+        self._request_id, self._correlation_id = request_id, correlation_id
 
     def inputs(self) -> List[Tensor]:
         return self._inputs
@@ -79,16 +80,16 @@ class InferenceRequest:
         return self._outputs
 
     def model_name(self) -> str:
-        return self._values["model_name"]
+        return self._model_name
 
     def model_version(self) -> int:
-        return self._values["model_version"]
+        return self._model_version
 
     def request_id(self) -> str:
-        return self._values["request_id"]
+        return self._request_id
 
     def correlation_id(self) -> int:
-        return self._values["correlation_id"]
+        return self._correlation_id
 
     def parameters(self) -> str:
         return "{}"

@@ -18,8 +18,8 @@ ANSWERS = {
     "str": '{"predictions": [1]}', "dict": {"predictions": [1]}, "numpy": {"predictions": np.array([1])}, "scalar": {"predictions": [np.int64(1)]},
     "error": {"error": "no"}, "error_bytes": b'{"error": "no"}', "both": {"error": "no", "outputs": 1}, "list": [1, "two"],
     "text": {"predictions": ["drei \\u2462", b"four"]}, "large": {"predictions": "x" * 3_000_000}, "nan": {"predictions": [float("nan")]},
-    "none": None, "number": 5, "not_json": b"predictions: 1", "cut": '{"predictions": [1', "object": {"predictions": object()}, "not_utf8": b'"\\xff"',
-    "empty": b"",
+    "none": None, "number": 5, "not_json": b"predictions: 1", "cut": '{"predictions": [1', "object": {"predictions": object()},
+    "not_utf8": b'"\\xff"', "empty": b"",
 }
 
 def load_servable(path, config):
@@ -117,7 +117,8 @@ def test_siblings_of_the_module(worker, module):
 
 @pytest.mark.parametrize("name", ["json.py", "numpy.py", "my-model.py", "tflite_serving.py"])
 def test_a_module_with_any_name(worker, module, name):
-    assert worker.load(module("import json, numpy\ndef load_servable(path, config): return lambda request: json.loads(request)", name)).kind == "READY"
+    path = module("import json, numpy\ndef load_servable(path, config): return lambda request: json.loads(request)", name)
+    assert worker.load(path).kind == "READY"
     assert worker.call(b"[1]").body == b"[1]"
 
 
@@ -175,6 +176,7 @@ def test_predict_without_types(untyped, request_, answer):
     (b"[" * 200_000, "the request is not JSON"),
     (b"[1]", 'either "instances" or "inputs"'),
     (b"{}", 'either "instances" or "inputs"'),
+    (b'{"inputs": 1, "signature_name": []}', 'no signature "[]"'),
     (b'{"instances": [1], "inputs": 1}', 'either "instances" or "inputs"'),
     (b'{"instances": []}', '"instances" is not a list of at least one row'),
     (b'{"instances": 5}', '"instances" is not a list of at least one row'),

@@ -18,7 +18,8 @@ from tflite_serving import Servable, Signature, TensorSpec
 
 class Model(Servable):
     signatures = {
-        "serving_default": Signature({"x": TensorSpec("float32", [None, 2])}, {"y": TensorSpec("float32", [None, 2]), "n": TensorSpec("int32", [None])}),
+        "serving_default": Signature({"x": TensorSpec("float32", [None, 2])},
+                                     {"y": TensorSpec("float32", [None, 2]), "n": TensorSpec("int32", [None])}),
         "text": Signature({"s": TensorSpec("string", [None]), "n": TensorSpec("uint8", [None])}, {"s": TensorSpec("string", [None])})}
 
     def predict(self, inputs, signature_name):

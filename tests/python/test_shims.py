@@ -84,7 +84,8 @@ RUNTIME_INTERPRETER = ("from tflite_runtime.interpreter import Interpreter", 'In
     ({"ai_edge_litert": INTERPRETER, "tflite_runtime": BROKEN}, RUNTIME_INTERPRETER, '["ai_edge_litert.interpreter", "m", null]'),
     ({"tflite_runtime": INTERPRETER}, RUNTIME_INTERPRETER, '["tflite_runtime.interpreter", "m", null]'),
     ({"ai_edge_litert": INTERPRETER}, ("import tflite_runtime.interpreter as tflite", 'tflite.load_delegate("d")'), '"ai_edge_litert.interpreter d"'),
-    ({"ai_edge_litert": INTERPRETER}, ("import tensorflow.lite as lite", '[lite.experimental.load_delegate("d"), lite.experimental.OpResolverType.BUILTIN]'),
+    ({"ai_edge_litert": INTERPRETER},
+     ("import tensorflow.lite as lite", '[lite.experimental.load_delegate("d"), lite.experimental.OpResolverType.BUILTIN]'),
      '["ai_edge_litert.interpreter d", 3]'),
     ({"ai_edge_litert": INTERPRETER}, ("from tensorflow import lite", "lite.Interpreter().says[0]"), '"ai_edge_litert.interpreter"'),
 ])

@@ -77,8 +77,8 @@ def test_how_types_are_declared(serve, source):
 def test_several_signatures_in_their_order(serve):
     worker, ready = serve(HEAD + """
 class Model:
-    signatures = {"b": Signature({"z": TensorSpec(float, []), "a": TensorSpec(str, [2])}, {"n": TensorSpec("int64", []), "m": TensorSpec("string", [2])},
-                                 "tensorflow/serving/classify"),
+    signatures = {"b": Signature({"z": TensorSpec(float, []), "a": TensorSpec(str, [2])},
+                                 {"n": TensorSpec("int64", []), "m": TensorSpec("string", [2])}, "tensorflow/serving/classify"),
                   "a": Signature({}, {"m": TensorSpec("bool", [])})}
     def predict(self, inputs, signature_name):
         return {"m": inputs["a"][::-1], "n": np.int64(inputs["z"])} if signature_name == "b" else {"m": not inputs}
@@ -101,6 +101,17 @@ class Model:
 @servable(inputs=Model.signatures.inputs, outputs=Model.signatures.outputs, batchable=True)
 def batched(x):
     return {"y": x}
+""", "Model")
+    assert ready.batchable and worker.predict(np.float32([1])).kind == "RESULT"
+
+
+def test_the_types_of_predict_hold_for_predict_batch(serve):
+    worker, ready = serve(HEAD + """
+class Model:
+    def predict(self, *, x: Annotated[Any, TensorSpec("float32", [None])]) -> Annotated[dict, {"y": TensorSpec("float32", [None])}]:
+        raise AssertionError
+    def predict_batch(self, x):
+        return {"y": x}
 """, "Model")
     assert ready.batchable and worker.predict(np.float32([1])).kind == "RESULT"
 
@@ -142,8 +153,10 @@ class Tensor:  # such as other frameworks' arrays
         return np.ones([2, 4], "f4")
 
 RETURNS = [
-    {"y": np.zeros([2, 4]), "s": ["a", b"b"]}, {"s": np.array([b"a", "b"], object), "y": np.zeros([2, 4], "f2")}, {"y": [[0] * 4] * 2, "s": np.array(["a", "b"])},
-    {"y": Tensor(), "s": np.array([b"a", b"b"])}, {"y": np.zeros([2, 4], ">f4"), "s": ("a", "b")}, {"y": np.asfortranarray(np.zeros([2, 4], "f4")), "s": []},
+    {"y": np.zeros([2, 4]), "s": ["a", b"b"]},
+    {"s": np.array([b"a", "b"], object), "y": np.zeros([2, 4], "f2")}, {"y": [[0] * 4] * 2, "s": np.array(["a", "b"])},
+    {"y": Tensor(), "s": np.array([b"a", b"b"])},
+    {"y": np.zeros([2, 4], ">f4"), "s": ("a", "b")}, {"y": np.asfortranarray(np.zeros([2, 4], "f4")), "s": []},
     {"y": np.zeros([2, 3], np.int64), "s": []}, {"y": np.zeros([4], np.float32), "s": []}, {"y": np.zeros([2, 4], complex), "s": []},
     {"y": "text", "s": []}, {"y": [[0] * 4] * 2, "s": [1]}, {"y": [[0] * 4] * 2, "s": np.array([b"a", 5], object)}, {"y": None, "s": []},
     {"y": [[0] * 4] * 2}, {"y": [[0] * 4] * 2, "s": [], "z": 1}, [1], None, {}, {"y": [[1], [2, 3]], "s": []}]
@@ -198,7 +211,8 @@ def test_outputs_that_do_not_fit(serve):
     ("signatures = 5", "signatures: expected a dict of Signature by key, got 5"),
     ("signatures = {}", "signatures: expected a dict of Signature by key, got {}"),
     ("signatures = {'a': 5}", 'signatures["a"]: expected a Signature, got 5'),
-    ("signatures = Signature({}, {'y': np.float32})", "signatures[\"serving_default\"].outputs[\"y\"]: expected a TensorSpec, got <class 'numpy.float32'>"),
+    ("signatures = Signature({}, {'y': np.float32})",
+     "signatures[\"serving_default\"].outputs[\"y\"]: expected a TensorSpec, got <class 'numpy.float32'>"),
     ("signatures = Signature({}, {'y': TensorSpec('bfloat16', [])})", 'output "y": NumPy has no bfloat16, so a servable cannot answer with it'),
     ("signatures = TensorSpec('float23', [])", "ValueError: 'float23' is no element type of tensors: say \"float32\", np.int64, \"string\" …"),
     ("signatures = TensorSpec('M8[s]', [])", "ValueError: 'M8[s]' is no element type"),
@@ -208,6 +222,7 @@ def test_outputs_that_do_not_fit(serve):
     ("def predict(self, x) -> Annotated[Any, {'y': TensorSpec('float32', [])}]: pass", "the annotations of Model.predict declare no inputs"),
     ("def predict(self, x: Annotated[Any, TensorSpec('float32', [])], z) -> Annotated[Any, {'y': TensorSpec('float32', [])}]: pass",
      "Model.predict: the parameter z is not annotated with a TensorSpec, but others are"),
+    ("signatures = property(lambda self: self.absent)", "AttributeError: 'Model' object has no attribute 'absent' ("),
     ("predict = None", "Model has neither __call__ nor predict: nothing to call with a request"),
 ])
 def test_declarations_that_are_none(module, source, says):
