@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "config/model_config_text.h"
 #include "config/proto_text.h"
 #include "tensorflow_serving/config/model_server_config.pb.h"
 
@@ -23,57 +24,11 @@ constexpr std::string_view kPlatformToCome = "plugin";
 
 constexpr std::string_view kModelType = "model_type";
 constexpr std::string_view kModelKind = "model_kind";
-static_assert(kModelType.size() == kModelKind.size(), "one takes the other's place without moving what follows");
 
 constexpr std::string_view kExample = R"(model_config_list { config { name: "digits" base_path: "/models/digits" model_platform: "tensorflow" } })";
 
-// --- text ---
-
 bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-bool IsSpace(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-bool IsOfWord(char c) { return IsLetter(c) || IsDigit(c) || c == '_'; }
-
-// Behind the closing quote of the string that begins at `at`, or at the end of the line, which ends it too.
-size_t EndOfString(std::string_view text, size_t at) {
-  const char quote = text[at];
-  for (++at; at < text.size() && text[at] != '\n'; ++at) {
-    if (text[at] == quote) return at + 1;
-    if (text[at] == '\\') ++at;
-  }
-  return std::min(at, text.size());
-}
-
-// `text` with model_kind in place of each model_type whose value is quoted. libprotobuf refuses a string for an enum and has no hook for it.
-std::string RenameQuotedModelTypes(std::string_view given) {
-  std::string text(given);
-  size_t field = std::string::npos;  // of the model_type that the last token was, or that a colon has followed since
-  bool colon = false;
-  for (size_t at = 0; at < text.size();) {
-    const char c = text[at];
-    if (IsSpace(c)) {
-      ++at;
-    } else if (c == '#') {
-      at = std::min(text.find('\n', at), text.size());
-    } else if (IsOfWord(c)) {
-      const size_t start = at;
-      while (at < text.size() && IsOfWord(text[at])) ++at;
-      field = std::string_view(text).substr(start, at - start) == kModelType ? start : std::string::npos;
-      colon = false;
-    } else if (c == '"' || c == '\'') {
-      if (field != std::string::npos && colon) text.replace(field, kModelType.size(), kModelKind);
-      field = std::string::npos;
-      at = EndOfString(text, at);
-    } else {
-      if (c != ':' || colon) field = std::string::npos;
-      colon = c == ':';
-      ++at;
-    }
-  }
-  return text;
-}
-
-// --- rules ---
 
 // With a scheme, as the original counts them, or from the root.
 bool IsAbsolute(std::string_view path) {
@@ -210,7 +165,7 @@ StatusOr<ModelConfigList> CheckModelServerConfig(const proto::ModelServerConfig&
 
 StatusOr<ModelConfigList> ParseModelServerConfigText(std::string_view text, std::string_view file_name) {
   proto::ModelServerConfig config;
-  if (const Status status = ParseProtoText(RenameQuotedModelTypes(text), kExample, config); !status.ok()) {
+  if (const Status status = ParseProtoText(ReadableModelConfig(text), kExample, config); !status.ok()) {
     std::string reason = status.message();  // in the words of the text as it was given
     if (const size_t at = reason.find(kModelKind); at != std::string::npos) reason.replace(at, kModelKind.size(), kModelType);
     return InvalidProtoTextFile(file_name, reason);
