@@ -14,6 +14,7 @@
 
 #include "base/status.h"
 #include "config/flags.h"
+#include "custom/worker_process.h"
 #include "runtime/model_trial.h"
 #include "server/dry_run.h"
 #include "server/model_commands.h"
@@ -66,9 +67,9 @@ int Serve(const ServerOptions& options) {
 }
 
 int Main(std::span<const char* const> arguments) {
-  if (!arguments.empty() && std::string_view(arguments[0]).starts_with(kModelTrialFlag)) {
-    return RunModelTrial(std::string_view(arguments[0]).substr(kModelTrialFlag.size()));
-  }
+  const std::string_view first = arguments.empty() ? "" : arguments[0];
+  if (first.starts_with(kModelTrialFlag)) return RunModelTrial(first.substr(kModelTrialFlag.size()));
+  if (first == kPythonWorkerFlag) return LaunchWorker(arguments.subspan(1));
   if (const std::optional<int> status = RunModelCommand(arguments)) return *status;
   const StatusOr<ParsedFlags> flags = ParseFlags(arguments);
   if (!flags.ok()) return Refuse(flags.status(), "Try --help for the list of flags.\n");

@@ -7,6 +7,7 @@
 
 #include "api/grpc_message.h"
 #include "api/request_task.h"
+#include "codec/json_bridge.h"
 #include "serving/predict.h"
 #include "tensorflow/core/protobuf/meta_graph.pb.h"
 #include "tensorflow_serving/apis/get_model_metadata.pb.h"
@@ -59,6 +60,7 @@ void PredictionService::Predict(GrpcCall& call) {
 }
 
 void PredictionService::RunPredict(PredictTask* task) {
+  if (task->servable->TakesJson()) return RunJson(task);
   const ServableHandle keep = task->servable;  // until Run has returned, which is after the task is done
   const std::string_view signature_name = task->parts.model_spec.signature_name;
   const Signature* signature = FindSignature(task->servable->signatures(), signature_name);
@@ -89,6 +91,42 @@ void PredictionService::RunPredict(PredictTask* task) {
                           });
 }
 
+void PredictionService::RunJson(PredictTask* task) {
+  const ServableHandle keep = task->servable;
+  task->inputs.clear();
+  std::vector<NamedTensor> named;
+  for (const PredictRequestParts::Input& input : task->parts.inputs) {
+    StatusOr<Tensor> tensor = DecodeTensorProto(input.tensor);
+    if (!tensor.ok())
+      return FinishPredict(task, InvalidArgumentError(fmt::format("tensor parsing error: {}: {}", input.name, tensor.status().message())));
+    task->inputs.push_back(*std::move(tensor));
+    named.push_back({input.name, {}});
+  }
+  for (size_t i = 0; i < named.size(); ++i) named[i].tensor = task->inputs[i].view();
+  if (const Status status = WriteJsonRequest(task->parts.model_spec.signature_name, named, task->json); !status.ok())
+    return FinishPredict(task, status);
+  keep->RunJson(
+      {.body = task->json, .deadline = task->call->deadline(), .cancellation = &task->call->cancellation()},
+      [this, task](const Status& status, const JsonAnswer& answer) { FinishPredict(task, status.ok() ? WriteJsonReply(*task, answer) : status); });
+}
+
+Status PredictionService::WriteJsonReply(PredictTask& task, const JsonAnswer& answer) const {
+  if (answer.is_error) return InvalidArgumentError(ErrorOfJsonAnswer(answer.text));
+  TFLS_ASSIGN_OR_RETURN(JsonAnswerTensors read, ReadJsonAnswer(answer.text));
+  task.answered = std::move(read.signature);
+  task.answered.key = task.parts.model_spec.signature_name.empty() ? std::string(kDefaultSignatureKey) : task.parts.model_spec.signature_name;
+  TFLS_RETURN_IF_ERROR(SelectOutputs(task.answered, task.parts.output_filter, task.selected_outputs));
+  std::vector<TensorView> outputs;
+  for (const Tensor& output : read.outputs) outputs.push_back(output.view());
+  TFLS_RETURN_IF_ERROR(task.response.Prepare({.servable = task.servable->id(),
+                                              .signature = task.answered,
+                                              .outputs = outputs,
+                                              .selected = task.selected_outputs,
+                                              .as_tensor_content = options_.tensor_content_in_replies}));
+  task.response.Write(task.call->AllocateReply(task.response.size()));
+  return OkStatus();
+}
+
 Status PredictionService::WriteReply(PredictTask& task, std::span<const TensorView> outputs) const {
   TFLS_RETURN_IF_ERROR(task.response.Prepare({.servable = task.servable->id(),
                                               .signature = *task.signature,
@@ -103,6 +141,7 @@ void PredictionService::FinishPredict(PredictTask* task, const Status& status) {
   GrpcCall& call = *task->call;
   task->servable = nullptr;
   FreeLargeInputs(task->inputs);
+  if (task->json.capacity() > kMaxKeptInputBytes) task->json = {};
   task->view.Trim(kMaxKeptInputBytes);
   tasks_.GiveBack(std::unique_ptr<PredictTask>(task));
   call.Finish(status);

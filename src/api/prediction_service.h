@@ -40,10 +40,15 @@ class PredictionService {
     std::vector<Tensor> inputs;
     std::vector<TensorView> views;
     PredictResponseEncoder response;
+    std::string json;    // of RunJson
+    Signature answered;  // and what came of it
   };
 
   void Predict(GrpcCall& call);
   void RunPredict(PredictTask* task);
+  // For a servable that takes JSON: the request is written as a REST client's.
+  void RunJson(PredictTask* task);
+  Status WriteJsonReply(PredictTask& task, const JsonAnswer& answer) const;
   Status WriteReply(PredictTask& task, std::span<const TensorView> outputs) const;
   void FinishPredict(PredictTask* task, const Status& status);
   void GetModelMetadata(GrpcCall& call);

@@ -42,6 +42,9 @@ class RestPredictBody {
   // is none, or contradicts the URL.
   Status Open(const HttpRequest& request, std::string_view query, ModelSpec& spec);
 
+  // Whether request and reply are JSON.
+  bool is_json() const { return format_ == BodyFormat::kJson && reply_format_ == BodyFormat::kJson; }
+
   // Decodes the tensors. Its errors are those of the format's decoder and of `resolve`.
   Status Decode(const HttpRequest& request, const SignatureResolver& resolve);
   const Signature& signature() const { return *decoded_.signature; }

@@ -72,6 +72,7 @@ void RestV1::Predict(HttpCall& call, RestPath& path) {
   task->view.Begin(*dequantize);
   task->servable = servables_.GetServable(path.spec);
   task->deadline = DeadlineOf(call);
+  if (task->servable.ok() && (*task->servable)->TakesJson()) return RunJson(task);
   const bool run_here = RunsHere(task->servable, call.request().body.size());
   const Status started = RunHereOrOnWorker(run_here, workers_, FlowOf(task->servable), [this, task] { RunPredict(task); });
   if (!started.ok()) FinishPredict(task, started);
@@ -99,6 +100,20 @@ void RestV1::RunPredict(PredictTask* task) {
                             FinishPredict(task, task->body.Encode((*task->servable)->id(), task->view.DequantizeOutputs(outputs),
                                                                   options_.tensor_content_in_replies, task->call->response()));
                           });
+}
+
+void RestV1::RunJson(PredictTask* task) {
+  if (!task->body.is_json()) return FinishPredict(task, InvalidArgumentError("the model takes and gives JSON alone"));
+  const ServableHandle keep = *task->servable;
+  const std::span<const char> body = task->call->request().body;
+  keep->RunJson({.body = {body.data(), body.size()}, .deadline = task->deadline, .cancellation = &task->call->cancellation()},
+                [this, task](const Status& status, const JsonAnswer& answer) {
+                  if (!status.ok()) return FinishPredict(task, status);
+                  HttpResponse& response = task->call->response();
+                  if (answer.is_error) response.status = HttpStatusOf(StatusCode::kInvalidArgument);
+                  response.body = answer.text;
+                  FinishPredict(task, OkStatus());
+                });
 }
 
 void RestV1::FinishPredict(PredictTask* task, const Status& status) {

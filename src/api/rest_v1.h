@@ -60,6 +60,8 @@ class RestV1 : public HttpHandler {
   TimePoint DeadlineOf(const HttpCall& call) const;
   void Predict(HttpCall& call, RestPath& path);
   void RunPredict(PredictTask* task);
+  // For a servable that takes the body as it is.
+  void RunJson(PredictTask* task);
   void FinishPredict(PredictTask* task, const Status& status);
   void AnswerOptions(HttpCall& call);
   void AnswerList(HttpCall& call);

@@ -29,6 +29,7 @@ class BatchingServable : public Servable {
   const ServableId& id() const override { return servable_->id(); }
   std::span<const Signature> signatures() const override { return servable_->signatures(); }
   size_t memory_bytes() const override { return servable_->memory_bytes(); }
+  Status health() const override { return servable_->health(); }
 
   // What a run of signature number `signature` took that was measured elsewhere; without effect for one that is not batched.
   void RecordRun(size_t signature, int64_t rows, std::chrono::nanoseconds time);

@@ -26,6 +26,7 @@ constexpr auto kModel = FlagGroup::kModel;
 constexpr auto kLoading = FlagGroup::kLoading;
 constexpr auto kRunning = FlagGroup::kRunning;
 constexpr auto kBatching = FlagGroup::kBatching;
+constexpr auto kCustom = FlagGroup::kCustom;
 constexpr auto kProcess = FlagGroup::kProcess;
 
 constexpr Flag Ignored(std::string_view name, PlainFlagValue original_default, std::string_view why) {
@@ -90,6 +91,16 @@ constexpr Flag kFlags[] = {
      "threads of each interpreter; 0: chosen at load by measuring", kInterpreterThreadsRange},
     {"enable_signature_method_name_check", kRunning, &Options::enable_signature_method_name_check, "refuse signatures of another method"},
     {"keep_state", kRunning, &Options::keep_state, "variables of a stateful model live on from request to request"},
+
+    {"python", kCustom, &Options::python, "Python that runs custom servables, with NumPy: a path, or a name to look for on PATH"},
+    {"python_worker_path", kCustom, &Options::python_worker_path,
+     "the program that it runs, tflite_serving_worker.py; empty: in ../lib/tflite_serving beside this program's directory"},
+    {"custom_load_timeout_seconds", kCustom, &Options::custom_load_timeout_seconds, "time limit for a custom servable to load", kSecondsRange},
+    {"custom_request_timeout_seconds", kCustom, &Options::custom_request_timeout_seconds,
+     "time after which a worker of a custom servable that has not answered is ended, and started again", kSecondsRange},
+    {"custom_max_memory_mb", kCustom, &Options::custom_max_memory_mb,
+     "MiB of memory that a worker of a custom servable may take; 0: three quarters of this machine's or container's", kCountRange},
+    {"reload_custom_on_change", kCustom, &Options::reload_custom_on_change, "a custom servable is loaded anew when its module's file changes"},
 
     {"enable_batching", kBatching, &Options::enable_batching, "run requests to one signature together"},
     {"batching_parameters_file", kBatching, &Options::batching_parameters_file, "text BatchingParameters; empty: the defaults"},

@@ -252,12 +252,13 @@ struct HelpGroup {
   FlagGroup group;
   std::string_view heading;
 };
-constexpr std::array<HelpGroup, 10> kHelpGroups = {{{FlagGroup::kGrpc, "gRPC"},
+constexpr std::array<HelpGroup, 11> kHelpGroups = {{{FlagGroup::kGrpc, "gRPC"},
                                                     {FlagGroup::kRest, "REST"},
                                                     {FlagGroup::kNetwork, "gRPC and REST"},
                                                     {FlagGroup::kModel, "Models"},
                                                     {FlagGroup::kLoading, "Loading models"},
                                                     {FlagGroup::kRunning, "Running models"},
+                                                    {FlagGroup::kCustom, "Custom servables (model_platform: \"custom\")"},
                                                     {FlagGroup::kBatching, "Batching"},
                                                     {FlagGroup::kProcess, "Process"},
                                                     {FlagGroup::kIgnored, "Flags of TensorFlow Serving that have no effect here"},

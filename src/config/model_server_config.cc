@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <set>
 #include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "config/model_config_text.h"
 #include "config/proto_text.h"
 #include "tensorflow_serving/config/model_server_config.pb.h"
 
@@ -17,61 +19,16 @@ namespace {
 namespace proto = tensorflow::serving;
 
 constexpr std::array<std::string_view, 3> kPlatforms = {"tensorflow", "tflite", "litert"};
-constexpr std::array<std::string_view, 2> kPlatformsToCome = {"custom", "plugin"};
+constexpr std::string_view kCustomPlatform = "custom";
+constexpr std::string_view kPlatformToCome = "plugin";
 
 constexpr std::string_view kModelType = "model_type";
 constexpr std::string_view kModelKind = "model_kind";
-static_assert(kModelType.size() == kModelKind.size(), "one takes the other's place without moving what follows");
 
 constexpr std::string_view kExample = R"(model_config_list { config { name: "digits" base_path: "/models/digits" model_platform: "tensorflow" } })";
 
-// --- text ---
-
 bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-bool IsSpace(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-bool IsOfWord(char c) { return IsLetter(c) || IsDigit(c) || c == '_'; }
-
-// Behind the closing quote of the string that begins at `at`, or at the end of the line, which ends it too.
-size_t EndOfString(std::string_view text, size_t at) {
-  const char quote = text[at];
-  for (++at; at < text.size() && text[at] != '\n'; ++at) {
-    if (text[at] == quote) return at + 1;
-    if (text[at] == '\\') ++at;
-  }
-  return std::min(at, text.size());
-}
-
-// `text` with model_kind in place of each model_type whose value is quoted. libprotobuf refuses a string for an enum and has no hook for it.
-std::string RenameQuotedModelTypes(std::string_view given) {
-  std::string text(given);
-  size_t field = std::string::npos;  // of the model_type that the last token was, or that a colon has followed since
-  bool colon = false;
-  for (size_t at = 0; at < text.size();) {
-    const char c = text[at];
-    if (IsSpace(c)) {
-      ++at;
-    } else if (c == '#') {
-      at = std::min(text.find('\n', at), text.size());
-    } else if (IsOfWord(c)) {
-      const size_t start = at;
-      while (at < text.size() && IsOfWord(text[at])) ++at;
-      field = std::string_view(text).substr(start, at - start) == kModelType ? start : std::string::npos;
-      colon = false;
-    } else if (c == '"' || c == '\'') {
-      if (field != std::string::npos && colon) text.replace(field, kModelType.size(), kModelKind);
-      field = std::string::npos;
-      at = EndOfString(text, at);
-    } else {
-      if (c != ':' || colon) field = std::string::npos;
-      colon = c == ':';
-      ++at;
-    }
-  }
-  return text;
-}
-
-// --- rules ---
 
 // With a scheme, as the original counts them, or from the root.
 bool IsAbsolute(std::string_view path) {
@@ -82,7 +39,9 @@ bool IsAbsolute(std::string_view path) {
 
 Status CheckPlatform(const proto::ModelConfig& model) {
   const std::string& platform = model.model_platform();
-  if (std::ranges::find(kPlatformsToCome, platform) != kPlatformsToCome.end()) {  // whatever the model_type is: users write any word there
+  // These two whatever the model_type is: users write any word there.
+  if (platform == kCustomPlatform) return OkStatus();
+  if (platform == kPlatformToCome) {
     return UnimplementedError(fmt::format("Model {} requests platform {}, which this version does not serve yet", model.name(), platform));
   }
   const bool has_type = model.model_type() != proto::MODEL_TYPE_UNSPECIFIED || !model.model_kind().empty();
@@ -97,8 +56,8 @@ Status CheckPlatform(const proto::ModelConfig& model) {
                                             type, model.name(), kPlatforms.front()));
   }
   if (!has_type && std::ranges::find(kPlatforms, platform) == kPlatforms.end()) {
-    return InvalidArgumentError(
-        fmt::format("Model {} requests unsupported platform {}; there are {}", model.name(), platform, fmt::join(kPlatforms, ", ")));
+    return InvalidArgumentError(fmt::format("Model {} requests unsupported platform {}; there are {}, {}", model.name(), platform,
+                                            fmt::join(kPlatforms, ", "), kCustomPlatform));
   }
   if (model.has_custom_model_config()) {
     return InvalidArgumentError(fmt::format("Model {} has a custom_model_config, which only model_platform: \"custom\" takes", model.name()));
@@ -117,15 +76,47 @@ VersionPolicy FromProto(const proto::FileSystemStoragePathSourceConfig::Servable
 
 Status CheckRange(const proto::ModelConfig& model, std::string_view field, int32_t value, int32_t most) {
   if (value >= 0 && value <= most) return OkStatus();
-  return InvalidArgumentError(fmt::format("Model {} has tflite_options.{} {}, where 0 to {} are allowed", model.name(), field, value, most));
+  return InvalidArgumentError(fmt::format("Model {} has {} {}, where 0 to {} are allowed", model.name(), field, value, most));
 }
 
 StatusOr<TfliteOptions> CheckTfliteOptions(const proto::ModelConfig& model) {
   const TfliteOptions options{.num_interpreters = model.tflite_options().num_interpreters(),
                               .threads_per_interpreter = model.tflite_options().threads_per_interpreter()};
-  TFLS_RETURN_IF_ERROR(CheckRange(model, "num_interpreters", options.num_interpreters, kMaxInterpreters));
-  TFLS_RETURN_IF_ERROR(CheckRange(model, "threads_per_interpreter", options.threads_per_interpreter, kMaxThreadsPerInterpreter));
+  TFLS_RETURN_IF_ERROR(CheckRange(model, "tflite_options.num_interpreters", options.num_interpreters, kMaxInterpreters));
+  TFLS_RETURN_IF_ERROR(CheckRange(model, "tflite_options.threads_per_interpreter", options.threads_per_interpreter, kMaxThreadsPerInterpreter));
   return options;
+}
+
+constexpr int32_t kMaxSeconds = 24 * 60 * 60;
+constexpr int32_t kMaxMemoryMb = std::numeric_limits<int32_t>::max();
+
+// Nothing for a model that is not custom.
+StatusOr<std::optional<CustomModel>> CheckCustomModel(const proto::ModelConfig& model) {
+  std::optional<CustomModel> custom;
+  if (model.model_platform() != kCustomPlatform) return custom;
+  const proto::CustomModelConfig& config = model.custom_model_config();
+  for (const auto& [field, value] : {std::pair("module_path", &config.module_path()), {"model_class_name", &config.model_class_name()}}) {
+    if (!value->empty()) continue;
+    return InvalidArgumentError(
+        fmt::format("Model {} of platform custom has no custom_model_config.{}: expected custom_model_config {{ module_path: "
+                    "\"/models/model_wrapper.py\" model_class_name: \"load_servable\" }}",
+                    model.name(), field));
+  }
+  if (model.has_tflite_options()) return InvalidArgumentError(fmt::format("Model {} of platform custom takes no tflite_options", model.name()));
+  TFLS_RETURN_IF_ERROR(CheckRange(model, "custom_model_config.instances", config.instances(), kMaxWorkerProcesses));
+  TFLS_RETURN_IF_ERROR(CheckRange(model, "custom_model_config.load_timeout_seconds", config.load_timeout_seconds(), kMaxSeconds));
+  TFLS_RETURN_IF_ERROR(CheckRange(model, "custom_model_config.request_timeout_seconds", config.request_timeout_seconds(), kMaxSeconds));
+  TFLS_RETURN_IF_ERROR(CheckRange(model, "custom_model_config.max_memory_mb", config.max_memory_mb(), kMaxMemoryMb));
+  custom = CustomModel{.base_path = model.base_path(),
+                       .module_path = config.module_path(),
+                       .model_class_name = config.model_class_name(),
+                       .virtual_environment = config.virtual_environment(),
+                       .instances = std::max(config.instances(), 1),
+                       .load_timeout_seconds = config.load_timeout_seconds(),
+                       .request_timeout_seconds = config.request_timeout_seconds(),
+                       .max_memory_mb = config.max_memory_mb(),
+                       .parameters = {config.parameters().begin(), config.parameters().end()}};
+  return custom;
 }
 
 StatusOr<ModelConfig> CheckModel(const proto::ModelConfig& model) {
@@ -140,11 +131,12 @@ StatusOr<ModelConfig> CheckModel(const proto::ModelConfig& model) {
         fmt::format("No request-logger-creator provided. Model {} has a logging_config, and requests are not logged here", model.name()));
   }
   TFLS_ASSIGN_OR_RETURN(const TfliteOptions tflite_options, CheckTfliteOptions(model));
+  TFLS_ASSIGN_OR_RETURN(std::optional<CustomModel> custom, CheckCustomModel(model));
   return ModelConfig{.name = model.name(),
                      .base_path = model.base_path(),
                      .version_policy = FromProto(model.model_version_policy()),
                      .labels = {model.version_labels().begin(), model.version_labels().end()},
-                     .tflite_options = tflite_options};
+                     .load_options = {.tflite = tflite_options, .custom = std::move(custom)}};
 }
 
 }  // namespace
@@ -173,7 +165,7 @@ StatusOr<ModelConfigList> CheckModelServerConfig(const proto::ModelServerConfig&
 
 StatusOr<ModelConfigList> ParseModelServerConfigText(std::string_view text, std::string_view file_name) {
   proto::ModelServerConfig config;
-  if (const Status status = ParseProtoText(RenameQuotedModelTypes(text), kExample, config); !status.ok()) {
+  if (const Status status = ParseProtoText(ReadableModelConfig(text), kExample, config); !status.ok()) {
     std::string reason = status.message();  // in the words of the text as it was given
     if (const size_t at = reason.find(kModelKind); at != std::string::npos) reason.replace(at, kModelKind.size(), kModelType);
     return InvalidProtoTextFile(file_name, reason);

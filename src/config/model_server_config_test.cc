@@ -132,7 +132,7 @@ TEST(ModelServerConfigTest, OnlyAFieldIsAQuotedType) {
   }
 }
 
-TEST(ModelServerConfigTest, PlatformsToComeAreReadAndRefused) {
+TEST(ModelServerConfigTest, CustomServables) {
   // As its users write it, any word as type included.
   const std::string custom = R"(model_config_list: {
     config: {
@@ -144,7 +144,40 @@ TEST(ModelServerConfigTest, PlatformsToComeAreReadAndRefused) {
       model_version_policy { all: {} }
     }
   })";
-  EXPECT_EQ(Error(custom), "UNIMPLEMENTED: Model m requests platform custom, which this version does not serve yet (in 'm.config')");
+  const ModelConfig model = Models(custom)[0];
+  ASSERT_TRUE(model.load_options.custom);
+  EXPECT_EQ(*model.load_options.custom, (CustomModel{.base_path = "/models", .module_path = "/models/model_wrapper.py", .model_class_name = "load_servable"}));
+  EXPECT_EQ(model.version_policy.kind, VersionPolicy::Kind::kAll);
+
+  const auto with = [](std::string_view more) {
+    return One(fmt::format("model_platform: 'custom' custom_model_config {{ module_path: '/m.py' model_class_name: 'C' {} }}", more));
+  };
+  const CustomModel full = *Models(with("instances: 2 virtual_environment: '/v' load_timeout_seconds: 3 request_timeout_seconds: 4 max_memory_mb: 5"))[0]
+                                .load_options.custom;
+  EXPECT_EQ(full.instances, 2);
+  EXPECT_EQ(full.virtual_environment, "/v");
+  EXPECT_EQ(full.load_timeout_seconds, 3);
+  EXPECT_EQ(full.request_timeout_seconds, 4);
+  EXPECT_EQ(full.max_memory_mb, 5);
+  EXPECT_THAT(Error(with("instances: -1")), HasSubstr("Model m has custom_model_config.instances -1, where 0 to 256 are allowed"));
+  EXPECT_THAT(Error(One("model_platform: 'custom'")), HasSubstr("Model m of platform custom has no custom_model_config.module_path"));
+  EXPECT_THAT(Error(with("} tflite_options { num_interpreters: 2")), HasSubstr("Model m of platform custom takes no tflite_options"));
+}
+
+TEST(ModelServerConfigTest, KeysOfACustomServablesOwn) {
+  const auto parameters = [](std::string_view more) {
+    return Models(One(fmt::format("model_platform: 'custom' custom_model_config: {{ module_path: '/m.py', model_class_name: 'C', {} }}", more)))[0]
+        .load_options.custom->parameters;
+  };
+  using Map = std::map<std::string, std::string>;
+  EXPECT_EQ(parameters("threshold: 0.5, labels: \"a\" 'b' # a comment\n on: true; low: -1e3 parameters { key: 'k' value: 'v' }"),
+            (Map{{"threshold", "0.5"}, {"labels", "ab"}, {"on", "true"}, {"low", "-1e3"}, {"k", "v"}}));
+  EXPECT_EQ(parameters("path: 'a\\'b}'"), (Map{{"path", "a'b}"}}));
+  EXPECT_THAT(Error(One("model_platform: 'custom' custom_model_config { more { a: 1 } }")), HasSubstr("more"));
+  EXPECT_THAT(Error(One("model_platform: 'custom' custom_model_config { module_path: 'm.py' model_class_name: 'C' a: }")), HasSubstr(kSyntaxError));
+}
+
+TEST(ModelServerConfigTest, PlatformsToComeAreReadAndRefused) {
   EXPECT_THAT(Error(One("model_platform: 'plugin'")), StartsWith("UNIMPLEMENTED: Model m requests platform plugin,"));
   EXPECT_THAT(Error(One("model_platform: 'tflite' custom_model_config {}")), HasSubstr("only model_platform: \"custom\" takes"));
 }
@@ -160,7 +193,7 @@ TEST(ModelServerConfigTest, TheOriginalsOtherRules) {
 }
 
 TEST(ModelServerConfigTest, HowAModelIsRun) {
-  const auto options = [](std::string_view text) { return Models(One(fmt::format("model_platform: 'tflite' {}", text)))[0].tflite_options; };
+  const auto options = [](std::string_view text) { return Models(One(fmt::format("model_platform: 'tflite' {}", text)))[0].load_options.tflite; };
   EXPECT_EQ(options(""), TfliteOptions());
   EXPECT_EQ(options("tflite_options { num_interpreters: 2 threads_per_interpreter: 4 }"),
             (TfliteOptions{.num_interpreters = 2, .threads_per_interpreter = 4}));

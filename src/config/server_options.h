@@ -73,6 +73,14 @@ struct ServerOptions {
   bool enable_signature_method_name_check = false;  // Classify and Regress want signatures made for them, Predict one of a known method
   bool keep_state = false;                          // [ours] variables of a stateful model live on from request to request
 
+  // --- custom servables: [ours] all of them; a model's own custom_model_config wins ---
+  std::string python = "python3";             // that runs them: a path, or a name to look for on PATH
+  std::string python_worker_path;             // tflite_serving_worker.py; empty: ../lib/tflite_serving/ beside the program's own directory
+  int32_t custom_load_timeout_seconds = 120;  // for a worker to be ready
+  int32_t custom_request_timeout_seconds = 60;
+  int32_t custom_max_memory_mb = 0;  // MiB resident that a worker may take; 0: three quarters of the memory that this process may use
+  bool reload_custom_on_change = false;
+
   // --- batching ---
   bool enable_batching = false;          // requests to one signature are run together; with the parameters of the file, or their defaults
   std::string batching_parameters_file;  // as config/batching_parameters_file.h reads it; empty: none

@@ -99,7 +99,7 @@ void ManagedModel::Loaded(const LoadJob& job, StatusOr<ServableHandle> result, T
     std::erase_if(labels_before_, [&](const auto& label) { return config_.labels.find(label.first)->second == job.id.version; });
     SetState(version, VersionState::kAvailable);
     Note(LogLevel::kInfo, replaces ? fmt::format("Replaced servable version {} by {}, {}", job.id.ToString(), job.path,
-                                                 version.has_new_file ? "which has changed" : "whose tflite_options have changed")
+                                                 version.has_new_file ? "which has changed" : "whose options have changed")
                                    : fmt::format("Successfully loaded servable version {}", job.id.ToString()));
   }
   Advance(now);
@@ -157,7 +157,7 @@ void ManagedModel::StartLoads(TimePoint now) {
     version.retry_at.reset();
     if (changed) version.has_new_file = version.found != version.tried;
     version.tried = version.found;
-    version.tried_options = config_.tflite_options;
+    version.tried_options = config_.load_options;
     if (version.found.status.ok()) {
       StartLoad(number, version);
     } else {
@@ -284,7 +284,10 @@ bool ManagedModel::IsGone() const {
 std::vector<VersionStatus> ManagedModel::statuses() const {
   std::vector<VersionStatus> statuses;
   for (const auto& [number, version] : versions_) {
-    statuses.push_back({number, version.state, version.status, version.servable == nullptr ? 0 : version.servable->memory_bytes()});
+    VersionStatus& status = statuses.emplace_back(number, version.state, version.status);
+    if (version.servable == nullptr) continue;
+    status.memory_bytes = version.servable->memory_bytes();
+    if (status.status.ok()) status.status = version.servable->health();
   }
   return statuses;
 }

@@ -13,7 +13,7 @@
 //     that vanished or was emptied does not end the service.
 //   - A version that is no longer wanted leaves once a wanted one serves, in the same step; until then it serves on.
 //   - A file that changed is loaded beside its version, under the same number, and takes over in one step. If it cannot be loaded, the version keeps
-//     what it had. (Not with resource_preserving: the old one goes first.) So is a version whose tflite_options have changed.
+//     what it had. (Not with resource_preserving: the old one goes first.) So is a version whose load_options have changed.
 //   - A file is taken when it has not changed for `settle_time`: one still being copied is waited for. What is there at first is taken at once.
 //   - What is wrong with the model itself (IsVerdict) is final until its file changes; other failures are tried again.
 #pragma once
@@ -51,9 +51,9 @@ bool IsVerdict(StatusCode code);
 // A load to carry out; its end is to be told to ManagedModel::Loaded.
 struct LoadJob {
   ServableId id;
-  std::string path;  // of the .tflite file
+  std::string path;  // of the .tflite file, or the directory
   FileStamp stamp;   // and what it was found to be
-  TfliteOptions options;
+  LoadOptions options;
 };
 
 // What a change of a model asks of the manager, which does it without holding its lock.
@@ -125,7 +125,7 @@ class ManagedModel {
     TimePoint found_since{};              // and it has been so since
     bool settled = false;                 // for settle_time
     std::optional<StorageVersion> tried;  // what the last load was of
-    TfliteOptions tried_options;          // and with what
+    LoadOptions tried_options;            // and with what
     bool has_new_file = true;             // what changed last was not the options alone
     bool loading = false;                 // a LoadJob is out
     int retries = 0;
@@ -136,7 +136,7 @@ class ManagedModel {
   using Versions = std::map<int64_t, Version, std::greater<>>;
 
   // Whether the last load of this version was of what is there now.
-  bool IsTried(const Version& version) const { return version.found == version.tried && config_.tflite_options == version.tried_options; }
+  bool IsTried(const Version& version) const { return version.found == version.tried && config_.load_options == version.tried_options; }
   ServableId Id(int64_t number) const { return {config_.name, number}; }
   void Note(LogLevel level, std::string text) { consequences_.notes.push_back({level, std::move(text)}); }
   void SetState(Version& version, VersionState state, Status status = OkStatus());

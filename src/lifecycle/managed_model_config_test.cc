@@ -143,7 +143,7 @@ TEST_F(ManagedModelTest, AVersionWhoseOptionsChangeIsLoadedBesideItself) {
   EXPECT_THAT(Finish(1), IsEmpty());
   EXPECT_NE(model_.Find(1), before);
   EXPECT_TRUE(model_.AtRest());
-  EXPECT_THAT(log_, HasSubstr("Replaced servable version {name: m version: 1} by /m/1/model.tflite, whose tflite_options have changed"));
+  EXPECT_THAT(log_, HasSubstr("Replaced servable version {name: m version: 1} by /m/1/model.tflite, whose options have changed"));
   EXPECT_THAT(Unload(), IsEmpty());
   EXPECT_THAT(Look(), IsEmpty());
 }

@@ -89,7 +89,7 @@ class ManagedModelTest : public testing::Test {
 
   void UseInterpreters(int32_t number) {
     ModelConfig config = model_.config();
-    config.tflite_options.num_interpreters = number;
+    config.load_options.tflite.num_interpreters = number;
     model_.Configure(std::move(config));
   }
 

@@ -20,6 +20,11 @@ bool Has(const std::vector<StorageVersion>& versions, int64_t number) {
   return std::ranges::find(versions, number, &StorageVersion::version) != versions.end();
 }
 
+VersionForm FormOf(const ModelConfig& config, bool modules_are_watched) {
+  if (!config.load_options.custom) return {};
+  return {.is_directory = true, .watched = modules_are_watched ? config.load_options.custom->module_path : ""};
+}
+
 // Whether a configuration itself brings the version.
 bool Brings(const VersionPolicy& policy, const StatusOr<std::vector<StorageVersion>>& found, int64_t number) {
   if (policy.kind == VersionPolicy::Kind::kSpecific) return std::ranges::find(policy.versions, number) != policy.versions.end();
@@ -56,6 +61,10 @@ void Manager::Stop() {
   changed_.NotifyAll();
 }
 
+Manager::Found Manager::Find(const ModelConfig& config) const {
+  return FindVersions(files_, config.name, config.base_path, FormOf(config, options_.custom_modules_are_watched));
+}
+
 Status Manager::CheckModel(const ModelConfig& config, const Found& found, const ConfigRules& rules) const {
   const auto existing = models_.find(config.name);
   const ManagedModel* const model = existing == models_.end() || existing->second.removed() ? nullptr : &existing->second;
@@ -80,7 +89,7 @@ StatusOr<std::vector<std::string>> Manager::SetModels(std::vector<ModelConfig> m
   found.reserve(models.size());
   for (const ModelConfig& config : models) {
     names.insert(config.name);
-    found.push_back(FindVersions(files_, config.name, config.base_path));
+    found.push_back(Find(config));
   }
 
   std::vector<std::string> changed;
@@ -121,7 +130,7 @@ void Manager::Poll() {
   }
   for (const ModelConfig& config : configs) {
     if (stop_.cancelled()) return;
-    const Found found = FindVersions(files_, config.name, config.base_path);
+    const Found found = Find(config);
     Change(config.name, [&](ManagedModel& model) {
       if (!model.removed() && model.config().base_path == config.base_path) model.Observe(found, clock_.Now());
     });
@@ -183,7 +192,7 @@ void Manager::Load(const LoadJob& job) {
   if (stop_.cancelled()) return;
   StatusOr<ServableHandle> servable = loader_(job.id, job.path, job.options, stop_);
   if (stop_.cancelled()) return;
-  if (servable.ok() && budget_ != nullptr) servable = budget_->Admit(*std::move(servable), job.path, job.stamp, job.options);
+  if (servable.ok() && budget_ != nullptr && !job.options.custom) servable = budget_->Admit(*std::move(servable), job.path, job.stamp, job.options);
   if (servable.ok()) servable = retired_.Watch(*std::move(servable));
   Change(job.id.name, [&](ManagedModel& model) { model.Loaded(job, std::move(servable), clock_.Now()); });
 }

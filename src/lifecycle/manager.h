@@ -36,7 +36,8 @@ using StateListener = std::function<void(const std::string& name)>;
 struct ManagerOptions {
   LifecycleRules rules;
   int num_load_threads = 1;
-  MemoryBudgetOptions memory_budget = {};
+  MemoryBudgetOptions memory_budget = {};   // of models on the built-in runtime; custom ones stay
+  bool custom_modules_are_watched = false;  // --reload_custom_on_change
 };
 
 // How SetModels takes a configuration.
@@ -93,6 +94,7 @@ class Manager : public ServableSource {
   using Models = std::map<std::string, ManagedModel, std::less<>>;
   using Found = StatusOr<std::vector<StorageVersion>>;
 
+  Found Find(const ModelConfig& config) const;
   Status CheckModel(const ModelConfig& config, const Found& found, const ConfigRules& rules) const TFLS_REQUIRES(mutex_);
   // Changes a model under the lock and carries out what follows; nothing if there is no such model.
   void Change(const std::string& name, const std::function<void(ManagedModel&)>& change);

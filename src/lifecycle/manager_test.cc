@@ -55,7 +55,7 @@ class ManagerTest : public testing::Test {
 
   FakeFileSystem files_;
   std::vector<std::string> changed_;
-  Manager manager_{[](const ServableId& id, const std::string& path, const TfliteOptions&, const Cancellation&) { return Load(id, path); }, Options(),
+  Manager manager_{[](const ServableId& id, const std::string& path, const LoadOptions&, const Cancellation&) { return Load(id, path); }, Options(),
                    [](const std::string&) {}, files_};
 };
 
@@ -187,7 +187,7 @@ TEST_F(ManagerTest, EachChangeOfAStateIsToldAndARequestInBetweenHearsThatItLoads
   Manager* told = nullptr;
   std::promise<void> loading;
   Manager manager(
-      [&](const ServableId& id, const std::string&, const TfliteOptions&, const Cancellation&) -> StatusOr<ServableHandle> {
+      [&](const ServableId& id, const std::string&, const LoadOptions&, const Cancellation&) -> StatusOr<ServableHandle> {
         loading.set_value();
         gate.wait();
         return NewServable(id);
@@ -225,7 +225,7 @@ TEST_F(ManagerTest, AReplacedServableIsDestroyedOnItsOwnThreadWhenItsLastUserIsD
   std::promise<void> ended;
   Manager* told = nullptr;
   Manager manager(
-      [&](const ServableId& id, const std::string&, const TfliteOptions&, const Cancellation&) -> StatusOr<ServableHandle> {
+      [&](const ServableId& id, const std::string&, const LoadOptions&, const Cancellation&) -> StatusOr<ServableHandle> {
         if (id.version == 1) return ServableHandle(std::make_shared<Watched>(id, gone));
         return NewServable(id);
       },
@@ -250,9 +250,9 @@ TEST_F(ManagerTest, AReplacedServableIsDestroyedOnItsOwnThreadWhenItsLastUserIsD
 
 TEST_F(ManagerTest, AHandleOutlivesTheManager) {
   files_.Write("/m/1/model.tflite");
-  auto manager = std::make_unique<Manager>(
-      [](const ServableId& id, const std::string& path, const TfliteOptions&, const Cancellation&) { return Load(id, path); }, Options(),
-      [](const std::string&) {}, files_);
+  auto manager =
+      std::make_unique<Manager>([](const ServableId& id, const std::string& path, const LoadOptions&, const Cancellation&) { return Load(id, path); },
+                                Options(), [](const std::string&) {}, files_);
   ASSERT_TRUE(manager->SetModels({{.name = "m", .base_path = "/m"}}, {}).ok());
   ASSERT_TRUE(AtRest(*manager));
   const ServableHandle handle = *manager->GetServable({.name = "m"});
@@ -277,7 +277,7 @@ TEST_F(ManagerTest, TheEndDoesNotWaitForALoad) {
   std::atomic<int> begun = 0;
   {
     Manager manager(
-        [&](const ServableId&, const std::string&, const TfliteOptions&, const Cancellation& stop) -> StatusOr<ServableHandle> {
+        [&](const ServableId&, const std::string&, const LoadOptions&, const Cancellation& stop) -> StatusOr<ServableHandle> {
           ++begun;
           while (!stop.cancelled()) std::this_thread::yield();
           return CancelledError("stopped");
@@ -293,7 +293,7 @@ TEST(ManagerPollingTest, TheThreadFindsNewVersionsAndTriesAgain) {
   directory.Write("1/model.tflite", "x");
   std::atomic<int> loads_of_2 = 0;
   Manager manager(
-      [&](const ServableId& id, const std::string&, const TfliteOptions&, const Cancellation&) -> StatusOr<ServableHandle> {
+      [&](const ServableId& id, const std::string&, const LoadOptions&, const Cancellation&) -> StatusOr<ServableHandle> {
         if (id.version == 2 && ++loads_of_2 < 3) return UnavailableError("not now");
         return NewServable(id);
       },
@@ -316,7 +316,7 @@ TEST_F(ManagerTest, WhoWaitsHearsOfAReplacement) {
   std::promise<void> open;
   std::shared_future<void> gate = open.get_future().share();
   Manager manager(
-      [&](const ServableId& id, const std::string& path, const TfliteOptions&, const Cancellation&) -> StatusOr<ServableHandle> {
+      [&](const ServableId& id, const std::string& path, const LoadOptions&, const Cancellation&) -> StatusOr<ServableHandle> {
         if (path.starts_with("/b")) gate.wait();
         return NewServable(id);
       },
@@ -343,7 +343,7 @@ TEST_F(ManagerTest, AFailedReplacementIsReportedThoughTheOldOneServes) {
 
 TEST_F(ManagerTest, AChangedListOfModelsIsTold) {
   std::vector<std::string> told;  // nothing is loaded, so it is this thread that tells
-  Manager manager([](const ServableId& id, const std::string& path, const TfliteOptions&, const Cancellation&) { return Load(id, path); }, Options(),
+  Manager manager([](const ServableId& id, const std::string& path, const LoadOptions&, const Cancellation&) { return Load(id, path); }, Options(),
                   [&](const std::string& name) { told.push_back(name); }, files_);
   ASSERT_TRUE(manager.SetModels({{.name = "m", .base_path = "/none"}}, {}).ok());
   EXPECT_THAT(told, ElementsAre("m"));
@@ -367,7 +367,7 @@ TEST(ManagerPollingTest, WithoutAnIntervalNobodyLooksAgain) {
   const CountingFiles files;
   std::atomic<int> loads = 0;
   Manager manager(
-      [&](const ServableId& id, const std::string&, const TfliteOptions&, const Cancellation&) -> StatusOr<ServableHandle> {
+      [&](const ServableId& id, const std::string&, const LoadOptions&, const Cancellation&) -> StatusOr<ServableHandle> {
         if (++loads < 3) return UnavailableError("not now");
         return NewServable(id);
       },
@@ -384,7 +384,7 @@ TEST(ManagerPollingTest, RetriesHappenWithoutPolling) {
   directory.Write("1/model.tflite", "x");
   std::atomic<int> loads = 0;
   Manager manager(
-      [&](const ServableId& id, const std::string&, const TfliteOptions&, const Cancellation&) -> StatusOr<ServableHandle> {
+      [&](const ServableId& id, const std::string&, const LoadOptions&, const Cancellation&) -> StatusOr<ServableHandle> {
         if (++loads < 3) return UnavailableError("not now");
         return NewServable(id);
       },

@@ -44,7 +44,7 @@ Status CheckFits(const Servable& servable, size_t budget_bytes) {
 
 class MemoryBudget::Evictable : public Servable, public std::enable_shared_from_this<Evictable> {
  public:
-  Evictable(std::shared_ptr<MemoryBudget> budget, const Servable& servable, std::string path, const FileStamp& stamp, const TfliteOptions& options)
+  Evictable(std::shared_ptr<MemoryBudget> budget, const Servable& servable, std::string path, const FileStamp& stamp, const LoadOptions& options)
       : budget_(std::move(budget)),
         id_(servable.id()),
         path_(std::move(path)),
@@ -57,7 +57,7 @@ class MemoryBudget::Evictable : public Servable, public std::enable_shared_from_
   std::span<const Signature> signatures() const override { return signatures_; }
   const std::string& path() const { return path_; }
   const FileStamp& stamp() const { return stamp_; }
-  const TfliteOptions& options() const { return options_; }
+  const LoadOptions& options() const { return options_; }
 
   void Run(const RunRequest& request, RunDone done) override {
     if (ServableHandle loaded = budget_->Use(*this)) return RunOn(std::move(loaded), request, std::move(done));
@@ -88,7 +88,7 @@ class MemoryBudget::Evictable : public Servable, public std::enable_shared_from_
   const ServableId id_;
   const std::string path_;
   const FileStamp stamp_;
-  const TfliteOptions options_;
+  const LoadOptions options_;
   const std::vector<Signature> signatures_;
 };
 
@@ -123,7 +123,7 @@ void MemoryBudget::Shutdown() {
 
 // --- What is in memory ---
 
-StatusOr<ServableHandle> MemoryBudget::Admit(ServableHandle servable, const std::string& path, const FileStamp& stamp, const TfliteOptions& options) {
+StatusOr<ServableHandle> MemoryBudget::Admit(ServableHandle servable, const std::string& path, const FileStamp& stamp, const LoadOptions& options) {
   TFLS_RETURN_IF_ERROR(CheckFits(*servable, options_.bytes));
   auto evictable = std::make_shared<Evictable>(shared_from_this(), *servable, path, stamp, options);
   ServableHandle counted = Count(std::move(servable));

@@ -54,7 +54,7 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   // it is known how much it takes. It is loaded again from there, with `options`, as long as that file has this stamp, and is refused with
   // UNAVAILABLE otherwise.
   // Errors: CheckFits.
-  StatusOr<ServableHandle> Admit(ServableHandle servable, const std::string& path, const FileStamp& stamp, const TfliteOptions& options);
+  StatusOr<ServableHandle> Admit(ServableHandle servable, const std::string& path, const FileStamp& stamp, const LoadOptions& options);
 
   // Loads nothing again from now on, and refuses the requests that wait. Returns before that is over.
   void Stop();

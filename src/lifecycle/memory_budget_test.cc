@@ -77,7 +77,7 @@ class MemoryBudgetTest : public testing::Test {
   RetiredServables retired_{[](const ServableId&, const Servable*) {}};
   std::shared_ptr<MemoryBudget> budget_ = MemoryBudget::Create(
       {.bytes = 100,
-       .reload = [this](const ServableId& id, const std::string&, const TfliteOptions&, const Cancellation&) { return Reload(id); },
+       .reload = [this](const ServableId& id, const std::string&, const LoadOptions&, const Cancellation&) { return Reload(id); },
        .workers = &workers_,
        .num_load_threads = 2},
       retired_, files_, clock_);

@@ -63,13 +63,26 @@ std::string DescribeSeveralModels(const std::string& directory, const std::vecto
                      kModelFileName, ListNames(models), kModelFileName);
 }
 
+// A directory's entries come and go (Python leaves its __pycache__): only the directory itself tells one version from another.
+StatusOr<FileStamp> StampOfDirectory(const FileSystem& files, const std::string& directory, const VersionForm& form) {
+  if (!form.watched.empty()) return files.Stamp(form.watched.starts_with('/') ? form.watched : Join(directory, form.watched));
+  TFLS_ASSIGN_OR_RETURN(const FileStamp stamp, files.Stamp(directory));
+  return FileStamp{.device = stamp.device, .inode = stamp.inode};
+}
+
 // Version `number`, whose directory is `directory`.
-StorageVersion ReadVersion(const FileSystem& files, std::string_view model_name, int64_t number, const std::string& directory) {
+StorageVersion ReadVersion(const FileSystem& files, std::string_view model_name, int64_t number, const std::string& directory,
+                           const VersionForm& form) {
   const std::string version = fmt::format("Version {} of servable {}", number, model_name);
   const auto fail = [number](Status status) { return StorageVersion{.version = number, .status = std::move(status)}; };
   const auto cannot_read = [&](const Status& status) {
     return fail(Status(status.code(), fmt::format("{} cannot be read: {}", version, status.message())));
   };
+  if (form.is_directory) {
+    const StatusOr<FileStamp> stamp = StampOfDirectory(files, directory, form);
+    if (!stamp.ok()) return cannot_read(stamp.status());
+    return {.version = number, .path = directory, .stamp = *stamp};
+  }
   const StatusOr<std::vector<std::string>> names = files.List(directory);
   if (!names.ok()) return cannot_read(names.status());
   const StatusOr<std::vector<std::string>> models = FindModels(files, directory, *names);
@@ -85,7 +98,7 @@ StorageVersion ReadVersion(const FileSystem& files, std::string_view model_name,
 // The numeric directories among the entries `names` of `base_path`, lowest first. An entry that cannot be asked about is kept: reading it as a
 // version gives the reason, to that version alone.
 std::vector<StorageVersion> ReadVersions(const FileSystem& files, std::string_view model_name, const std::string& base_path,
-                                         const std::vector<std::string>& names) {
+                                         const std::vector<std::string>& names, const VersionForm& form) {
   std::map<int64_t, std::vector<std::string>> directories;
   for (const std::string& name : names) {
     const std::optional<int64_t> number = ParseVersion(name);
@@ -95,7 +108,7 @@ std::vector<StorageVersion> ReadVersions(const FileSystem& files, std::string_vi
   }
   std::vector<StorageVersion> versions;
   for (const auto& [number, same_number] : directories) {
-    versions.push_back(ReadVersion(files, model_name, number, Join(base_path, same_number.back())));
+    versions.push_back(ReadVersion(files, model_name, number, Join(base_path, same_number.back()), form));
     if (same_number.size() == 1) continue;
     versions.back().warning = fmt::format("Duplicate version directories detected. Servable {} under {}: {} are all version {}; {} is used",
                                           model_name, base_path, fmt::join(same_number, ", "), number, same_number.back());
@@ -117,9 +130,10 @@ StatusOr<std::vector<StorageVersion>> OnlyVersion(const FileSystem& files, std::
 
 // What is in the directory `base_path`, whose entries are `names`.
 StatusOr<std::vector<StorageVersion>> FindInDirectory(const FileSystem& files, std::string_view model_name, const std::string& base_path,
-                                                      const std::vector<std::string>& names) {
-  std::vector<StorageVersion> versions = ReadVersions(files, model_name, base_path, names);
+                                                      const std::vector<std::string>& names, const VersionForm& form) {
+  std::vector<StorageVersion> versions = ReadVersions(files, model_name, base_path, names, form);
   if (!versions.empty()) return versions;
+  if (form.is_directory) return std::vector<StorageVersion>{ReadVersion(files, model_name, kOnlyVersion, base_path, form)};
 
   const StatusOr<std::vector<std::string>> models = FindModels(files, base_path, names);
   if (!models.ok()) return CouldNotFind(model_name, base_path, models.status());
@@ -153,7 +167,8 @@ StatusOr<std::string> LocalPath(std::string_view model_name, const std::string& 
 
 }  // namespace
 
-StatusOr<std::vector<StorageVersion>> FindVersions(const FileSystem& files, std::string_view model_name, const std::string& base_path) {
+StatusOr<std::vector<StorageVersion>> FindVersions(const FileSystem& files, std::string_view model_name, const std::string& base_path,
+                                                   const VersionForm& form) {
   TFLS_ASSIGN_OR_RETURN(const std::string path, LocalPath(model_name, base_path));
   const StatusOr<FileKind> kind = files.Kind(path);
   if (!kind.ok()) return CouldNotFind(model_name, base_path, kind.status());
@@ -163,6 +178,9 @@ StatusOr<std::vector<StorageVersion>> FindVersions(const FileSystem& files, std:
     case FileKind::kOther:
       return InvalidArgumentError(fmt::format("Base path {} for servable {} is neither a directory nor a file", base_path, model_name));
     case FileKind::kFile:
+      if (form.is_directory) {
+        return InvalidArgumentError(fmt::format("Base path {} for servable {} is a file, where a directory is expected", base_path, model_name));
+      }
       if (path.ends_with(kModelSuffix)) return OnlyVersion(files, model_name, base_path, path);
       return InvalidArgumentError(
           fmt::format("Base path {} for servable {} is a file whose name does not end in {}", base_path, model_name, kModelSuffix));
@@ -171,7 +189,7 @@ StatusOr<std::vector<StorageVersion>> FindVersions(const FileSystem& files, std:
   }
   const StatusOr<std::vector<std::string>> names = files.List(path);
   if (!names.ok()) return CouldNotFind(model_name, base_path, names.status());
-  return FindInDirectory(files, model_name, path, *names);
+  return FindInDirectory(files, model_name, path, *names, form);
 }
 
 }  // namespace tflite_serving

@@ -22,7 +22,7 @@
 
 #include <fmt/format.h>
 
-#include "base/file.h"
+#include "base/child_process.h"
 #include "base/mutex.h"
 #include "base/thread.h"
 #include "base/unique_fd.h"
@@ -53,16 +53,8 @@ constexpr size_t kMaxReportBytes = 1 << 20;
 constexpr std::chrono::milliseconds kWatchInterval{10};
 constexpr std::chrono::milliseconds kNoTime{0};
 
-constexpr size_t kMaxStatusBytes = 1 << 16;
 constexpr size_t kMiB = 1 << 20;
 constexpr unsigned kSeed = 5;
-
-// A line of /proc/PID/status, "VmHWM:\t  2088 kB", in bytes; 0 if there is none.
-size_t ProcessMemory(std::string_view process, std::string_view field) {
-  const StatusOr<std::string> status = ReadFile(fmt::format("/proc/{}/status", process), kMaxStatusBytes);
-  const size_t line = status.ok() ? status->find(fmt::format("\n{}:", field)) : std::string::npos;
-  return line == std::string::npos ? 0 : std::strtoull(status->c_str() + line + field.size() + 2, nullptr, 10) << 10;
-}
 
 void Report(std::string_view text) {
   while (!text.empty()) {
@@ -227,19 +219,6 @@ Watched Watch(pid_t pid, int fd, const TrialLimits& limits, const Cancellation* 
   }
 }
 
-int WaitFor(pid_t pid) {
-  int wait_status = 0;
-  while (::waitpid(pid, &wait_status, 0) < 0 && errno == EINTR) {
-  }
-  return wait_status;
-}
-
-std::string HowItEnded(int wait_status) {
-  if (!WIFSIGNALED(wait_status)) return fmt::format("exit status {}", WEXITSTATUS(wait_status));
-  const char* name = ::sigabbrev_np(WTERMSIG(wait_status));
-  return name == nullptr ? fmt::format("signal {}", WTERMSIG(wait_status)) : fmt::format("SIG{}", name);
-}
-
 // Signals by which a process ends itself. All others come from outside.
 bool IsOwnDoing(int signal) {
   constexpr int kOwn[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGSYS, SIGTRAP};
@@ -285,7 +264,7 @@ StatusOr<TrialReport> Judge(const std::string& path, const Watched& child, int w
   if (child.end == Watched::kStopped) return CancelledError(fmt::format("{}: the trial of the model was given up", path));
   if (child.report.starts_with(kErrorMark)) return ReadError(path, child.report);
   if (child.end == Watched::kItself && WIFSIGNALED(wait_status) && !IsOwnDoing(WTERMSIG(wait_status))) {
-    return UnavailableError(fmt::format("{}: the trial of the model was killed ({})", path, HowItEnded(wait_status)));
+    return UnavailableError(fmt::format("{}: the trial of the model was killed ({})", path, DescribeEnd(wait_status)));
   }
   const bool runs = child.report.starts_with(kRunsMark);
   const TrialReport report = runs ? ReadReport(child.report, limits.cpus) : TrialReport{.peak_memory_bytes = child.peak_memory_bytes};
@@ -302,7 +281,7 @@ StatusOr<TrialReport> Judge(const std::string& path, const Watched& child, int w
   if (child.end == Watched::kTime) {
     return UnavailableError(fmt::format("{}: the model was still loading or running after {} ms", path, limits.time.count()));
   }
-  return InvalidArgumentError(fmt::format("{}: the model ended the process that tried it ({})", path, HowItEnded(wait_status)));
+  return InvalidArgumentError(fmt::format("{}: the model ended the process that tried it ({})", path, DescribeEnd(wait_status)));
 }
 
 // Makes this process one that the machine can do without.
@@ -335,7 +314,7 @@ StatusOr<TrialReport> TryModel(const std::string& program, const std::string& pa
   const Watched child = Watch(pid, read_end.get(), limits, stop);
   // Even one that ended itself: a corrupt model may have closed the pipe only. One that is on its way out keeps the status that it has.
   ::kill(pid, SIGKILL);
-  return Judge(path, child, WaitFor(pid), limits);
+  return Judge(path, child, WaitForChild(pid), limits);
 }
 
 int RunModelTrial(std::string_view value) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,13 +37,37 @@ struct TfliteOptions {
 inline constexpr int32_t kMaxInterpreters = 4096;
 inline constexpr int32_t kMaxThreadsPerInterpreter = 4096;
 
+// A servable in Python (model_platform: "custom"): what its custom_model_config says. Zero and empty: as the flags of the server say.
+struct CustomModel {
+  std::string base_path;                          // of its model
+  std::string module_path;                        // the .py file; a relative one is below the version's directory
+  std::string model_class_name;                   // its class, or its function that returns a servable
+  std::string virtual_environment;                // the directory whose bin/python runs it
+  int32_t instances = 1;                          // worker processes, 1 to kMaxWorkerProcesses
+  int32_t load_timeout_seconds = 0;               // for a worker to be ready
+  int32_t request_timeout_seconds = 0;            // a worker that takes longer for one request is ended
+  int32_t max_memory_mb = 0;                      // resident, of each worker
+  std::map<std::string, std::string> parameters;  // handed to the servable
+
+  friend bool operator==(const CustomModel&, const CustomModel&) = default;
+};
+inline constexpr int32_t kMaxWorkerProcesses = 256;
+
+// How the versions of a model become servables.
+struct LoadOptions {
+  TfliteOptions tflite;
+  std::optional<CustomModel> custom = {};  // nothing: a .tflite file on the built-in runtime
+
+  friend bool operator==(const LoadOptions&, const LoadOptions&) = default;
+};
+
 // One entry of a ModelServerConfig (config/model_server_config.proto), checked.
 struct ModelConfig {
   std::string name;
   std::string base_path;  // as lifecycle/storage_path.h reads it
   VersionPolicy version_policy;
   std::map<std::string, int64_t, std::less<>> labels;  // to the version that each means
-  TfliteOptions tflite_options;
+  LoadOptions load_options = {};
 
   friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };

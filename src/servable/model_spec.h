@@ -41,7 +41,7 @@ std::string_view VersionStateName(VersionState state);
 struct VersionStatus {
   int64_t version = 0;
   VersionState state = VersionState::kStart;
-  Status status;            // why a version ended; OK otherwise
+  Status status;            // why a version ended, or what is wrong with it although it serves; OK otherwise
   size_t memory_bytes = 0;  // of one that is AVAILABLE; 0 while it is not in memory (--model_memory_budget_mb)
 };
 

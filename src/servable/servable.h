@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/cancellation.h"
@@ -28,6 +29,20 @@ struct RunRequest {
 // memory and are valid only until the callback returns: encode the reply inside.
 using RunDone = std::function<void(const Status& status, std::span<const TensorView> outputs)>;
 
+// A request of JSON, as clients send it to REST's :predict, to a servable that takes it as it is. Belongs to the caller like RunRequest.
+struct JsonRunRequest {
+  std::string_view body;
+  TimePoint deadline = kNoDeadline;
+  const Cancellation* cancellation = nullptr;
+};
+
+// Its answer: JSON, valid until the callback returns.
+struct JsonAnswer {
+  std::string_view text;
+  bool is_error = false;  // it says in its own words what is wrong with the request
+};
+using JsonRunDone = std::function<void(const Status& status, const JsonAnswer& answer)>;
+
 // Thread-safe: any number of threads may call Run at once.
 class Servable {
  public:
@@ -38,6 +53,14 @@ class Servable {
 
   // Runs `request` and calls `done` exactly once: before returning, or later on another thread (a batching servable does that).
   virtual void Run(const RunRequest& request, RunDone done) = 0;
+
+  // Whether it takes and gives JSON alone. Such a servable has no signatures, and RunJson is called in place of Run; it returns soon, and calls
+  // `done` as Run does.
+  virtual bool TakesJson() const { return false; }
+  virtual void RunJson(const JsonRunRequest&, JsonRunDone done) { done(UnimplementedError("the servable takes tensors"), {}); }
+
+  // What is wrong with it although it serves; OK if nothing is.
+  virtual Status health() const { return OkStatus(); }
 
   // Whether a request of this many bytes is expected to be answered, waiting included, faster than a hop to another thread would take.
   // An estimate from measurements, for I/O threads that decide whether to run it themselves. Never true for a model with control flow.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <future>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -54,6 +55,28 @@ std::optional<nanoseconds> MeasureSize(LiteRtServable& servable, size_t number, 
   return failure.ok() ? std::optional(best) : std::nullopt;
 }
 
+// Has the thread of a batch wait for its end: more requests come together meanwhile.
+class WaitingServable : public Servable {
+ public:
+  explicit WaitingServable(ServableHandle servable) : servable_(std::move(servable)) {}
+  const ServableId& id() const override { return servable_->id(); }
+  std::span<const Signature> signatures() const override { return servable_->signatures(); }
+  bool RunsInline(size_t) const override { return false; }
+  size_t memory_bytes() const override { return servable_->memory_bytes(); }
+  Status health() const override { return servable_->health(); }
+  void Run(const RunRequest& request, RunDone done) override {
+    const auto over = std::make_shared<std::promise<void>>();
+    servable_->Run(request, [over, done = std::move(done)](const Status& status, std::span<const TensorView> outputs) {
+      done(status, outputs);
+      over->set_value();
+    });
+    over->get_future().wait();
+  }
+
+ private:
+  const ServableHandle servable_;
+};
+
 }  // namespace
 
 StatusOr<std::optional<BatchingParameters>> ReadBatchingParameters(const ServerOptions& options) {
@@ -72,17 +95,31 @@ BatchedModels::BatchedModels(const BatchingParameters& parameters, bool per_mode
       per_model_(per_model),
       scheduler_("batch", parameters.num_batch_threads > 0 ? static_cast<int>(parameters.num_batch_threads) : UsableCpus(), max_wait) {}
 
-StatusOr<ServableHandle> BatchedModels::Batch(std::unique_ptr<LiteRtServable> servable, const std::string& directory) {
-  BatchingParameters parameters = parameters_;
-  if (per_model_) {
-    StatusOr<BatchingParameters> own = ReadBatchingParametersFile((std::filesystem::path(directory) / kVersionFile).string());
-    if (own.status().code() == StatusCode::kNotFound) {
-      TFLS_INFO("{} is not batched: it has no {}", servable->id().ToString(), kVersionFile);
-      return ServableHandle(std::move(servable));
-    }
-    TFLS_RETURN_IF_ERROR(own.status());
-    parameters = *std::move(own);
+StatusOr<std::optional<BatchingParameters>> BatchedModels::ParametersOf(const ServableId& id, const std::string& directory) const {
+  if (!per_model_) return std::optional(parameters_);
+  StatusOr<BatchingParameters> own = ReadBatchingParametersFile((std::filesystem::path(directory) / kVersionFile).string());
+  if (own.status().code() == StatusCode::kNotFound) {
+    TFLS_INFO("{} is not batched: it has no {}", id.ToString(), kVersionFile);
+    return std::optional<BatchingParameters>();
   }
+  TFLS_RETURN_IF_ERROR(own.status());
+  return std::optional(*std::move(own));
+}
+
+StatusOr<ServableHandle> BatchedModels::Batch(std::unique_ptr<PythonServable> servable, const std::string& directory) {
+  if (servable->TakesJson() || !servable->batchable()) {
+    TFLS_INFO("{} is not batched: it does not say that its rows may be put together", servable->id().ToString());
+    return ServableHandle(std::move(servable));
+  }
+  TFLS_ASSIGN_OR_RETURN(const std::optional<BatchingParameters> parameters, ParametersOf(servable->id(), directory));
+  if (!parameters) return ServableHandle(std::move(servable));
+  const std::vector<bool> batches(servable->signatures().size(), true);
+  return ServableHandle(std::make_shared<BatchingServable>(std::make_shared<WaitingServable>(std::move(servable)), batches, *parameters, scheduler_));
+}
+
+StatusOr<ServableHandle> BatchedModels::Batch(std::unique_ptr<LiteRtServable> servable, const std::string& directory) {
+  TFLS_ASSIGN_OR_RETURN(const std::optional<BatchingParameters> parameters, ParametersOf(servable->id(), directory));
+  if (!parameters) return ServableHandle(std::move(servable));
   std::vector<bool> batches;
   for (size_t number = 0; number < servable->signatures().size(); ++number) {
     const std::string_view why = servable->WhyNotBatchable(number);
@@ -91,10 +128,10 @@ StatusOr<ServableHandle> BatchedModels::Batch(std::unique_ptr<LiteRtServable> se
   }
   if (std::ranges::find(batches, true) == batches.end()) return ServableHandle(std::move(servable));
   LiteRtServable& model = *servable;
-  auto batched = std::make_shared<BatchingServable>(std::move(servable), batches, parameters, scheduler_);
+  auto batched = std::make_shared<BatchingServable>(std::move(servable), batches, *parameters, scheduler_);
   for (size_t number = 0; number < batches.size(); ++number) {
     const auto until = std::chrono::steady_clock::now() + kMeasuringTime;
-    for (const int64_t rows : SizesToMeasure(parameters)) {
+    for (const int64_t rows : SizesToMeasure(*parameters)) {
       if (!batches[number] || std::chrono::steady_clock::now() > until) break;
       if (const std::optional<nanoseconds> time = MeasureSize(model, number, rows)) batched->RecordRun(number, rows, *time);
     }

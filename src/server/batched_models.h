@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "batching/batch_scheduler.h"
 #include "config/server_options.h"
+#include "custom/python_servable.h"
 #include "runtime/litert_servable.h"
 #include "servable/batching_parameters.h"
 #include "servable/servable.h"
@@ -33,10 +34,16 @@ class BatchedModels {
   // different sizes take, for kMeasuringTime at most. Borrows this object. Errors: those of a version's own file.
   StatusOr<ServableHandle> Batch(std::unique_ptr<LiteRtServable> servable, const std::string& directory);
 
+  // The same, without measuring, of a servable in Python: all its signatures, if it says that its rows may be put together.
+  StatusOr<ServableHandle> Batch(std::unique_ptr<PythonServable> servable, const std::string& directory);
+
   // Runs what is queued, and joins.
   void Stop() { scheduler_.Stop(); }
 
  private:
+  // Those of the version in `directory`; nothing if it is not to be batched, which is logged.
+  StatusOr<std::optional<BatchingParameters>> ParametersOf(const ServableId& id, const std::string& directory) const;
+
   const BatchingParameters parameters_;
   const bool per_model_;
   BatchScheduler scheduler_;

@@ -141,6 +141,17 @@ void AddServed(const std::string& name, const std::string& version, LiteRtServab
   report.lines.push_back({"", "", "", "", "", "", OperatorsCell(servable.model().graph())});
 }
 
+void AddCustom(const std::string& name, const std::string& version, const Servable& servable, Report& report) {
+  ++report.num_served;
+  report.memory_bytes += servable.memory_bytes();
+  Line line = {name, version, BytesText(servable.memory_bytes()), "-", "-", "-"};
+  if (servable.TakesJson()) report.lines.push_back({name, version, BytesText(servable.memory_bytes()), "-", "-", "-", "custom: JSON to JSON"});
+  for (const Signature& signature : servable.signatures()) {
+    line.push_back(ListCell(fmt::format("custom: {}", signature.ToString())));
+    report.lines.push_back(std::exchange(line, {"", "", "", "", "", ""}));
+  }
+}
+
 void AddFailure(const std::string& name, const std::string& version, std::string_view reason, Report& report) {
   ++report.num_failures;
   report.lines.push_back({name, version, EscapeControls(fmt::format("FAILED: {}", reason))});
@@ -156,8 +167,10 @@ void AddModel(const Manager& manager, const ModelConfig& config, size_t budget_b
     const std::string version = VersionCell(config, one.version);
     const StatusOr<ServableHandle> servable = manager.GetServable({.name = config.name, .version = one.version});
     const Status status = servable.ok() ? CheckFits(**servable, budget_bytes) : one.status;
-    if (status.ok()) {
-      AddServed(name, version, static_cast<LiteRtServable&>(**servable), report);
+    if (auto* const model = status.ok() ? dynamic_cast<LiteRtServable*>(servable->get()) : nullptr) {
+      AddServed(name, version, *model, report);
+    } else if (status.ok()) {
+      AddCustom(name, version, **servable, report);
     } else {
       AddFailure(name, version, status.ToString(), report);
     }

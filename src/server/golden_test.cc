@@ -85,7 +85,7 @@ class OneModel {
   }
 
  private:
-  Manager manager_{[](const ServableId& id, const std::string& path, const TfliteOptions&, const Cancellation&) -> StatusOr<ServableHandle> {
+  Manager manager_{[](const ServableId& id, const std::string& path, const LoadOptions&, const Cancellation&) -> StatusOr<ServableHandle> {
                      TFLS_ASSIGN_OR_RETURN(std::unique_ptr<LiteRtServable> servable, LiteRtServable::Create(id, path, {.num_interpreters = 1}));
                      return ServableHandle(std::move(servable));
                    },

@@ -14,6 +14,7 @@
 #include "base/thread.h"
 #include "base/usable_cpus.h"
 #include "runtime/litert_servable.h"
+#include "server/custom_models.h"
 #include "telemetry/log.h"
 
 namespace tflite_serving {
@@ -24,6 +25,14 @@ namespace {
 TrialLimits TrialLimitsOf(const ServerOptions& options) {
   const std::chrono::seconds cpu_time(options.trial_cpu_seconds);
   return {.cpu_time = cpu_time, .time = 10 * cpu_time};
+}
+
+StatusOr<ServableHandle> LoadCustom(const ServerOptions& options, const ServableId& id, const std::string& path, const CustomModel& model,
+                                    int warm_up_iterations, BatchedModels* batched, const Cancellation& stop) {
+  TFLS_ASSIGN_OR_RETURN(std::unique_ptr<PythonServable> servable, LoadCustomModel(options, id, path, model, stop));
+  if (warm_up_iterations > 0) TFLS_RETURN_IF_ERROR(ReplayWarmupRequests(*servable, path, warm_up_iterations, stop));
+  if (batched != nullptr) return batched->Batch(std::move(servable), path);
+  return ServableHandle(std::move(servable));
 }
 
 }  // namespace
@@ -38,11 +47,12 @@ ModelLoaders MakeLoaders(const ServerOptions& options, BatchedModels* batched) {
                                .trial_limits = TrialLimitsOf(options)};
   const int warm_up_iterations = options.enable_model_warmup ? std::max(options.num_request_iterations_for_warmup, 1) : 0;
   const std::shared_ptr<KnownTrials> known = MemoryBudgetBytes(options) == 0 ? nullptr : std::make_shared<KnownTrials>();
-  const auto load = [=](const ServableId& id, const std::string& path, const TfliteOptions& own, const Cancellation& stop,
+  const auto load = [=](const ServableId& id, const std::string& path, const LoadOptions& own, const Cancellation& stop,
                         bool is_first) -> StatusOr<ServableHandle> {
+    if (own.custom) return LoadCustom(options, id, path, *own.custom, warm_up_iterations, batched, stop);
     RuntimeOptions options_of_model = runtime;
-    if (own.num_interpreters > 0) options_of_model.num_interpreters = own.num_interpreters;
-    if (own.threads_per_interpreter > 0) options_of_model.threads_per_interpreter = own.threads_per_interpreter;
+    if (own.tflite.num_interpreters > 0) options_of_model.num_interpreters = own.tflite.num_interpreters;
+    if (own.tflite.threads_per_interpreter > 0) options_of_model.threads_per_interpreter = own.tflite.threads_per_interpreter;
     options_of_model.niceness = is_first ? kTrialNiceness : 0;
     options_of_model.stop = &stop;
     options_of_model.known_trials = known.get();
@@ -54,13 +64,13 @@ ModelLoaders MakeLoaders(const ServerOptions& options, BatchedModels* batched) {
     return ServableHandle(std::move(servable));
   };
   return {.load =
-              [load](const ServableId& id, const std::string& path, const TfliteOptions& own, const Cancellation& stop) {
+              [load](const ServableId& id, const std::string& path, const LoadOptions& own, const Cancellation& stop) {
                 StatusOr<ServableHandle> servable = CancelledError("not loaded");
                 // Of its own, since a thread that has stepped back cannot come forward for the next model.
                 StartThread("model_load", [&] { servable = load(id, path, own, stop, true); }).join();
                 return servable;
               },
-          .reload = [load](const ServableId& id, const std::string& path, const TfliteOptions& own,
+          .reload = [load](const ServableId& id, const std::string& path, const LoadOptions& own,
                            const Cancellation& stop) { return load(id, path, own, stop, false); }};
 }
 
@@ -73,7 +83,8 @@ ManagerOptions LifecycleOptions(const ServerOptions& options) {
           // What is loaded for the first time comes on top of a memory budget: not several models at once.
           .num_load_threads = options.num_load_threads > 0         ? options.num_load_threads
                               : options.model_memory_budget_mb > 0 ? 1
-                                                                   : UsableCpus()};
+                                                                   : UsableCpus(),
+          .custom_modules_are_watched = options.reload_custom_on_change};
 }
 
 void RaiseDescriptorLimit() {

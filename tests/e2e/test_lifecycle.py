@@ -24,7 +24,7 @@ HALF_PLUS_TWO = base_path("half_plus_two").read_bytes()  # y = x / 2 + 2
 SCALAR = base_path("scalar").read_bytes()
 CORRUPT = HALF_PLUS_TWO[:len(HALF_PLUS_TWO) // 2]
 EVERY_LOOK = "--file_system_poll_wait_seconds=1"
-REPLACED = "whose tflite_options have changed"
+REPLACED = "whose options have changed"
 
 
 def put(path, data=HALF_PLUS_TWO):

@@ -1,0 +1,92 @@
+#include "custom/custom_task.h"
+
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace tflite_serving {
+namespace {
+
+// Of the last tasks: the weight of a new one is an eighth.
+constexpr int kAverageMemory = 8;
+
+}  // namespace
+
+Status CustomTask::Overdue(TimePoint now) const {
+  const Cancellation* cancellation = std::visit([](const auto& one) { return one.cancellation; }, request);
+  if (cancellation != nullptr && cancellation->cancelled()) return CancelledError("the client went away");
+  return now >= deadline() ? DeadlineExceededError("the request's deadline passed before its servable had answered") : OkStatus();
+}
+
+void CustomTask::Fail(const Status& status) const {
+  if (const auto* run_done = std::get_if<RunDone>(&done)) return (*run_done)(status, {});
+  std::get<JsonRunDone>(done)(status, {});
+}
+
+Status CustomTaskQueue::Push(CustomTask& task) {
+  int idle = -1;
+  {
+    const MutexLock lock(mutex_);
+    const auto waiting = static_cast<int64_t>(tasks_.size());
+    const bool is_long = tasks_.size() >= kAlwaysQueued * static_cast<size_t>(num_workers_) && average_ * waiting / num_workers_ > max_wait_;
+    if (is_long || tasks_.size() >= kMaxQueued) return UnavailableError("too many requests are waiting; try again later");
+    tasks_.push_back(std::move(task));
+    if (!idle_.empty()) {
+      idle = idle_.back();
+      idle_.pop_back();
+    }
+  }
+  if (idle >= 0) ::eventfd_write(idle, 1);
+  return OkStatus();
+}
+
+std::optional<CustomTask> CustomTaskQueue::Pop(int idle_event, TimePoint now) {
+  for (;;) {
+    std::optional<CustomTask> task;
+    {
+      const MutexLock lock(mutex_);
+      std::erase(idle_, idle_event);
+      if (tasks_.empty()) {
+        idle_.push_back(idle_event);
+        return std::nullopt;
+      }
+      task = std::move(tasks_.front());
+      tasks_.pop_front();
+    }
+    const Status overdue = task->Overdue(now);
+    if (overdue.ok()) return task;
+    task->Fail(overdue);
+  }
+}
+
+void CustomTaskQueue::DropOverdue(TimePoint now) {
+  std::vector<CustomTask> overdue;
+  {
+    const MutexLock lock(mutex_);
+    const auto rest = std::ranges::stable_partition(tasks_, [now](const CustomTask& task) { return task.Overdue(now).ok(); });
+    std::ranges::move(rest, std::back_inserter(overdue));
+    tasks_.erase(rest.begin(), rest.end());
+  }
+  for (const CustomTask& task : overdue) task.Fail(task.Overdue(now));
+}
+
+void CustomTaskQueue::Record(std::chrono::nanoseconds time) {
+  const MutexLock lock(mutex_);
+  average_ += (time - average_) / kAverageMemory;
+}
+
+void CustomTaskQueue::Forget(int idle_event) {
+  int other = -1;
+  {
+    const MutexLock lock(mutex_);
+    std::erase(idle_, idle_event);
+    if (tasks_.empty() || idle_.empty()) return;
+    other = idle_.back();
+    idle_.pop_back();
+  }
+  ::eventfd_write(other, 1);
+}
+
+}  // namespace tflite_serving

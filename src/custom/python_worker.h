@@ -1,0 +1,104 @@
+// One worker of a Python servable and the thread that does everything with it: starts it, hands it one request after the other, watches what it
+// takes, logs what it prints, and starts it again when it has ended.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "base/status.h"
+#include "base/unique_fd.h"
+#include "custom/custom_task.h"
+#include "custom/python_servable.h"
+#include "custom/worker_process.h"
+#include "custom/worker_protocol.h"
+#include "tensor/tensor.h"
+
+namespace tflite_serving {
+
+// Thread-safe.
+class PythonWorker {
+ public:
+  // Starts the thread; `queue` is borrowed. `number` tells it from the others of the same servable.
+  PythonWorker(const ServableId& id, int number, const PythonServableOptions& options, CustomTaskQueue& queue);
+  // Stops it, and waits.
+  ~PythonWorker() { Stop(); }
+  PythonWorker(const PythonWorker&) = delete;
+  PythonWorker& operator=(const PythonWorker&) = delete;
+
+  // Lets the worker finish what it runs and unload; returns before that is over.
+  void Stop();
+
+  // Waits until it is ready for the first time, or could not be. `stop`: null or see PythonServableOptions.
+  StatusOr<WorkerReady> WaitUntilLoaded(const Cancellation* stop);
+
+  // Whether it runs, or will at once.
+  bool is_up() const;
+  // Why it does not; OK otherwise.
+  Status health() const;
+  size_t memory_bytes() const;
+
+ private:
+  // How long a request may last, and what becomes of its answer.
+  struct Exchange {
+    TimePoint limit;
+    const CustomTask* task = nullptr;  // null: a load, which nobody may give up but the server
+    bool answered = false;
+  };
+
+  void Work();
+  TimePoint NextStart() const;
+  void TellLoaded(StatusOr<WorkerReady> loaded);
+  // Starts a process and loads the servable in it.
+  Status Start();
+  void Serve(const CustomTask& task);
+  // Puts a task's input into the arena; the frame that tells of it.
+  StatusOr<std::string> FrameOf(const CustomTask& task);
+  // Waits for the reply to what was sent, and watches over the process. An error is the end of the process, here and below.
+  StatusOr<WorkerReply> Await(Exchange& exchange);
+  Status Look(Exchange& exchange);
+  Status Answer(const Exchange& exchange, const WorkerReply& reply);
+  // Views into the arenas, and into `strings`; checked.
+  Status ReadOutputs(const WorkerResult& result, const Signature& signature, std::vector<TensorView>& outputs, std::vector<AlignedBuffer>& strings);
+  // The process has ended, or is ended, for this reason; what became of it, in words for those whom it concerns.
+  Status End(const Status& why);
+  // When it is to be started again.
+  void Pause(const Status& why);
+  // Waits for a task, for something from the process, or until `until`.
+  void Sleep(TimePoint until);
+  void LogOutput();
+  void SetHealth(Status health, TimePoint next_start);
+
+  const ServableId id_;
+  const int number_;
+  const PythonServableOptions options_;
+  CustomTaskQueue& queue_;
+  const UniqueFd event_;  // signalled when there is a task, or it is time to stop
+
+  // Of the thread alone.
+  std::unique_ptr<WorkerProcess> process_;
+  std::optional<WorkerReady> ready_;  // of the first load
+  uint64_t last_id_ = 0;
+  int failures_ = 0;       // ends in a row without an answer
+  std::string last_line_;  // of the process's output
+
+  std::atomic<pid_t> pid_ = 0;
+  std::atomic<bool> stopping_ = false;
+  mutable Mutex mutex_;
+  CondVar loaded_;
+  std::optional<StatusOr<WorkerReady>> first_load_ TFLS_GUARDED_BY(mutex_);
+  Status health_ TFLS_GUARDED_BY(mutex_);
+  TimePoint next_start_ TFLS_GUARDED_BY(mutex_){};
+  std::jthread thread_;  // last: it uses the members above
+};
+
+}  // namespace tflite_serving
