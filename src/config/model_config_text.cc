@@ -84,8 +84,7 @@ class Rewriter {
     const size_t behind = at_;
     // Of a model, and not of the whole configuration, which has a field of this name too.
     const bool is_of_model = fields_.size() > 1 && fields_.back() == kCustomModelConfig && fields_[fields_.size() - 2] == kConfig;
-    const bool is_parameter = is_of_model &&
-                              tensorflow::serving::CustomModelConfig::descriptor()->FindFieldByName(std::string(field)) == nullptr;
+    const bool is_parameter = is_of_model && tensorflow::serving::CustomModelConfig::descriptor()->FindFieldByName(std::string(field)) == nullptr;
     if (!SkipColon() || (!is_parameter && field != kModelType)) {
       at_ = behind;
     } else if (!is_parameter) {

@@ -94,7 +94,7 @@ TEST(ModelServerConfigTest, AnEmptyConfigurationSaysNothingAndAnEmptyListAsksFor
 TEST(ModelServerConfigTest, ThePlatformIsTheBuiltInRuntime) {
   for (const char* platform : {"tensorflow", "tflite", "litert"}) EXPECT_THAT(Models(One(fmt::format("model_platform: '{}'", platform))), SizeIs(1));
   EXPECT_EQ(Error(One("model_platform: 'pytorch'")),
-            "INVALID_ARGUMENT: Model m requests unsupported platform pytorch; there are tensorflow, tflite, litert (in 'm.config')");
+            "INVALID_ARGUMENT: Model m requests unsupported platform pytorch; there are tensorflow, tflite, litert, custom (in 'm.config')");
   EXPECT_THAT(Error(One("")), StartsWith("INVALID_ARGUMENT: Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
                                          "ModelServerConfig::model_platform, model name is m"));
 }
@@ -146,14 +146,16 @@ TEST(ModelServerConfigTest, CustomServables) {
   })";
   const ModelConfig model = Models(custom)[0];
   ASSERT_TRUE(model.load_options.custom);
-  EXPECT_EQ(*model.load_options.custom, (CustomModel{.base_path = "/models", .module_path = "/models/model_wrapper.py", .model_class_name = "load_servable"}));
+  EXPECT_EQ(*model.load_options.custom,
+            (CustomModel{.base_path = "/models", .module_path = "/models/model_wrapper.py", .model_class_name = "load_servable"}));
   EXPECT_EQ(model.version_policy.kind, VersionPolicy::Kind::kAll);
 
   const auto with = [](std::string_view more) {
     return One(fmt::format("model_platform: 'custom' custom_model_config {{ module_path: '/m.py' model_class_name: 'C' {} }}", more));
   };
-  const CustomModel full = *Models(with("instances: 2 virtual_environment: '/v' load_timeout_seconds: 3 request_timeout_seconds: 4 max_memory_mb: 5"))[0]
-                                .load_options.custom;
+  const CustomModel full =
+      *Models(with("instances: 2 virtual_environment: '/v' load_timeout_seconds: 3 request_timeout_seconds: 4 max_memory_mb: 5"))[0]
+           .load_options.custom;
   EXPECT_EQ(full.instances, 2);
   EXPECT_EQ(full.virtual_environment, "/v");
   EXPECT_EQ(full.load_timeout_seconds, 3);

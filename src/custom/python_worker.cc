@@ -240,6 +240,7 @@ Status PythonWorker::Look(Exchange& exchange) {
     exchange.answered = true;  // and the worker goes on, since nothing can stop it but its end
     exchange.task->Fail(overdue);
   }
+  if (exchange.answered && stopping_) return CancelledError("the servable is unloaded");
   if (now < exchange.limit) return OkStatus();
   return UnavailableError(fmt::format("the worker took longer than {:.1f} s for a request (request_timeout_seconds), and was ended",
                                       std::chrono::duration<double>(options_.request_timeout).count()));
