@@ -137,7 +137,7 @@ TEST_F(ManagedModelTest, AVersionWhoseOptionsChangeIsLoadedBesideItself) {
   UseInterpreters(3);
   EXPECT_FALSE(model_.AtRest());
   EXPECT_THAT(Look(), ElementsAre("/m/1/model.tflite"));
-  EXPECT_EQ(jobs_[1].options.num_interpreters, 3);
+  EXPECT_EQ(jobs_[1].options.tflite.num_interpreters, 3);
   EXPECT_EQ(model_.Find(1), before);
   EXPECT_FALSE(model_.AtRest());
   EXPECT_THAT(Finish(1), IsEmpty());
@@ -153,10 +153,10 @@ TEST_F(ManagedModelTest, OptionsThatChangeWhileAVersionLoadsAreThoseOfTheNextLoa
   Look();
   UseInterpreters(3);
   EXPECT_THAT(Look(), IsEmpty());
-  EXPECT_EQ(jobs_[1].options.num_interpreters, 0);
+  EXPECT_EQ(jobs_[1].options.tflite.num_interpreters, 0);
   EXPECT_THAT(Finish(1), ElementsAre("/m/1/model.tflite"));
   EXPECT_EQ(States(), "1 AVAILABLE");
-  EXPECT_EQ(jobs_[1].options.num_interpreters, 3);
+  EXPECT_EQ(jobs_[1].options.tflite.num_interpreters, 3);
   Finish(1);
   EXPECT_TRUE(model_.AtRest());
 }
@@ -194,7 +194,7 @@ TEST_F(ManagedModelTest, OtherOptionsWaitForTheOldVersionToLeaveWhereMemoryIsSho
   EXPECT_THAT(Look(), IsEmpty());
   EXPECT_EQ(States(), "1 UNLOADING");
   EXPECT_THAT(Unload(), ElementsAre("/m/1/model.tflite"));
-  EXPECT_EQ(jobs_[1].options.num_interpreters, 3);
+  EXPECT_EQ(jobs_[1].options.tflite.num_interpreters, 3);
 }
 
 TEST_F(ManagedModelTest, ALabelMeansItsOldVersionUntilTheNewOneServes) {
