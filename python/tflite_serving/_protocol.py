@@ -15,7 +15,7 @@ Server to worker:
 Worker to server:
     101 READY    u8 kind (0 JSON, 1 tensors), u8 batchable, u32 n, n x (str key, str method name, u32 n, n x spec, u32 n, n x spec)
     102 RESULT   u64 id, u32 n, n x tensor
-    103 ERROR    u64 id (0 for LOAD), u32 gRPC status code, str message
+    103 ERROR    u64 id (0 for LOAD), u32 gRPC status code, u8 1 if the worker ends now, str message
     104 ANSWER   u64 id, u8 is_error, u64 offset, u64 bytes: JSON in the output arena
 """
 
@@ -38,7 +38,7 @@ _SHAPES = [struct.Struct(f"<{rank}q") for rank in range(256)]
 PREDICT_HEAD = struct.Struct("<QqII")
 CALL_HEAD = struct.Struct("<QqQQ")
 _RESULT_HEAD = struct.Struct("<QI")
-_ERROR_HEAD = struct.Struct("<QI")
+_ERROR_HEAD = struct.Struct("<QIB")
 _ANSWER = struct.Struct("<QBQQ")
 
 
@@ -133,8 +133,8 @@ def result(request: int, tensors: list) -> bytes:
     return _frame(RESULT, _RESULT_HEAD.pack(request, len(tensors)), *(tensor.encoded() for tensor in tensors))
 
 
-def error(request: int, code: int, message: str) -> bytes:
-    return _frame(ERROR, _ERROR_HEAD.pack(request, code), _str(message))
+def error(request: int, code: int, message: str, is_last: bool) -> bytes:
+    return _frame(ERROR, _ERROR_HEAD.pack(request, code, is_last), _str(message))
 
 
 def answer(request: int, is_error: bool, offset: int, size: int) -> bytes:

@@ -74,11 +74,11 @@ class Worker:
             except BaseException as error:  # sys.exit() and KeyboardInterrupt too: the request gets its answer first
                 if not isinstance(error, ServableError):
                     _print_traceback(error)
-                reply = _protocol.error(self._request, *describe(error))
                 if self._servable is None:
                     status = EXIT_LOAD_FAILED
                 elif not isinstance(error, Exception):
                     status = EXIT_USER_CODE
+                reply = _protocol.error(self._request, *describe(error), status != 0)
             self._send(reply)
         return status
 

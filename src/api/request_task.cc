@@ -12,12 +12,14 @@ bool RunsHere(const StatusOr<ServableHandle>& servable, size_t request_bytes) {
 
 std::string_view FlowOf(const StatusOr<ServableHandle>& servable) { return servable.ok() ? std::string_view((*servable)->id().name) : ""; }
 
+Status TooManyRequests() { return UnavailableError("too many requests are waiting; try again later"); }
+
 Status RunHereOrOnWorker(bool here, WorkerPool& workers, std::string_view flow, std::function<void()> work) {
   if (here) {
     work();
     return OkStatus();
   }
-  return workers.TrySubmit(work, flow) ? OkStatus() : UnavailableError("too many requests are waiting; try again later");
+  return workers.TrySubmit(work, flow) ? OkStatus() : TooManyRequests();
 }
 
 void FreeLargeInputs(std::vector<Tensor>& inputs) {

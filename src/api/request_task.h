@@ -29,6 +29,9 @@ bool RunsHere(const StatusOr<ServableHandle>& servable, size_t request_bytes);
 // The flow in which the requests for a servable wait for a worker: its model's, so that models share the workers fairly. Those for none have one.
 std::string_view FlowOf(const StatusOr<ServableHandle>& servable);
 
+// How a request is refused for which there is no time.
+Status TooManyRequests();
+
 // Calls `work` on this thread if `here`, otherwise on a worker, in its flow. UNAVAILABLE, and `work` is not called, when too
 // many requests wait for one.
 Status RunHereOrOnWorker(bool here, WorkerPool& workers, std::string_view flow, std::function<void()> work);

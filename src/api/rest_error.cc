@@ -39,12 +39,16 @@ int HttpStatusOf(StatusCode code) {
   return 500;
 }
 
-void FinishWithError(HttpCall& call, const Status& status) {
-  call.response().status = HttpStatusOf(status.code());
-  call.response().content_type = "application/json";
-  call.response().body = ErrorJson(status.message());
+void WriteError(const Status& status, HttpResponse& response) {
+  response.status = HttpStatusOf(status.code());
+  response.content_type = "application/json";
+  response.body = ErrorJson(status.message());
   // For proxies and clients that come again by themselves.
-  if (status.code() == StatusCode::kUnavailable) call.response().headers.emplace_back("Retry-After", "1");
+  if (status.code() == StatusCode::kUnavailable) response.headers.emplace_back("Retry-After", "1");
+}
+
+void FinishWithError(HttpCall& call, const Status& status) {
+  WriteError(status, call.response());
   call.Finish();
 }
 

@@ -59,6 +59,16 @@ void RestV1::Handle(HttpCall& call) {
   }
 }
 
+bool RestV1::RefusesUnread(const HttpRequest& head, HttpResponse& response) {
+  RestPath path;
+  if (!ParseRestPath(head.method, head.target, path).ok() || path.route != RestRoute::kPredict) return false;
+  const StatusOr<ServableHandle> servable = servables_.GetServable(path.spec);
+  if (!servable.ok() || (*servable)->TakesJson() || !workers_.WouldRefuse(FlowOf(servable))) return false;
+  if (options_.cors) response.headers = CorsHeaders();
+  WriteError(TooManyRequests(), response);
+  return true;
+}
+
 TimePoint RestV1::DeadlineOf(const HttpCall& call) const {
   return options_.timeout.count() > 0 ? call.request().received_at + options_.timeout : kNoDeadline;
 }

@@ -45,6 +45,8 @@ class RestV1 : public HttpHandler {
 
   // Small requests to fast models are answered on the caller's thread, all others on a worker.
   void Handle(HttpCall& call) override;
+  // Predict requests that would wait too long for a worker.
+  bool RefusesUnread(const HttpRequest& head, HttpResponse& response) override;
 
  private:
   // One predict request on its way; reused, so that its memory is.

@@ -75,6 +75,9 @@ TEST_F(RestV1Test, AFullQueueRefuses) {
     rest_.Handle(in_the_queue);
 
     FakeHttpCall refused("POST", target, body);
+    HttpResponse unread;
+    EXPECT_EQ(rest_.RefusesUnread(refused.request(), unread), target.ends_with(":predict"));
+    EXPECT_EQ(unread.status, target.ends_with(":predict") ? 503 : 200);
     rest_.Handle(refused);
     const HttpResponse& refusal = refused.Wait();
     EXPECT_EQ(refusal.status, 503);

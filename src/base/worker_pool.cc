@@ -61,6 +61,12 @@ bool WorkerPool::TrySubmit(std::function<void()>& task, std::string_view name) {
   return true;
 }
 
+bool WorkerPool::WouldRefuse(std::string_view name) {
+  const MutexLock lock(mutex_);
+  const auto flow = flows_.find(name);
+  return stopping_ || num_queued_ >= options_.max_queued || (flow != flows_.end() && WouldWaitTooLong(flow->second));
+}
+
 void WorkerPool::Work() {
   for (;;) {
     std::function<void()> task;

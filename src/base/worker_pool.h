@@ -46,6 +46,9 @@ class WorkerPool {
   // False, and `task` untouched, when too many wait or the pool is stopping: the caller must refuse its request.
   [[nodiscard]] bool TrySubmit(std::function<void()>& task, std::string_view flow = {});
 
+  // Whether TrySubmit would refuse a task of this flow now.
+  bool WouldRefuse(std::string_view flow);
+
   // Runs what is queued, then joins; nothing is taken any more. One call at a time, and not from a task.
   void Stop();
 

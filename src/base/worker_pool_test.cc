@@ -119,6 +119,8 @@ TEST_F(BusyPoolTest, WhatWouldWaitTooLongIsRefused) {
   int accepted = 0;
   while (Submit([] {}, "m")) ++accepted;
   EXPECT_EQ(accepted, static_cast<int>(WorkerPool::kAlwaysQueued)) << "which would take 16 s";
+  EXPECT_TRUE(pool_->WouldRefuse("m"));
+  EXPECT_FALSE(pool_->WouldRefuse("another"));
   EXPECT_TRUE(Submit([] {}, "another")) << "nobody of its own is before it";
   OpenAndFinish();
 }

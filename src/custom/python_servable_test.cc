@@ -136,6 +136,8 @@ TEST(PythonServableTest, FaultsOfARequestAreItsOwn) {
   EXPECT_EQ(Call(*servable, "other").first, InternalError("the worker answered something else than it was asked"));
   EXPECT_EQ(Call(*servable, "silence").first.code(), StatusCode::kUnavailable);
   EXPECT_EQ(Call(*servable, "print").second, "print");
+  EXPECT_EQ(Call(*servable, "last").first, InternalError("SystemExit: 3"));
+  EXPECT_EQ(Call(*servable, "a").second, "a") << "by another process";
 }
 
 TEST(PythonServableTest, AThousandEndsLeaveNothingBehind) {

@@ -124,16 +124,16 @@ void PythonWorker::Work() {
       }
       if (is_first) TellLoaded(*ready_);
     }
-    if (std::optional<CustomTask> task = queue_.Pop(event_.get(), Now())) {
-      Serve(*task);
-      continue;
-    }
-    if (stopping_) break;
-    Sleep(kNoDeadline);
     LogOutput();
-    const auto message = process_->Receive();
-    if (message.ok() && !*message) continue;
-    Pause(End(message.ok() ? InternalError("the worker sent a message that nobody asked for") : message.status()));
+    if (const auto message = process_->Receive(); !message.ok() || *message) {
+      Pause(End(message.ok() ? InternalError("the worker sent a message that nobody asked for") : message.status()));
+    } else if (const std::optional<CustomTask> task = queue_.Pop(event_.get(), Now())) {
+      Serve(*task);
+    } else if (stopping_) {
+      break;
+    } else {
+      Sleep(kNoDeadline);
+    }
   }
   queue_.Forget(event_.get());
   if (process_->Send(UnloadFrame()).ok()) process_->End(true);
@@ -246,11 +246,11 @@ Status PythonWorker::Look(Exchange& exchange) {
                                       std::chrono::duration<double>(options_.request_timeout).count()));
 }
 
-Status PythonWorker::Answer(const Exchange& exchange, const WorkerReply& reply) {
+Status PythonWorker::Answer(Exchange& exchange, const WorkerReply& reply) {
   const CustomTask& task = *exchange.task;
   if (const auto* error = std::get_if<WorkerError>(&reply); error != nullptr && error->id == last_id_) {
-    if (!exchange.answered) task.Fail(error->status);
-    return OkStatus();
+    if (!std::exchange(exchange.answered, true)) task.Fail(error->status);
+    return error->is_last ? UnavailableError("the servable ended its worker: " + error->status.message()) : OkStatus();
   }
   const auto* json_done = std::get_if<JsonRunDone>(&task.done);
   if (const auto* answer = std::get_if<WorkerAnswer>(&reply); answer != nullptr && answer->id == last_id_ && json_done != nullptr) {

@@ -66,7 +66,7 @@ class PythonWorker {
   // Waits for the reply to what was sent, and watches over the process. An error is the end of the process, here and below.
   StatusOr<WorkerReply> Await(Exchange& exchange);
   Status Look(Exchange& exchange);
-  Status Answer(const Exchange& exchange, const WorkerReply& reply);
+  Status Answer(Exchange& exchange, const WorkerReply& reply);
   // Views into the arenas, and into `strings`; checked.
   Status ReadOutputs(const WorkerResult& result, const Signature& signature, std::vector<TensorView>& outputs, std::vector<AlignedBuffer>& strings);
   // The process has ended, or is ended, for this reason; what became of it, in words for those whom it concerns.

@@ -98,7 +98,7 @@ class TestWorker {
 
  private:
   void Load() {
-    if (script_ == "fail") return Frame(103).Put<uint64_t>(0).Put<uint32_t>(3).Text("NameError: no such thing").Send(socket_);
+    if (script_ == "fail") return Frame(103).Put<uint64_t>(0).Put<uint32_t>(3).Put<uint8_t>(1).Text("NameError: no such thing").Send(socket_);
     if (script_ == "exit") {
       std::puts("no luck");
       std::fflush(stdout);
@@ -144,7 +144,8 @@ class TestWorker {
     if (body == "silence") ::close(socket_);
     if (body == "garbage") return Frame(7).Put(id).Send(socket_);
     if (body == "other") return Frame(104).Put(id + 1).Put<uint8_t>(0).Put<uint64_t>(0).Put<uint64_t>(0).Send(socket_);
-    if (body == "error") return Frame(103).Put(id).Put<uint32_t>(13).Text("ValueError: it broke").Send(socket_);
+    if (body == "error") return Frame(103).Put(id).Put<uint32_t>(13).Put<uint8_t>(0).Text("ValueError: it broke").Send(socket_);
+    if (body == "last") return Frame(103).Put(id).Put<uint32_t>(13).Put<uint8_t>(1).Text("SystemExit: 3").Send(socket_);
     if (body == "leak") std::memset(std::malloc(size_t{256} << 20), 1, size_t{256} << 20);
     if (body == "leak") ::pause();
     if (body == "print") std::puts("a line");

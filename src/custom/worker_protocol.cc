@@ -135,8 +135,9 @@ WorkerResult ReadResult(FrameReader& reader) {
 WorkerError ReadError(FrameReader& reader) {
   const auto id = reader.Number<uint64_t>();
   const auto code = reader.Number<uint32_t>();
+  const bool is_last = reader.Number<uint8_t>() != 0;
   const bool is_known = code > 0 && code <= static_cast<uint32_t>(StatusCode::kUnauthenticated);
-  return {.id = id, .status = Status(is_known ? static_cast<StatusCode>(code) : StatusCode::kInternal, reader.Text())};
+  return {.id = id, .status = Status(is_known ? static_cast<StatusCode>(code) : StatusCode::kInternal, reader.Text()), .is_last = is_last};
 }
 
 WorkerAnswer ReadAnswer(FrameReader& reader) {

@@ -16,7 +16,7 @@
 //     101 READY   u8 1 if it takes tensors (PREDICT), 0 JSON (CALL); u8 1 if rows of several requests may be put together; u32 n, n x signature:
 //                 str key, str method name, u32 n, n x spec: inputs, u32 n, n x spec: outputs
 //     102 RESULT  u64 id; u32 n, n x tensor
-//     103 ERROR   u64 id, 0 for LOAD; u32 canonical code; str message
+//     103 ERROR   u64 id, 0 for LOAD; u32 canonical code; u8 1 if the worker ends now; str message
 //     104 ANSWER  u64 id; u8 1 if it is an error that the servable reports; u64 offset, u64 bytes of JSON in the output arena
 //
 // One request at a time is under way. All functions are thread-safe.
@@ -71,6 +71,7 @@ struct WorkerResult {
 struct WorkerError {
   uint64_t id = 0;
   Status status;  // not OK
+  bool is_last = false;
 };
 struct WorkerAnswer {
   uint64_t id = 0;

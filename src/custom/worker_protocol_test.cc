@@ -22,7 +22,7 @@ constexpr std::string_view kReady =
 constexpr std::string_view kResult =
     "\x66\7\0\0\0\0\0\0\0\1\0\0\0"
     "\1\1\3\0\0\0\0\0\0\0\1\x40\0\0\0\0\0\0\0\x0c\0\0\0\0\0\0\0"sv;
-constexpr std::string_view kError = "\x67\7\0\0\0\0\0\0\0\3\0\0\0\2\0\0\0no"sv;
+constexpr std::string_view kError = "\x67\7\0\0\0\0\0\0\0\3\0\0\0\1\2\0\0\0no"sv;
 constexpr std::string_view kAnswer = "\x68\7\0\0\0\0\0\0\0\1\x40\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0"sv;
 
 TEST(WorkerProtocolTest, ReadsWhatAWorkerSays) {
@@ -39,6 +39,7 @@ TEST(WorkerProtocolTest, ReadsWhatAWorkerSays) {
   EXPECT_EQ(result.outputs.at(0).offset, 64u);
   EXPECT_EQ(result.outputs.at(0).bytes, 12u);
   EXPECT_EQ(std::get<WorkerError>(*Parse(kError)).status, InvalidArgumentError("no"));
+  EXPECT_TRUE(std::get<WorkerError>(*Parse(kError)).is_last);
   const auto answer = std::get<WorkerAnswer>(*Parse(kAnswer));
   EXPECT_TRUE(answer.is_error);
   EXPECT_EQ(answer.bytes, 2u);
@@ -59,7 +60,7 @@ TEST(WorkerProtocolTest, RefusesWhatNoTensorIs) {
   std::string unknown_type(kResult);
   unknown_type[13] = 99;
   EXPECT_FALSE(Parse(unknown_type).ok());
-  EXPECT_EQ(std::get<WorkerError>(*Parse("\x67\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"sv)).status.code(), StatusCode::kInternal) << "OK is no error";
+  EXPECT_EQ(std::get<WorkerError>(*Parse("\x67\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"sv)).status.code(), StatusCode::kInternal) << "OK is no error";
 }
 
 TEST(WorkerProtocolTest, WritesWhatAWorkerReads) {

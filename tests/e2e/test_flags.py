@@ -81,7 +81,7 @@ class TestRefused:
          "INVALID_ARGUMENT: Expected model m to have an absolute path or URI; "
          "got base_path()=m (in '{path}')"),
         ("model_config_list { config { name: 'm' base_path: '/m' model_platform: 'custom' } }",
-         "UNIMPLEMENTED: Model m requests platform custom, which this version does not serve yet"),
+         "INVALID_ARGUMENT: Model m of platform custom has no custom_model_config.module_path: expected custom_model_config {"),
         (None, "NOT_FOUND: {path}; No such file or directory"),
     ])
     def test_wrong_config_file(self, tmp_path, text, error):

@@ -85,7 +85,7 @@ def test_exceptions_say_what_and_where(serve, tmp_path):
 def test_an_exit_answers_the_request_first(serve, name, says):
     worker, _ = serve(FAULTS)
     reply = worker.call(name.encode())
-    assert (reply.kind, reply.code) == ("ERROR", 13) and reply.message.startswith(says)
+    assert (reply.kind, reply.code, reply.is_last) == ("ERROR", 13, True) and reply.message.startswith(says)
     assert worker.wait() == 3
 
 

@@ -37,6 +37,7 @@ class Reply(NamedTuple):
     request: int = 0
     tensors: tuple = ()
     code: int = 0
+    is_last: bool = False  # and the worker ends
     message: str = ""
     body: bytes = b""
     is_error: bool = False
@@ -198,8 +199,8 @@ class Server:
 
     @staticmethod
     def _error(frame):
-        request, code = frame.unpack("QI")
-        return Reply("ERROR", request, code=code, message=frame.text())
+        request, code, is_last = frame.unpack("QIB")
+        return Reply("ERROR", request, code=code, is_last=bool(is_last), message=frame.text())
 
     def _answer(self, frame):
         request, is_error, offset, size = frame.unpack("QBQQ")

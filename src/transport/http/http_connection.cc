@@ -1,7 +1,10 @@
 #include "transport/http/http_connection.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <utility>
 
 #include <boost/asio/error.hpp>
@@ -48,10 +51,15 @@ Coroutine<void> HttpConnection::Serve(std::unique_ptr<HttpConnection> connection
 Coroutine<void> HttpConnection::Run() {
   for (unsigned requests = 1;; ++requests) {
     HttpRefusal refusal = co_await ReceiveHead();
+    const bool unread = !refusal && IsRefusedUnread();
     bool complete = false;
-    if (!refusal) refusal = TakeBufferedBody(complete);
-    if (!refusal && !complete) refusal = co_await ReceiveBody();
-    if (!refusal && head_.coding != HttpCoding::kIdentity) refusal = co_await InflateBody();
+    if (unread) {
+      refusal = co_await DropBody();
+    } else {
+      if (!refusal) refusal = TakeBufferedBody(complete);
+      if (!refusal && !complete) refusal = co_await ReceiveBody();
+      if (!refusal && head_.coding != HttpCoding::kIdentity) refusal = co_await InflateBody();
+    }
     if (refusal) {
       if (exchange_ != nullptr) loop_.GiveBack(std::move(exchange_));
       if (refusal.status > 0) co_await Refuse(refusal);
@@ -59,13 +67,14 @@ Coroutine<void> HttpConnection::Run() {
     }
 
     SetDeadline(kNoDeadline);
-    exchange_->Complete();
-    loop_.handler().Handle(*exchange_);
-    if (!exchange_->finished()) {
+    if (!unread) {
+      exchange_->Complete();
+      loop_.handler().Handle(*exchange_);
+    }
+    if (!unread && !exchange_->finished()) {
       const bool finished = co_await WaitForFinish();
       if (!finished) co_return;
     }
-
     const bool keep_alive = head_.keep_alive && !loop_.draining();
     RenderHead(keep_alive);
     const HttpResponse& response = exchange_->response();
@@ -138,6 +147,30 @@ HttpRefusal HttpConnection::TakeBufferedBody(bool& complete) {
   input_.Consume(taken.size());
   complete = body.size() == size;
   return {};
+}
+
+bool HttpConnection::IsRefusedUnread() {
+  return !head_.chunked && !head_.expects_continue && head_.content_length >= kMinRefusedUnreadBytes &&
+         loop_.handler().RefusesUnread(exchange_->request(), exchange_->response());
+}
+
+Coroutine<HttpRefusal> HttpConnection::DropBody() {
+  const size_t taken = std::min(input_.size(), head_.content_length);
+  input_.Consume(taken);
+  StartTransfer();
+  for (size_t missing = head_.content_length - taken; missing > 0;) {
+    WatchPace();
+    ErrorCode error;
+    co_await socket_.async_wait(Socket::wait_read, asio::redirect_error(kAwait, error));
+    if (error) co_return RefuseRead(error);
+    // The kernel drops a TCP socket's bytes where they are.
+    const ssize_t dropped = ::recv(socket_.native_handle(), nullptr, missing, MSG_TRUNC | MSG_DONTWAIT);
+    if (dropped < 0 && (errno == EAGAIN || errno == EINTR)) continue;
+    if (dropped <= 0) co_return kHangUp;
+    transferred_ += static_cast<size_t>(dropped);
+    missing -= static_cast<size_t>(dropped);
+  }
+  co_return HttpRefusal{};
 }
 
 Coroutine<HttpRefusal> HttpConnection::ReceiveBody() {

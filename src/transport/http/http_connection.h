@@ -60,6 +60,10 @@ class HttpConnection {
   Coroutine<HttpRefusal> ReceiveDeclaredBody();
   Coroutine<HttpRefusal> ReceiveChunkedBody();
   Coroutine<HttpRefusal> InflateBody();
+  // Whether the handler has refused the request for its head.
+  bool IsRefusedUnread();
+  // Passes over a declared body.
+  Coroutine<HttpRefusal> DropBody();
   // Takes of a declared body what was read together with the head. Complete: there is nothing else to read.
   HttpRefusal TakeBufferedBody(bool& complete);
 

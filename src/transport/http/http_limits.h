@@ -31,6 +31,9 @@ struct HttpLimits {
 inline constexpr size_t kMaxChunkOverheadBytes = size_t{16} << 10;
 inline constexpr size_t kChunkOverheadBytes = 16;
 
+// The smallest declared body whose handler is asked before it is read (HttpHandler::RefusesUnread).
+inline constexpr size_t kMinRefusedUnreadBytes = size_t{64} << 10;
+
 // What a body gets at once when its length is declared; a longer one grows by doubling as its bytes really arrive.
 inline constexpr size_t kFirstBodyBytes = size_t{1} << 20;
 

@@ -165,6 +165,35 @@ TEST_F(HttpLimitsTest, ARefusedBodyWithoutEndIsCutOff) {
   EXPECT_LT(sent, 10 * kLingerBytes);
 }
 
+// Refuses to "/no" for its head.
+class ChoosyHandler : public EchoHandler {
+ public:
+  bool RefusesUnread(const HttpRequest& head, HttpResponse& response) override {
+    if (head.target != "/no") return false;
+    response.status = 503;
+    response.body = "no time";
+    return true;
+  }
+};
+
+TEST_F(HttpLimitsTest, ALargeBodyMayBeRefusedForItsHead) {
+  ChoosyHandler handler;
+  const auto server = StartServer(handler);
+  TestClient client = ConnectTo(*server);
+  for (const size_t size : {kMinRefusedUnreadBytes, size_t{16} << 20}) {
+    const std::string body(size, 'b');
+    ASSERT_TRUE(client.Send(Post("/no", body) + Post("/yes", "next")));
+    const Reply refusal = client.Read();
+    EXPECT_EQ(refusal.status, 503);
+    EXPECT_EQ(refusal.body, "no time");
+    EXPECT_EQ(client.Read().body, "POST /yes next") << "on the same connection";
+  }
+  EXPECT_EQ(client.Ask(Post("/no", std::string(kMinRefusedUnreadBytes - 1, 'b'))).status, 200) << "a small one is read at once";
+  client.Send("POST /no HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\nbegun");
+  client.Close();
+  EXPECT_EQ(ConnectTo(*server).Ask(Post("/", "b")).status, 200);
+}
+
 TEST_F(HttpLimitsTest, ARefusedHeadRequestGetsNoBody) {
   const auto server = StartServer(echo_, {.limits = {.max_body_bytes = 10}});
   TestClient client = ConnectTo(*server);
