@@ -18,6 +18,7 @@ import grpc
 import grpc_client
 import server_process
 from ai_edge_litert.interpreter import Interpreter
+from tensorflow_serving.apis import prediction_log_pb2
 from server_process import MODELS, REPOSITORY
 
 PYTHON = REPOSITORY / "build" / "custom-venv" / "bin" / "python"  # has NumPy and ai-edge-litert, as on a fresh machine
@@ -324,6 +325,37 @@ def test_versions_and_a_changed_module(tmp_path):
         assert ask(server, "{}").json() == {"predictions": [22]}
     finally:
         server.stop()
+
+
+def test_a_servable_may_have_an_environment_of_its_own(tmp_path):
+    directory = tmp_path / "m"
+    directory.mkdir()
+    (directory / "model_wrapper.py").write_text("import sys\ndef load_servable(path, config): return lambda request: {'predictions': [sys.prefix]}")
+    file = tmp_path / "models.config"
+    file.write_text(config("m", directory, more=f'virtual_environment: "{PYTHON.parents[1]}"'))
+    server = server_process.ConfiguredServer(file, "--python=/none").wait_until_ready()
+    try:
+        assert ask(server, "{}").json() == {"predictions": [str(PYTHON.parents[1])]}
+    finally:
+        server.stop()
+
+
+def test_requests_that_are_logged_warm_it_up(serve, tmp_path):
+    path = tmp_path / "m" / "assets.extra" / "tf_serving_warmup_requests"
+    path.parent.mkdir(parents=True)
+    request = grpc_client.predict_request("m", {"x": grpc_client.tensor_content(np.float32([[1, 2, 3]]))})
+    log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
+    with grpc_client.tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(log.SerializeToString())
+    server = serve("""
+class Servable:
+    def __call__(self, request):
+        print("asked", request.decode())
+        return b'{"predictions": [1]}'
+def load_servable(path, config): return Servable()
+""")
+    server.wait_for_log(r'asked \{"instances":\[\[1.0,2.0,3.0\]\]\}')
+    server.wait_for_log("Number of warmup records read: 1")
 
 
 def test_unload_is_called_when_the_server_stops(serve):
