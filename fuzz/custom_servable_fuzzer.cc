@@ -1,5 +1,5 @@
-// What comes from a custom servable, as any bytes: a worker's reply, and the JSON that its user's code answers with. What must hold: what is accepted is
-// what it says to be, and an answer that became tensors becomes the same ones when it is written and read again.
+// What comes from a custom servable, as any bytes: a worker's reply, and the JSON that its user's code answers with. What must hold: what is accepted
+// is what it says to be, and an answer that became tensors becomes the same ones when it is written and read again.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -30,6 +30,7 @@ void ReadReply(std::span<const std::byte> frame) {
 }
 
 void ReadAnswer(std::string_view text) {
+  ErrorOfJsonAnswer(text);
   const StatusOr<JsonAnswerTensors> answer = ReadJsonAnswer(text);
   if (!answer.ok()) return Require(answer.status().code() == StatusCode::kInternal, "a refusal blames the servable");
   Require(answer->outputs.size() == answer->signature.outputs.size() && !answer->outputs.empty(), "each output has its tensor");
@@ -47,9 +48,7 @@ void ReadAnswer(std::string_view text) {
 }  // namespace tflite_serving
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace tflite_serving;
-  ReadReply(std::as_bytes(std::span(data, size)));
-  ReadAnswer({reinterpret_cast<const char*>(data), size});
-  ErrorOfJsonAnswer({reinterpret_cast<const char*>(data), size});
+  tflite_serving::ReadReply(std::as_bytes(std::span(data, size)));
+  tflite_serving::ReadAnswer({reinterpret_cast<const char*>(data), size});
   return 0;
 }

@@ -2,7 +2,6 @@
 
 #include <sys/eventfd.h>
 
-#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -65,11 +64,26 @@ void CustomTaskQueue::DropOverdue(TimePoint now) {
   std::vector<CustomTask> overdue;
   {
     const MutexLock lock(mutex_);
-    const auto rest = std::ranges::stable_partition(tasks_, [now](const CustomTask& task) { return task.Overdue(now).ok(); });
-    std::ranges::move(rest, std::back_inserter(overdue));
-    tasks_.erase(rest.begin(), rest.end());
+    std::deque<CustomTask> rest;
+    for (CustomTask& task : tasks_) {
+      if (task.Overdue(now).ok()) {
+        rest.push_back(std::move(task));
+      } else {
+        overdue.push_back(std::move(task));
+      }
+    }
+    tasks_.swap(rest);
   }
   for (const CustomTask& task : overdue) task.Fail(task.Overdue(now));
+}
+
+void CustomTaskQueue::FailAll(const Status& status) {
+  std::deque<CustomTask> tasks;
+  {
+    const MutexLock lock(mutex_);
+    tasks.swap(tasks_);
+  }
+  for (const CustomTask& task : tasks) task.Fail(status);
 }
 
 void CustomTaskQueue::Record(std::chrono::nanoseconds time) {

@@ -50,6 +50,8 @@ class CustomTaskQueue {
   std::optional<CustomTask> Pop(int idle_event, TimePoint now);
   // Answers those that are overdue, on this thread.
   void DropOverdue(TimePoint now);
+  // Answers all.
+  void FailAll(const Status& status);
   // A task took this long.
   void Record(std::chrono::nanoseconds time);
   // This worker takes no task for now: another is signalled in its place.

@@ -161,7 +161,10 @@ TEST(PythonServableTest, OneThatEndsAgainAndAgainIsLeftAloneForAWhile) {
   Call(*servable, "abort");
   EXPECT_EQ(Call(*servable, "a").second, "a") << "it was started again at once";
   Call(*servable, "abort");
-  Call(*servable, "abort");
+  std::future<Outcome> last = Start(*servable, "abort");
+  std::future<Outcome> waiting = Start(*servable, "a");
+  EXPECT_EQ(last.get().first.code(), StatusCode::kUnavailable);
+  EXPECT_EQ(waiting.get().first.code(), StatusCode::kUnavailable) << "and does not wait for an hour";
   EXPECT_EQ(servable->health(), UnavailableError("worker 0 has ended 2 times without an answer, and is started again after 3600.0 s: the servable's "
                                                  "worker ended (SIGABRT)"));
   EXPECT_EQ(Call(*servable, "a").first, servable->health());

@@ -236,8 +236,9 @@ Status PythonWorker::Look(Exchange& exchange) {
     return DeadlineExceededError(fmt::format("the servable was not loaded after {:.1f} s (load_timeout_seconds)",
                                              std::chrono::duration<double>(options_.load_timeout).count()));
   }
-  if (const Status overdue = exchange.task->Overdue(now); !overdue.ok() && !exchange.answered) {
-    exchange.answered = true;  // and the worker goes on, since nothing can stop it but its end
+  // Once it has been answered its memory is gone, and the worker goes on, since nothing can stop it but its end.
+  if (const Status overdue = exchange.answered ? OkStatus() : exchange.task->Overdue(now); !overdue.ok()) {
+    exchange.answered = true;
     exchange.task->Fail(overdue);
   }
   if (exchange.answered && stopping_) return CancelledError("the servable is unloaded");
@@ -328,7 +329,9 @@ void PythonWorker::Pause(const Status& why) {
         fmt::format("worker {} has ended {} times without an answer, and is started again {}: {}", number_, failures_, when, why.message()));
   }
   TFLS_WARNING("{} worker {}: {}; it is started again {}", id_.ToString(), number_, why.ToString(), when);
-  SetHealth(std::move(health), Now() + pause);
+  SetHealth(health, Now() + pause);
+  // Others may serve what waits; without any it is not known how long that would be.
+  if (!health.ok() && options_.num_workers == 1) queue_.FailAll(health);
 }
 
 void PythonWorker::Sleep(TimePoint until) {

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -35,57 +34,6 @@ constexpr std::chrono::milliseconds kPatience{2000};
 constexpr std::string_view kOomScore = "500";
 constexpr int kCannotStart = 127;  // as a shell has it
 
-// posix_spawn's arguments.
-class SpawnSetup {
- public:
-  SpawnSetup() {
-    ::posix_spawn_file_actions_init(&actions_);
-    ::posix_spawnattr_init(&attributes_);
-  }
-  ~SpawnSetup() {
-    ::posix_spawn_file_actions_destroy(&actions_);
-    ::posix_spawnattr_destroy(&attributes_);
-  }
-  SpawnSetup(const SpawnSetup&) = delete;
-  SpawnSetup& operator=(const SpawnSetup&) = delete;
-
-  // A process group of its own, no signals blocked, `output` as standard output and error, and `kept` open. An errno value, 0 if all went well.
-  int Prepare(int output, std::span<const int> kept) {
-    sigset_t none;
-    sigset_t all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    if (const int error = ::posix_spawnattr_setsigmask(&attributes_, &none)) return error;
-    if (const int error = ::posix_spawnattr_setsigdefault(&attributes_, &all)) return error;
-    if (const int error = ::posix_spawnattr_setpgroup(&attributes_, 0)) return error;
-    constexpr int kFlags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP;
-    if (const int error = ::posix_spawnattr_setflags(&attributes_, kFlags)) return error;
-    if (const int error = ::posix_spawn_file_actions_addopen(&actions_, STDIN_FILENO, "/dev/null", O_RDONLY, 0)) return error;
-    if (const int error = ::posix_spawn_file_actions_adddup2(&actions_, output, STDOUT_FILENO)) return error;
-    if (const int error = ::posix_spawn_file_actions_adddup2(&actions_, output, STDERR_FILENO)) return error;
-    for (const int fd : kept) {  // onto itself: stays open across exec
-      if (const int error = ::posix_spawn_file_actions_adddup2(&actions_, fd, fd)) return error;
-    }
-    return 0;
-  }
-
-  StatusOr<pid_t> Spawn(const WorkerCommand& command, std::span<const int> fds) {
-    std::vector<std::string> words = {command.program, std::string(kPythonWorkerFlag), command.python, command.script};
-    for (const int fd : fds) words.push_back(std::to_string(fd));
-    std::vector<char*> arguments;
-    for (std::string& word : words) arguments.push_back(word.data());
-    arguments.push_back(nullptr);
-    pid_t pid = 0;
-    const int error = ::posix_spawn(&pid, command.program.c_str(), &actions_, &attributes_, arguments.data(), environ);
-    if (error != 0) return ErrnoToStatus(error, fmt::format("starting {} for a worker", command.program));
-    return pid;
-  }
-
- private:
-  posix_spawn_file_actions_t actions_;
-  posix_spawnattr_t attributes_;
-};
-
 }  // namespace
 
 WorkerProcess::WorkerProcess(pid_t pid, UniqueFd socket, UniqueFd output, SharedArena input_arena, SharedArena output_arena)
@@ -108,9 +56,10 @@ StatusOr<std::unique_ptr<WorkerProcess>> WorkerProcess::Start(const WorkerComman
   const UniqueFd write_end(ends[1]);
   ::fcntl(write_end.get(), F_SETFL, 0);  // the worker's prints may wait
   const std::array fds = {its_socket.get(), input.fd(), output.fd()};
-  SpawnSetup setup;
-  if (const int error = setup.Prepare(write_end.get(), fds); error != 0) return ErrnoToStatus(error, "preparing a worker");
-  TFLS_ASSIGN_OR_RETURN(const pid_t pid, setup.Spawn(command, fds));
+  std::vector<std::string> words = {std::string(kPythonWorkerFlag), command.python, command.script};
+  for (const int fd : fds) words.push_back(std::to_string(fd));
+  TFLS_ASSIGN_OR_RETURN(const pid_t pid, StartChild(command.program, std::move(words),
+                                                    {.out = write_end.get(), .error = write_end.get(), .kept = fds, .is_group_leader = true}));
   return std::unique_ptr<WorkerProcess>(new WorkerProcess(pid, std::move(socket), std::move(read_end), std::move(input), std::move(output)));
 }
 

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -134,49 +133,6 @@ StatusOr<int> TurnFile() {
   return file.get();
 }
 
-class SpawnSetup {
- public:
-  SpawnSetup() {
-    ::posix_spawn_file_actions_init(&actions_);
-    ::posix_spawnattr_init(&attributes_);
-  }
-  ~SpawnSetup() {
-    ::posix_spawn_file_actions_destroy(&actions_);
-    ::posix_spawnattr_destroy(&attributes_);
-  }
-  SpawnSetup(const SpawnSetup&) = delete;
-  SpawnSetup& operator=(const SpawnSetup&) = delete;
-
-  // An errno value, 0 if all went well.
-  int Prepare(int turn_fd, int report_fd, int model_fd) {
-    sigset_t none;
-    sigset_t all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    // The calling thread may block signals, which a child would inherit.
-    if (const int error = ::posix_spawnattr_setsigmask(&attributes_, &none)) return error;
-    if (const int error = ::posix_spawnattr_setsigdefault(&attributes_, &all)) return error;
-    if (const int error = ::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF)) return error;
-    if (const int error = ::posix_spawn_file_actions_adddup2(&actions_, turn_fd, STDIN_FILENO)) return error;
-    if (const int error = ::posix_spawn_file_actions_adddup2(&actions_, report_fd, STDOUT_FILENO)) return error;
-    if (const int error = ::posix_spawn_file_actions_addopen(&actions_, STDERR_FILENO, "/dev/null", O_WRONLY, 0)) return error;
-    return ::posix_spawn_file_actions_adddup2(&actions_, model_fd, model_fd);  // onto itself: stays open across exec
-  }
-
-  StatusOr<pid_t> Spawn(const std::string& program, std::string flag) {
-    std::string name = program;
-    char* arguments[] = {name.data(), flag.data(), nullptr};
-    pid_t pid = 0;
-    const int error = ::posix_spawn(&pid, program.c_str(), &actions_, &attributes_, arguments, environ);
-    if (error != 0) return ErrnoToStatus(error, fmt::format("starting {} to try a model", program));
-    return pid;
-  }
-
- private:
-  posix_spawn_file_actions_t actions_;
-  posix_spawnattr_t attributes_;
-};
-
 // How it went with a child.
 struct Watched {
   enum End { kItself, kCpuTime, kTime, kMemory, kStopped } end = kItself;  // why: it ended itself, or was ended because it took too much
@@ -306,9 +262,9 @@ StatusOr<TrialReport> TryModel(const std::string& program, const std::string& pa
   const UniqueFd read_end(ends[0]);
   UniqueFd write_end(ends[1]);
   TFLS_ASSIGN_OR_RETURN(const int turn_fd, TurnFile());
-  SpawnSetup setup;
-  if (const int error = setup.Prepare(turn_fd, write_end.get(), file.fd()); error != 0) return ErrnoToStatus(error, "preparing the trial of a model");
-  TFLS_ASSIGN_OR_RETURN(const pid_t pid, setup.Spawn(program, fmt::format("{}{},{}", kModelTrialFlag, file.fd(), limits.cpus)));
+  const int model_fd = file.fd();
+  TFLS_ASSIGN_OR_RETURN(const pid_t pid, StartChild(program, {fmt::format("{}{},{}", kModelTrialFlag, model_fd, limits.cpus)},
+                                                    {.in = turn_fd, .out = write_end.get(), .kept = {&model_fd, 1}}));
   write_end = UniqueFd();  // the child has the only one: its end is the pipe's
 
   const Watched child = Watch(pid, read_end.get(), limits, stop);

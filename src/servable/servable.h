@@ -57,7 +57,9 @@ class Servable {
   // Whether it takes and gives JSON alone. Such a servable has no signatures, and RunJson is called in place of Run; it returns soon, and calls
   // `done` as Run does.
   virtual bool TakesJson() const { return false; }
-  virtual void RunJson(const JsonRunRequest&, JsonRunDone done) { done(UnimplementedError("the servable takes tensors"), {}); }
+  virtual void RunJson(const JsonRunRequest&, JsonRunDone done) {  // NOLINT(performance-unnecessary-value-param): others keep it
+    done(UnimplementedError("the servable takes tensors"), {});
+  }
 
   // What is wrong with it although it serves; OK if nothing is.
   virtual Status health() const { return OkStatus(); }
