@@ -86,10 +86,11 @@ void RunOnRandomInputs(const Model& model, Interpreter& interpreter) {
   }
 }
 
-Status TryMapped(std::span<const std::byte> bytes, int cpus) {
+Status TryMapped(std::span<const std::byte> bytes, int cpus, std::span<const std::string> libraries) {
   // No path: messages begin with ": ", and the parent puts its path there.
   const auto start = std::chrono::steady_clock::now();
-  TFLS_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, Model::Open("", bytes));
+  TFLS_ASSIGN_OR_RETURN(const OperatorLibraries opened, OperatorLibraries::Open(libraries));
+  TFLS_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, Model::Open("", bytes, opened));
   {
     const size_t before = ProcessMemory("self", "RssAnon");
     TFLS_ASSIGN_OR_RETURN(const std::unique_ptr<Interpreter> interpreter, Interpreter::Create(*model, {}));
@@ -113,13 +114,13 @@ Status TryMapped(std::span<const std::byte> bytes, int cpus) {
   return OkStatus();
 }
 
-Status TryDescriptor(int fd, int cpus) {
+Status TryDescriptor(int fd, int cpus, std::span<const std::string> libraries) {
   struct stat info{};
   if (::fstat(fd, &info) != 0) return ErrnoToStatus(errno, fmt::format("descriptor {}", fd));
   const auto size = static_cast<size_t>(info.st_size);
   void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
   if (data == MAP_FAILED) return ErrnoToStatus(errno, fmt::format("mapping {} bytes of descriptor {}", size, fd));
-  const Status status = TryMapped({static_cast<const std::byte*>(data), size}, cpus);
+  const Status status = TryMapped({static_cast<const std::byte*>(data), size}, cpus, libraries);
   ::munmap(data, size);
   return status;
 }
@@ -163,11 +164,13 @@ class SpawnSetup {
     return ::posix_spawn_file_actions_adddup2(&actions_, model_fd, model_fd);  // onto itself: stays open across exec
   }
 
-  StatusOr<pid_t> Spawn(const std::string& program, std::string flag) {
-    std::string name = program;
-    char* arguments[] = {name.data(), flag.data(), nullptr};
+  StatusOr<pid_t> Spawn(const std::string& program, std::vector<std::string> words) {
+    words.insert(words.begin(), program);
+    std::vector<char*> arguments;
+    for (std::string& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
     pid_t pid = 0;
-    const int error = ::posix_spawn(&pid, program.c_str(), &actions_, &attributes_, arguments, environ);
+    const int error = ::posix_spawn(&pid, program.c_str(), &actions_, &attributes_, arguments.data(), environ);
     if (error != 0) return ErrnoToStatus(error, fmt::format("starting {} to try a model", program));
     return pid;
   }
@@ -298,8 +301,9 @@ void MakeDispensable() {
 
 }  // namespace
 
-StatusOr<TrialReport> TryModel(const std::string& program, const std::string& path, const SealedFile& file, TrialLimits limits,
-                               const Cancellation* stop) {
+StatusOr<TrialReport> TryModel(const std::string& program, const std::string& path, const SealedFile& file, const TrialLimits& given,
+                               const Cancellation* stop, std::span<const std::string> libraries) {
+  TrialLimits limits = given;
   if (limits.memory_bytes == 0) limits.memory_bytes = static_cast<size_t>(kTrialMemoryShare * static_cast<double>(UsableMemoryBytes()));
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return ErrnoToStatus(errno, "a pipe to the trial of a model");
@@ -308,7 +312,9 @@ StatusOr<TrialReport> TryModel(const std::string& program, const std::string& pa
   TFLS_ASSIGN_OR_RETURN(const int turn_fd, TurnFile());
   SpawnSetup setup;
   if (const int error = setup.Prepare(turn_fd, write_end.get(), file.fd()); error != 0) return ErrnoToStatus(error, "preparing the trial of a model");
-  TFLS_ASSIGN_OR_RETURN(const pid_t pid, setup.Spawn(program, fmt::format("{}{},{}", kModelTrialFlag, file.fd(), limits.cpus)));
+  std::vector<std::string> words = {fmt::format("{}{},{}", kModelTrialFlag, file.fd(), limits.cpus)};
+  words.insert(words.end(), libraries.begin(), libraries.end());
+  TFLS_ASSIGN_OR_RETURN(const pid_t pid, setup.Spawn(program, std::move(words)));
   write_end = UniqueFd();  // the child has the only one: its end is the pipe's
 
   const Watched child = Watch(pid, read_end.get(), limits, stop);
@@ -317,14 +323,16 @@ StatusOr<TrialReport> TryModel(const std::string& program, const std::string& pa
   return Judge(path, child, WaitForChild(pid), limits);
 }
 
-int RunModelTrial(std::string_view value) {
+int RunModelTrial(std::span<const char* const> arguments) {
   MakeDispensable();
   int fd = -1;
   int cpus = 1;
   char comma = 0;
-  std::istringstream words{std::string(value)};
+  std::istringstream words{std::string(arguments[0] + kModelTrialFlag.size())};
   words >> fd >> comma >> cpus;
-  const Status status = TryDescriptor(fd, cpus);
+  const std::span<const char* const> rest = arguments.subspan(1);
+  const std::vector<std::string> libraries(rest.begin(), rest.end());
+  const Status status = TryDescriptor(fd, cpus, libraries);
   if (status.ok()) return 0;
   Report(fmt::format("{}{} {}", kErrorMark, static_cast<int>(status.code()), status.message()));
   return 1;
