@@ -110,7 +110,7 @@ class OperatorNode {
   }
 
   static void SetShape(TflsTensor& tensor, const LiteRtLayout& layout) {
-    tensor.rank = std::min<int32_t>(layout.rank, TFLS_MAX_RANK);
+    tensor.rank = std::min(static_cast<int32_t>(layout.rank), TFLS_MAX_RANK);
     std::copy_n(layout.dimensions, tensor.rank, tensor.dims);
   }
   static void SetData(TflsTensor& tensor, const std::byte* data, size_t bytes) {

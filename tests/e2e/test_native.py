@@ -75,7 +75,9 @@ def digits(pixels):
 
 @pytest.mark.parametrize("batching", [False, True])
 def test_a_plugin_around_a_model(serve, tmp_path, batching):
-    server = serve(plugin(tmp_path / "digits", more="white: 255"), *(["--enable_batching"] if batching else []))
+    plugin(tmp_path / "digits")
+    config = (REPOSITORY / "examples" / "plugin" / "model_config.conf").read_text().replace("/models/", f"{tmp_path}/").replace('name: "digits"', 'name: "m"')
+    server = serve(config.split("{", 1)[1].rsplit("}", 1)[0], *(["--enable_batching"] if batching else []))
     pixels = 16 * (1 - np.float32([IMAGE, IMAGE[::-1]]) / np.float32(255))
     expected = digits(pixels)
     answer = ask(server, [IMAGE, IMAGE[::-1]])
