@@ -12,7 +12,6 @@
 namespace tflite_serving {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 std::string Library(const std::string& name) { return std::string(TEST_PLUGINS) + "/lib" + name + ".so"; }
