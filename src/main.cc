@@ -68,7 +68,7 @@ int Serve(const ServerOptions& options) {
 
 int Main(std::span<const char* const> arguments) {
   const std::string_view first = arguments.empty() ? "" : arguments[0];
-  if (first.starts_with(kModelTrialFlag)) return RunModelTrial(first.substr(kModelTrialFlag.size()));
+  if (first.starts_with(kModelTrialFlag)) return RunModelTrial(arguments);
   if (first == kPythonWorkerFlag) return LaunchWorker(arguments.subspan(1));
   if (const std::optional<int> status = RunModelCommand(arguments)) return *status;
   const StatusOr<ParsedFlags> flags = ParseFlags(arguments);

@@ -91,6 +91,8 @@ constexpr Flag kFlags[] = {
      "threads of each interpreter; 0: chosen at load by measuring", kInterpreterThreadsRange},
     {"enable_signature_method_name_check", kRunning, &Options::enable_signature_method_name_check, "refuse signatures of another method"},
     {"keep_state", kRunning, &Options::keep_state, "variables of a stateful model live on from request to request"},
+    {"custom_op_library", kRunning, &Options::custom_op_library,
+     "shared libraries (.so,.so) with operators of models' own, as include/tflite_serving_plugin.h describes them"},
 
     {"python", kCustom, &Options::python, "Python that runs custom servables, with NumPy: a path, or a name to look for on PATH"},
     {"python_worker_path", kCustom, &Options::python_worker_path,

@@ -20,7 +20,7 @@ namespace proto = tensorflow::serving;
 
 constexpr std::array<std::string_view, 3> kPlatforms = {"tensorflow", "tflite", "litert"};
 constexpr std::string_view kCustomPlatform = "custom";
-constexpr std::string_view kPlatformToCome = "plugin";
+constexpr std::string_view kPluginPlatform = "plugin";
 
 constexpr std::string_view kModelType = "model_type";
 constexpr std::string_view kModelKind = "model_kind";
@@ -40,10 +40,7 @@ bool IsAbsolute(std::string_view path) {
 Status CheckPlatform(const proto::ModelConfig& model) {
   const std::string& platform = model.model_platform();
   // These two whatever the model_type is: users write any word there.
-  if (platform == kCustomPlatform) return OkStatus();
-  if (platform == kPlatformToCome) {
-    return UnimplementedError(fmt::format("Model {} requests platform {}, which this version does not serve yet", model.name(), platform));
-  }
+  if (platform == kCustomPlatform || platform == kPluginPlatform) return OkStatus();
   const bool has_type = model.model_type() != proto::MODEL_TYPE_UNSPECIFIED || !model.model_kind().empty();
   if (has_type == !platform.empty()) {
     return InvalidArgumentError(
@@ -56,11 +53,12 @@ Status CheckPlatform(const proto::ModelConfig& model) {
                                             type, model.name(), kPlatforms.front()));
   }
   if (!has_type && std::ranges::find(kPlatforms, platform) == kPlatforms.end()) {
-    return InvalidArgumentError(fmt::format("Model {} requests unsupported platform {}; there are {}, {}", model.name(), platform,
-                                            fmt::join(kPlatforms, ", "), kCustomPlatform));
+    return InvalidArgumentError(fmt::format("Model {} requests unsupported platform {}; there are {}, {}, {}", model.name(), platform,
+                                            fmt::join(kPlatforms, ", "), kCustomPlatform, kPluginPlatform));
   }
   if (model.has_custom_model_config()) {
-    return InvalidArgumentError(fmt::format("Model {} has a custom_model_config, which only model_platform: \"custom\" takes", model.name()));
+    return InvalidArgumentError(
+        fmt::format("Model {} has a custom_model_config, which only model_platform: \"custom\" and \"plugin\" take", model.name()));
   }
   return OkStatus();
 }
@@ -80,8 +78,10 @@ Status CheckRange(const proto::ModelConfig& model, std::string_view field, int32
 }
 
 StatusOr<TfliteOptions> CheckTfliteOptions(const proto::ModelConfig& model) {
-  const TfliteOptions options{.num_interpreters = model.tflite_options().num_interpreters(),
-                              .threads_per_interpreter = model.tflite_options().threads_per_interpreter()};
+  const TfliteOptions options{
+      .num_interpreters = model.tflite_options().num_interpreters(),
+      .threads_per_interpreter = model.tflite_options().threads_per_interpreter(),
+      .custom_op_libraries = {model.tflite_options().custom_op_library().begin(), model.tflite_options().custom_op_library().end()}};
   TFLS_RETURN_IF_ERROR(CheckRange(model, "tflite_options.num_interpreters", options.num_interpreters, kMaxInterpreters));
   TFLS_RETURN_IF_ERROR(CheckRange(model, "tflite_options.threads_per_interpreter", options.threads_per_interpreter, kMaxThreadsPerInterpreter));
   return options;
@@ -90,9 +90,32 @@ StatusOr<TfliteOptions> CheckTfliteOptions(const proto::ModelConfig& model) {
 constexpr int32_t kMaxSeconds = 24 * 60 * 60;
 constexpr int32_t kMaxMemoryMb = std::numeric_limits<int32_t>::max();
 
+StatusOr<CustomModel> CheckPlugin(const proto::ModelConfig& model) {
+  proto::CustomModelConfig config = model.custom_model_config();
+  CustomModel plugin{.kind = CustomModel::Kind::kPlugin,
+                     .base_path = model.base_path(),
+                     .module_path = config.module_path(),
+                     .parameters = {config.parameters().begin(), config.parameters().end()}};
+  if (plugin.module_path.empty()) {
+    return InvalidArgumentError(
+        fmt::format("Model {} of platform plugin has no custom_model_config.module_path: expected custom_model_config {{ module_path: "
+                    "\"/models/libplugin.so\" }}",
+                    model.name()));
+  }
+  config.clear_module_path();
+  config.clear_parameters();
+  if (config.ByteSizeLong() == 0) return plugin;
+  return InvalidArgumentError(fmt::format("Model {} of platform plugin has in its custom_model_config what only servables in Python take: {}",
+                                          model.name(), config.ShortDebugString()));
+}
+
 // Nothing for a model that is not custom.
 StatusOr<std::optional<CustomModel>> CheckCustomModel(const proto::ModelConfig& model) {
   std::optional<CustomModel> custom;
+  if (model.model_platform() == kPluginPlatform) {
+    TFLS_ASSIGN_OR_RETURN(custom, CheckPlugin(model));
+    return custom;
+  }
   if (model.model_platform() != kCustomPlatform) return custom;
   const proto::CustomModelConfig& config = model.custom_model_config();
   for (const auto& [field, value] : {std::pair("module_path", &config.module_path()), {"model_class_name", &config.model_class_name()}}) {

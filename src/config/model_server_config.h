@@ -7,12 +7,11 @@
 //   }
 //
 // The rules and texts are TensorFlow Serving's (server_core.cc), with these additions: model_platform may also be "tflite" or "litert", which mean
-// the same runtime; tflite_options say how a model is run; model_type may also be a quoted word; "custom" is a servable in Python, which
-// custom_model_config describes; "plugin" is known as a platform, and not served yet.
+// the same runtime; tflite_options say how a model is run; model_type may also be a quoted word; "custom" is a servable in Python
+// and "plugin" one in a shared library, which custom_model_config describes.
 //
 // All functions are thread-safe and write nothing to the log or to standard error. Errors, of which the first is reported:
 //   INVALID_ARGUMENT     not of the format, or against a rule; the message names the model, or the line and column
-//   UNIMPLEMENTED        a platform that is not served yet
 #pragma once
 
 #include <optional>

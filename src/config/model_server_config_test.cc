@@ -94,7 +94,7 @@ TEST(ModelServerConfigTest, AnEmptyConfigurationSaysNothingAndAnEmptyListAsksFor
 TEST(ModelServerConfigTest, ThePlatformIsTheBuiltInRuntime) {
   for (const char* platform : {"tensorflow", "tflite", "litert"}) EXPECT_THAT(Models(One(fmt::format("model_platform: '{}'", platform))), SizeIs(1));
   EXPECT_EQ(Error(One("model_platform: 'pytorch'")),
-            "INVALID_ARGUMENT: Model m requests unsupported platform pytorch; there are tensorflow, tflite, litert, custom (in 'm.config')");
+            "INVALID_ARGUMENT: Model m requests unsupported platform pytorch; there are tensorflow, tflite, litert, custom, plugin (in 'm.config')");
   EXPECT_THAT(Error(One("")), StartsWith("INVALID_ARGUMENT: Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
                                          "ModelServerConfig::model_platform, model name is m"));
 }
@@ -179,9 +179,17 @@ TEST(ModelServerConfigTest, KeysOfACustomServablesOwn) {
   EXPECT_THAT(Error(One("model_platform: 'custom' custom_model_config { module_path: 'm.py' model_class_name: 'C' a: }")), HasSubstr(kSyntaxError));
 }
 
-TEST(ModelServerConfigTest, PlatformsToComeAreReadAndRefused) {
-  EXPECT_THAT(Error(One("model_platform: 'plugin'")), StartsWith("UNIMPLEMENTED: Model m requests platform plugin,"));
-  EXPECT_THAT(Error(One("model_platform: 'tflite' custom_model_config {}")), HasSubstr("only model_platform: \"custom\" takes"));
+TEST(ModelServerConfigTest, PlugIns) {
+  const LoadOptions options =
+      Models(One("model_platform: 'plugin' custom_model_config { module_path: 'libx.so' white: 255 } tflite_options { num_interpreters: 2 }"))[0]
+          .load_options;
+  EXPECT_EQ(options.custom,
+            (CustomModel{.kind = CustomModel::Kind::kPlugin, .base_path = "/m", .module_path = "libx.so", .parameters = {{"white", "255"}}}));
+  EXPECT_EQ(options.tflite.num_interpreters, 2);
+  EXPECT_THAT(Error(One("model_platform: 'plugin'")), HasSubstr("Model m of platform plugin has no custom_model_config.module_path"));
+  EXPECT_THAT(Error(One("model_platform: 'plugin' custom_model_config { module_path: 'libx.so' instances: 2 }")),
+              HasSubstr("what only servables in Python take: instances: 2"));
+  EXPECT_THAT(Error(One("model_platform: 'tflite' custom_model_config {}")), HasSubstr("only model_platform: \"custom\" and \"plugin\" take"));
 }
 
 TEST(ModelServerConfigTest, TheOriginalsOtherRules) {
@@ -199,6 +207,8 @@ TEST(ModelServerConfigTest, HowAModelIsRun) {
   EXPECT_EQ(options(""), TfliteOptions());
   EXPECT_EQ(options("tflite_options { num_interpreters: 2 threads_per_interpreter: 4 }"),
             (TfliteOptions{.num_interpreters = 2, .threads_per_interpreter = 4}));
+  EXPECT_EQ(options("tflite_options { custom_op_library: '/a.so' custom_op_library: '/b.so' }"),
+            (TfliteOptions{.custom_op_libraries = {"/a.so", "/b.so"}}));
   EXPECT_EQ(options("tflite_options { num_interpreters: 4096 threads_per_interpreter: 4096 }"),
             (TfliteOptions{.num_interpreters = kMaxInterpreters, .threads_per_interpreter = kMaxThreadsPerInterpreter}));
   for (const auto& [field, value] : {std::pair("num_interpreters", -1), std::pair("num_interpreters", kMaxInterpreters + 1),

@@ -13,6 +13,7 @@
 
 #include "base/child_process.h"
 #include "base/thread.h"
+#include "custom/output_check.h"
 #include "telemetry/log.h"
 
 namespace tflite_serving {
@@ -43,18 +44,10 @@ Status CheckReady(const WorkerReady& ready) {
   if (ready.takes_tensors && ready.signatures.empty()) return InternalError("the worker takes tensors and names no signature");
   for (const Signature& signature : ready.signatures) {
     for (const auto* specs : {&signature.inputs, &signature.outputs}) {
-      for (const TensorSpec& spec : *specs) {
-        if (DTypeSize(spec.dtype) == 0 && spec.dtype != DType::kString) {
-          return InvalidArgumentError(fmt::format("signature \"{}\": {} cannot be of type {}", signature.key, spec.name, DTypeName(spec.dtype)));
-        }
-      }
+      for (const TensorSpec& spec : *specs) TFLS_RETURN_IF_ERROR(CheckSpec(signature, spec));
     }
   }
   return OkStatus();
-}
-
-bool Fits(const Shape& shape, const Shape& spec) {
-  return std::ranges::equal(shape.dims(), spec.dims(), [](int64_t dim, int64_t wanted) { return wanted < 0 || dim == wanted; });
 }
 
 bool IsSame(const WorkerReady& a, const WorkerReady& b) {
@@ -284,23 +277,18 @@ Status PythonWorker::ReadOutputs(const WorkerResult& result, const Signature& si
   for (const ArenaTensor& tensor : result.outputs) TFLS_RETURN_IF_ERROR(arena_of(tensor).Read(tensor.offset, tensor.bytes).status());
   for (size_t i = 0; i < result.outputs.size(); ++i) {
     const ArenaTensor& tensor = result.outputs[i];
-    const TensorSpec& spec = signature.outputs[i];
-    TFLS_ASSIGN_OR_RETURN(const std::span<const std::byte> bytes, arena_of(tensor).Read(tensor.offset, tensor.bytes));
-    const StatusOr<size_t> size = TensorSizeBytes(tensor.dtype, tensor.shape);
-    const bool is_text = tensor.dtype == DType::kString;
-    if (tensor.dtype != spec.dtype || !Fits(tensor.shape, spec.shape) || !size.ok() || tensor.offset % kTensorAlignment != 0 ||
-        (!is_text && *size != bytes.size())) {
-      return InternalError(fmt::format("output \"{}\": expected {}{}, got {}{} of {} bytes", spec.name, DTypeName(spec.dtype), spec.shape.ToString(),
-                                       DTypeName(tensor.dtype), tensor.shape.ToString(), bytes.size()));
+    TFLS_ASSIGN_OR_RETURN(std::span<const std::byte> bytes, arena_of(tensor).Read(tensor.offset, tensor.bytes));
+    if (tensor.offset % kTensorAlignment != 0)
+      return InternalError(fmt::format("output {} lies at {}, no multiple of {}", i, tensor.offset, kTensorAlignment));
+    if (tensor.dtype == DType::kString) {
+      // Where nobody can change them any more after they have been checked.
+      AlignedBuffer& copy = strings.emplace_back();
+      if (bytes.size() > kMaxTensorBytes || !copy.Resize(bytes.size())) return ResourceExhaustedError("no memory for the strings of an output");
+      std::ranges::copy(bytes, copy.data());
+      bytes = copy.bytes();
     }
     outputs.push_back({tensor.dtype, tensor.shape, bytes});
-    if (!is_text) continue;
-    // Where nobody can change them any more after they have been checked.
-    AlignedBuffer& copy = strings.emplace_back();
-    if (bytes.size() > kMaxTensorBytes || !copy.Resize(bytes.size())) return ResourceExhaustedError("no memory for the strings of an output");
-    std::ranges::copy(bytes, copy.data());
-    TFLS_RETURN_IF_ERROR(ValidateStrings(copy.bytes(), *tensor.shape.NumElements()));
-    outputs.back().bytes = copy.bytes();
+    TFLS_RETURN_IF_ERROR(CheckOutput(signature.outputs[i], outputs.back()));
   }
   return OkStatus();
 }
@@ -318,6 +306,7 @@ Status PythonWorker::End(const Status& why) {
 }
 
 void PythonWorker::Pause(const Status& why) {
+  if (stopping_) return;
   ++failures_;
   const int doublings = std::clamp(failures_ - 2, 0, kMaxDoublings);
   const milliseconds pause = failures_ == 1 ? milliseconds(0) : std::min(options_.first_pause * (1 << doublings), options_.longest_pause);

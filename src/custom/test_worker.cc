@@ -146,7 +146,7 @@ class TestWorker {
     if (body == "other") return Frame(104).Put(id + 1).Put<uint8_t>(0).Put<uint64_t>(0).Put<uint64_t>(0).Send(socket_);
     if (body == "error") return Frame(103).Put(id).Put<uint32_t>(13).Put<uint8_t>(0).Text("ValueError: it broke").Send(socket_);
     if (body == "last") return Frame(103).Put(id).Put<uint32_t>(13).Put<uint8_t>(1).Text("SystemExit: 3").Send(socket_);
-    if (body == "leak") std::memset(std::malloc(size_t{256} << 20), 1, size_t{256} << 20);
+    if (body == "leak") leaked_.assign(size_t{256} << 20, 'x');
     if (body == "leak") ::pause();
     if (body == "print") std::puts("a line");
     std::fflush(stdout);
@@ -165,6 +165,7 @@ class TestWorker {
   const int socket_;
   const int input_;
   const int output_;
+  std::vector<char> leaked_;
 };
 
 }  // namespace

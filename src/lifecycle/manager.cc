@@ -22,7 +22,9 @@ bool Has(const std::vector<StorageVersion>& versions, int64_t number) {
 
 VersionForm FormOf(const ModelConfig& config, bool modules_are_watched) {
   if (!config.load_options.custom) return {};
-  return {.is_directory = true, .watched = modules_are_watched ? config.load_options.custom->module_path : ""};
+  // A library that is loaded anew under its own name is the one that is loaded already.
+  const bool is_watched = modules_are_watched && config.load_options.custom->kind == CustomModel::Kind::kPython;
+  return {.is_directory = true, .watched = is_watched ? config.load_options.custom->module_path : ""};
 }
 
 // Whether a configuration itself brings the version.

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "runtime/flatbuffer.h"
+#include "runtime/library_operator.h"
 #include "runtime/tflite_schema.h"
 
 namespace tflite_serving {
@@ -16,7 +17,7 @@ namespace {
 
 // The old file keeps the alignment that its weights were written with.
 constexpr size_t kAlignment = 64;
-constexpr size_t kContentAlignment = 16;  // the schema's, of a buffer's content
+constexpr size_t kContentAlignment = 64;  // of a buffer's content: library operators read constants only there; the schema asks for 16
 constexpr int32_t kStridedSliceVersion = 4;
 // Offsets have 32 bits, of which readers trust 31.
 constexpr size_t kMaxFileBytes = std::numeric_limits<int32_t>::max();
@@ -154,11 +155,26 @@ class EditedFileWriter {
 
   void WriteOperatorCodes(size_t slot) {
     namespace field = operator_code_field;
-    const std::vector<size_t> slots = WriteList(slot, codes_, 1);
-    out_.Point(slots.back(), out_.Table({{field::kDeprecatedBuiltinCode, kStridedSliceOperator},
-                                         {field::kVersion, kStridedSliceVersion},
-                                         {field::kBuiltinCode, kStridedSliceOperator}})
-                                 .position);
+    std::vector<const FileOperator*> library_operators;  // by number
+    for (const FileSubgraph& subgraph : file_.subgraphs) {
+      for (const FileOperator& op : subgraph.operators) {
+        if (op.library_number >= 0) library_operators.push_back(&op);
+      }
+    }
+    const std::vector<size_t> slots = WriteList(slot, codes_, 1 + library_operators.size());
+    out_.Point(slots[codes_.size()], out_.Table({{field::kDeprecatedBuiltinCode, kStridedSliceOperator},
+                                                 {field::kVersion, kStridedSliceVersion},
+                                                 {field::kBuiltinCode, kStridedSliceOperator}})
+                                         .position);
+    for (const FileOperator* op : library_operators) {
+      const Written table = out_.Table({{field::kDeprecatedBuiltinCode, kCustomOperator},
+                                        {field::kCustomCode},
+                                        {field::kVersion, static_cast<uint32_t>(op->version)},
+                                        {field::kBuiltinCode, kCustomOperator}});
+      const auto number = static_cast<size_t>(op->library_number);
+      out_.Point(slots[codes_.size() + 1 + number], table.position);
+      out_.Point(table.slots[1], out_.Text(RuntimeName(*op)));
+    }
   }
 
   // The reader of the old file bounds how much it reads, and this reads other parts of it than ReadTfliteFile did: to be asked before what was
@@ -203,6 +219,8 @@ class EditedFileWriter {
       const FileOperator& op = subgraph.operators[i];
       if (op.number < 0) {
         WriteSlice(list.slots[i], op);
+      } else if (op.library_number >= 0) {
+        WriteLibraryOperator(list.slots[i], operators[static_cast<size_t>(op.number)], op);
       } else {
         out_.PointIntoFile(list.slots[i], operators[static_cast<size_t>(op.number)].position());
       }
@@ -252,6 +270,20 @@ class EditedFileWriter {
     const Written options =
         out_.Table({{strided_slice_field::kBeginMask, first_dimension}, {strided_slice_field::kEndMask, op.takes_end ? first_dimension : 0}});
     out_.Point(table.slots[4], options.position);
+  }
+
+  void WriteLibraryOperator(size_t slot, const FlatTable& old, const FileOperator& op) {
+    namespace field = operator_field;
+    const bool has_options = old.Target(field::kCustomOptions) != 0;
+    std::vector<Field> fields = {{field::kOpcodeIndex, static_cast<uint32_t>(codes_.size() + 1) + static_cast<uint32_t>(op.library_number)},
+                                 {field::kInputs},
+                                 {field::kOutputs}};
+    if (has_options) fields.push_back({field::kCustomOptions});
+    const Written table = out_.Table(fields);
+    out_.Point(slot, table.position);
+    out_.Point(table.slots[1], out_.Int32s(op.inputs));
+    out_.Point(table.slots[2], out_.Int32s(op.outputs));
+    if (has_options) out_.PointIntoFile(table.slots[3], old.Target(field::kCustomOptions));
   }
 
   void WriteBuffers(size_t slot) {

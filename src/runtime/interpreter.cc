@@ -101,7 +101,10 @@ StatusOr<std::unique_ptr<Interpreter>> Interpreter::Create(const Model& model, c
   return interpreter;
 }
 
-bool Interpreter::IsCancelled(void* self) { return !static_cast<const Interpreter*>(self)->WhyCancelled().ok(); }
+bool Interpreter::IsCancelled(void* self) {
+  const auto& interpreter = *static_cast<const Interpreter*>(self);
+  return !interpreter.nodes_.failure().ok() || !interpreter.WhyCancelled().ok();
+}
 
 Status Interpreter::WhyCancelled() const {
   if (cancellation_ != nullptr && cancellation_->cancelled()) return CancelledError("the client went away while the request was running");
@@ -117,7 +120,8 @@ Status Interpreter::Rebuild() {
     for (Output& output : binding.outputs) output.buffer.reset();
   }
   compiled_.reset();
-  TFLS_ASSIGN_OR_RETURN(compiled_, model_.Compile(options_.num_threads));
+  nodes_ = OperatorNodes(model_.graph().library_operators);
+  TFLS_ASSIGN_OR_RETURN(compiled_, model_.Compile(options_.num_threads, nodes_));
   const LiteRtStatus status = LiteRtSetCompiledModelCancellationFunction(compiled_.get(), this, &IsCancelled);
   if (status != kLiteRtStatusOk) return InternalError(fmt::format("{}: the runtime takes no deadline: {}", model_.path(), LiteRtStatusText(status)));
   stale_ = false;
@@ -173,6 +177,7 @@ Status Interpreter::RunBound(const GraphSignature& graph, Binding& binding) {
   for (size_t slot = 0; slot < binding.outputs.size(); ++slot) TFLS_RETURN_IF_ERROR(BindOutput(graph, slot, binding));
   const LiteRtStatus status = LiteRtRunCompiledModel(compiled_.get(), graph.runtime_index, binding.input_handles.size(), binding.input_handles.data(),
                                                      binding.output_handles.size(), binding.output_handles.data());
+  TFLS_RETURN_IF_ERROR(nodes_.failure());
   if (status != kLiteRtStatusOk) return ExplainRunFailure(graph, status);
   if (graph.shapes_known_late) TFLS_RETURN_IF_ERROR(ReadLateShapes(graph, binding));
   return CollectViews(graph, binding);
@@ -203,6 +208,7 @@ Status Interpreter::ResizeInputs(const GraphSignature& graph, Binding& binding) 
 Status Interpreter::PlanOutputs(const GraphSignature& graph, Binding& binding) {
   layouts_.assign(binding.outputs.size(), LiteRtLayout{});
   const LiteRtStatus status = LiteRtGetCompiledModelOutputTensorLayouts(compiled_.get(), graph.runtime_index, layouts_.size(), layouts_.data(), true);
+  TFLS_RETURN_IF_ERROR(nodes_.failure());
   if (status != kLiteRtStatusOk) {
     const std::string reason = Reason(compiled_.get(), status);
     if (NamesMissingOperator(reason)) return UnimplementedError(fmt::format("the runtime lacks an operator of the model: {}", reason));

@@ -17,6 +17,7 @@
 #include "base/status.h"
 #include "runtime/litert_handles.h"
 #include "runtime/model.h"
+#include "runtime/operator_nodes.h"
 #include "runtime/output_memory.h"
 #include "tensor/tensor.h"
 
@@ -41,8 +42,8 @@ class Interpreter {
   //
   // INVALID_ARGUMENT: the model cannot be run with these shapes, or an input is no Example that it parses. DEADLINE_EXCEEDED: `deadline` passed while
   // it ran. CANCELLED: `cancellation` (may be null) was set while it ran. RESOURCE_EXHAUSTED: no memory. UNIMPLEMENTED: an operator is missing, or an
-  // output's shape cannot be known. INTERNAL: the run itself failed. Each with the runtime's reason. After any of them the next Run (or Restore)
-  // starts from a freshly compiled model.
+  // output's shape cannot be known. INTERNAL: the run itself failed. Each with the runtime's reason. Whatever an operator of a library says. After
+  // any of them the next Run (or Restore) starts from a freshly compiled model.
   StatusOr<std::span<const TensorView>> Run(size_t signature, std::span<const TensorView> inputs, TimePoint deadline,
                                             const Cancellation* cancellation = nullptr);
 
@@ -94,6 +95,7 @@ class Interpreter {
 
   const Model& model_;
   const InterpreterOptions options_;
+  OperatorNodes nodes_;                // called by compiled_
   CompiledModelPtr compiled_;          // before bindings_: its buffers go first
   std::vector<Binding> bindings_;      // by the runtime's signatures
   std::vector<LiteRtLayout> layouts_;  // scratch

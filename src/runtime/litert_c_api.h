@@ -1,7 +1,7 @@
 // Our own declarations of the part of LiteRT's C API that this server calls; the runtime's package brings a shared library without headers.
 //
 // Every name, argument order and number here was checked against libLiteRt.so 2.3.0, the version that tools/setup pins: a new version needs a new
-// look. Only interpreter.cc, compiler.cc and model.cc call these; everything else uses the classes there.
+// look. Only interpreter.cc, library_operator.cc and model.cc call these; everything else uses the classes there.
 //
 // Unless it says otherwise a function returns kLiteRtStatusOk or the reason why not, and writes its result through its last pointer.
 // Thread safety: a compiled model belongs to one thread at a time. Environments, models and options may be read by many.
@@ -118,6 +118,17 @@ void LiteRtDestroyOptions(LiteRtOptions options);
 LiteRtStatus LiteRtSetOptionsHardwareAccelerators(LiteRtOptions options, int accelerators);
 // `payload` belongs to the result from then on and is freed with `free_payload`.
 LiteRtStatus LiteRtCreateOpaqueOptions(const char* identifier, void* payload, void (*free_payload)(void*), LiteRtOpaqueOptions* opaque);
+struct LiteRtCustomOpKernel {
+  // For each place where the operator stands; `options` are those of the file. What these return is not looked at, in none of them.
+  LiteRtStatus (*Init)(void* data, const void* options, size_t options_bytes);
+  // While memory is planned. `outputs` come empty, and no element types are told.
+  LiteRtStatus (*GetOutputLayouts)(void* data, size_t num_inputs, const LiteRtLayout* inputs, size_t num_outputs, LiteRtLayout* outputs);
+  LiteRtStatus (*Run)(void* data, size_t num_inputs, const LiteRtTensorBuffer* inputs, size_t num_outputs, LiteRtTensorBuffer* outputs);
+  LiteRtStatus (*Destroy)(void* data);
+};
+// Runs custom operators of this name and version with `kernel`, which is copied. `data` must outlive what is compiled with the options. Their inputs
+// must all be there, at multiples of 64 bytes (constants of the file too), and their outputs no strings.
+LiteRtStatus LiteRtAddCustomOpKernelOption(LiteRtOptions options, const char* name, int version, const LiteRtCustomOpKernel* kernel, void* data);
 void LiteRtDestroyOpaqueOptions(LiteRtOpaqueOptions opaque);
 // Takes `opaque` over, if it succeeds.
 LiteRtStatus LiteRtAddOpaqueOptions(LiteRtOptions options, LiteRtOpaqueOptions opaque);
@@ -148,6 +159,11 @@ LiteRtStatus LiteRtCompiledModelClearErrors(LiteRtCompiledModel compiled);
 // Wraps memory without copying. `deallocate` may be null: the memory stays the caller's and must outlive the buffer.
 LiteRtStatus LiteRtCreateTensorBufferFromHostMemory(const LiteRtRankedTensorType* type, void* address, size_t size, void (*deallocate)(void*),
                                                     LiteRtTensorBuffer* buffer);
+LiteRtStatus LiteRtGetTensorBufferTensorType(LiteRtTensorBuffer buffer, LiteRtRankedTensorType* type);
+LiteRtStatus LiteRtGetTensorBufferSize(LiteRtTensorBuffer buffer, size_t* size_bytes);
+// Of a buffer over host memory: where that is. `mode` 0: to read, 1: to write.
+LiteRtStatus LiteRtLockTensorBuffer(LiteRtTensorBuffer buffer, void** address, int mode);
+LiteRtStatus LiteRtUnlockTensorBuffer(LiteRtTensorBuffer buffer);
 void LiteRtDestroyTensorBuffer(LiteRtTensorBuffer buffer);
 
 }  // extern "C"

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "base/sealed_file.h"
 #include "base/thread.h"
 #include "base/usable_cpus.h"
@@ -61,14 +63,23 @@ StatusOr<std::vector<std::unique_ptr<Interpreter>>> NewInterpreters(const Model&
 StatusOr<TrialReport> Try(const std::string& path, const SealedFile& file, const RuntimeOptions& options, int cpus) {
   TrialLimits limits = options.trial_limits;
   limits.cpus = IsAuto(options) ? cpus : 1;
-  if (options.known_trials != nullptr) {
-    std::optional<TrialReport> known = options.known_trials->Find(path, file.bytes());
+  // What a library does is not known by its path.
+  KnownTrials* const known_trials = options.custom_op_libraries.empty() ? options.known_trials : nullptr;
+  if (known_trials != nullptr) {
+    std::optional<TrialReport> known = known_trials->Find(path, file.bytes());
     // One that did not measure will do only where nothing depends on it.
     if (known && (known->parallelism.cpus == limits.cpus || limits.cpus == 1)) return *std::move(known);
   }
-  TFLS_ASSIGN_OR_RETURN(TrialReport report, TryModel(options.trial_program, path, file, limits, options.stop));
-  if (options.known_trials != nullptr) options.known_trials->Add(path, file.bytes(), report);
+  TFLS_ASSIGN_OR_RETURN(TrialReport report, TryModel(options.trial_program, path, file, limits, options.stop, options.custom_op_libraries));
+  if (known_trials != nullptr) known_trials->Add(path, file.bytes(), report);
   return report;
+}
+
+// The libraries only now: the trial has shown that they can be loaded.
+StatusOr<std::unique_ptr<Model>> OpenModel(const std::string& path, std::unique_ptr<SealedFile> file, std::span<const std::string> paths) {
+  const StatusOr<OperatorLibraries> libraries = OperatorLibraries::Open(paths);
+  if (!libraries.ok()) return Status(libraries.status().code(), fmt::format("{}: {}", path, libraries.status().message()));
+  return Model::Open(path, std::move(file), *libraries);
 }
 
 }  // namespace
@@ -82,7 +93,7 @@ StatusOr<std::unique_ptr<LiteRtServable>> LiteRtServable::Create(ServableId id, 
   if (!options.trial_program.empty()) {
     TFLS_ASSIGN_OR_RETURN(trial, Try(path, *file, options, cpus));
   }
-  TFLS_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, Model::Open(path, std::move(file)));
+  TFLS_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, OpenModel(path, std::move(file), options.custom_op_libraries));
   ParallelismChoice parallelism = Choose(*model, options, trial.parallelism);
   if (options.niceness > 0 && parallelism.parallelism.threads == 1) StepBack(options.niceness);
   TFLS_ASSIGN_OR_RETURN(std::vector<std::unique_ptr<Interpreter>> interpreters, NewInterpreters(*model, options, parallelism.parallelism, clock));
@@ -124,7 +135,7 @@ std::string_view LiteRtServable::WhyNotBatchable(size_t number) const {
 }
 
 void LiteRtServable::MeasureRuns() {
-  if (model_->graph().has_state || model_->graph().has_control_flow) return;  // never inline: no estimate is needed
+  if (!MayRunInline()) return;  // never inline: no estimate is needed
   for (size_t number = 0; number < signatures_.size(); ++number) {
     const StatusOr<std::vector<Tensor>> inputs = ZeroInputs(model_->graph().signatures[number], 1);
     if (!inputs.ok()) continue;
@@ -153,8 +164,13 @@ void LiteRtServable::Run(const RunRequest& request, RunDone done) {
   done(OkStatus(), *outputs);
 }
 
+bool LiteRtServable::MayRunInline() const {
+  const ModelGraph& graph = model_->graph();
+  return !graph.has_control_flow && !graph.has_state && graph.library_operators.empty();
+}
+
 bool LiteRtServable::RunsInline(size_t request_bytes) const {
-  if (model_->graph().has_control_flow || model_->graph().has_state) return false;
+  if (!MayRunInline()) return false;
   if (request_bytes > kInlineRequestBytes || !pool_.HasFree()) return false;
   return std::ranges::all_of(estimates_, [&](const RunEstimate& estimate) {
     const auto expected = estimate.Expected(request_bytes);

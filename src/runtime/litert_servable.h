@@ -34,8 +34,9 @@ struct RuntimeOptions {
   // The program that tries models first (model_trial.h): "/proc/self/exe" in the server. Empty: no trial, for files that are known to be sound.
   std::string trial_program;
   TrialLimits trial_limits;
-  const Cancellation* stop = nullptr;   // ends the trial; null: nothing does
-  KnownTrials* known_trials = nullptr;  // borrowed; what is in there is not tried again. Null: every model is tried
+  std::vector<std::string> custom_op_libraries = {};  // shared libraries with operators that models may use
+  const Cancellation* stop = nullptr;                 // ends the trial; null: nothing does
+  KnownTrials* known_trials = nullptr;                // borrowed; what is in there is not tried again. Null: every model is tried
 };
 
 // Thread-safe.
@@ -58,7 +59,7 @@ class LiteRtServable : public Servable {
   void Run(const RunRequest& request, RunDone done) override;
 
   // True if an interpreter is free and every signature is expected to answer within kInlineTime. Never for a model with control flow (its time
-  // depends on the data) or with state (an interpreter is compiled anew after each run).
+  // depends on the data), with state (an interpreter is compiled anew after each run) or with operators of libraries.
   bool RunsInline(size_t request_bytes) const override;
 
   const Model& model() const { return *model_; }
@@ -80,6 +81,7 @@ class LiteRtServable : public Servable {
  private:
   LiteRtServable(ServableId id, TrialReport trial, ParallelismChoice parallelism, std::unique_ptr<Model> model,
                  std::vector<std::unique_ptr<Interpreter>> interpreters, const Clock& clock);
+  bool MayRunInline() const;
   // Runs every signature again, now that memory is warm, for a first estimate.
   void MeasureRuns();
 

@@ -81,16 +81,16 @@ void LogCaught(std::string_view text) {
 
 }  // namespace
 
-StatusOr<std::unique_ptr<Model>> Model::Open(const std::string& path, std::unique_ptr<SealedFile> file) {
+StatusOr<std::unique_ptr<Model>> Model::Open(const std::string& path, std::unique_ptr<SealedFile> file, const OperatorLibraries& libraries) {
   const std::span<const std::byte> bytes = file->bytes();
-  TFLS_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, Open(path, bytes));
+  TFLS_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, Open(path, bytes, libraries));
   if (model->graph_.edited_file.size() == 0) model->file_ = std::move(file);
   return model;
 }
 
-StatusOr<std::unique_ptr<Model>> Model::Open(const std::string& path, std::span<const std::byte> bytes) {
-  TFLS_ASSIGN_OR_RETURN(ModelGraph graph, ReadModelGraph(path, bytes));
-  std::unique_ptr<Model> model(new Model(path, std::move(graph)));
+StatusOr<std::unique_ptr<Model>> Model::Open(const std::string& path, std::span<const std::byte> bytes, const OperatorLibraries& libraries) {
+  TFLS_ASSIGN_OR_RETURN(ModelGraph graph, ReadModelGraph(path, bytes, libraries));
+  std::unique_ptr<Model> model(new Model(path, std::move(graph), libraries));
   model->weight_cache_ = UniqueFd(::memfd_create("tflite_weights", MFD_CLOEXEC));
   if (!model->weight_cache_.valid()) return ErrnoToStatus(errno, fmt::format("{}: memfd_create for the weight cache", path));
   TFLS_ASSIGN_OR_RETURN(model->environment_, NewEnvironment());
@@ -129,7 +129,7 @@ Status Model::CheckSignatures() const {
   return OkStatus();
 }
 
-StatusOr<OptionsPtr> Model::NewOptions(int num_threads) const {
+StatusOr<OptionsPtr> Model::NewOptions(int num_threads, OperatorNodes& nodes) const {
   LiteRtOptions handle = nullptr;
   if (const LiteRtStatus status = LiteRtCreateOptions(&handle); status != kLiteRtStatusOk) return LiteRtError(path_, "creating options", status);
   OptionsPtr options(handle);
@@ -138,11 +138,13 @@ StatusOr<OptionsPtr> Model::NewOptions(int num_threads) const {
   }
   TFLS_RETURN_IF_ERROR(AddOption(handle, kCpuOptionsId,
                                  fmt::format("num_threads = {}\nweight_cache_file_path = \"/proc/self/fd/{}\"\n", num_threads, weight_cache_.get())));
+  if (const LiteRtStatus status = nodes.AddTo(handle); status != kLiteRtStatusOk)
+    return LiteRtError(path_, "adding the operators of libraries", status);
   return options;
 }
 
-StatusOr<CompiledModelPtr> Model::Compile(int num_threads) const {
-  TFLS_ASSIGN_OR_RETURN(const OptionsPtr options, NewOptions(num_threads));
+StatusOr<CompiledModelPtr> Model::Compile(int num_threads, OperatorNodes& nodes) const {
+  TFLS_ASSIGN_OR_RETURN(const OptionsPtr options, NewOptions(num_threads, nodes));
   TFLS_RETURN_IF_ERROR(AddOption(options.get(), kRuntimeOptionsId, kCollectErrors));
   LiteRtCompiledModel compiled = nullptr;
   LiteRtStatus status = kLiteRtStatusOk;
@@ -154,14 +156,16 @@ StatusOr<CompiledModelPtr> Model::Compile(int num_threads) const {
     LogCaught(capture.Finish());
   });
   if (compiled == nullptr && status == kLiteRtStatusOk) compile();
-  if (status != kLiteRtStatusOk) return ExplainCompileFailure(num_threads, status);
-  return CompiledModelPtr(compiled);
+  CompiledModelPtr owner(compiled);
+  if (const Status failure = nodes.failure(); !failure.ok()) return Status(failure.code(), fmt::format("{}: {}", path_, failure.message()));
+  if (status != kLiteRtStatusOk) return ExplainCompileFailure(num_threads, nodes, status);
+  return owner;
 }
 
 // Messages are collected in what could not be compiled, and go with it. So it is tried again without collecting them: the runtime then says on
 // standard error `Didn't find op for builtin opcode 'ABS' version '99'. …`
-Status Model::ExplainCompileFailure(int num_threads, LiteRtStatus failure) const {
-  TFLS_ASSIGN_OR_RETURN(const OptionsPtr options, NewOptions(num_threads));
+Status Model::ExplainCompileFailure(int num_threads, OperatorNodes& nodes, LiteRtStatus failure) const {
+  TFLS_ASSIGN_OR_RETURN(const OptionsPtr options, NewOptions(num_threads, nodes));
   StderrCapture capture;
   LiteRtCompiledModel compiled = nullptr;
   if (LiteRtCreateCompiledModel(environment_.get(), model_.get(), options.get(), &compiled) == kLiteRtStatusOk) LiteRtDestroyCompiledModel(compiled);

@@ -13,8 +13,10 @@
 #include "base/sealed_file.h"
 #include "base/status.h"
 #include "base/unique_fd.h"
+#include "runtime/library_operator.h"
 #include "runtime/litert_handles.h"
 #include "runtime/model_graph.h"
+#include "runtime/operator_nodes.h"
 
 namespace tflite_serving {
 
@@ -27,10 +29,10 @@ inline constexpr size_t kMaxModelBytes = size_t{64} << 30;
 // (model_trial.h).
 class Model {
  public:
-  // `path` is for messages only. The file is kept as long as the model.
-  static StatusOr<std::unique_ptr<Model>> Open(const std::string& path, std::unique_ptr<SealedFile> file);
+  // `path` is for messages only. The file, and the libraries with operators that it may use, are kept as long as the model.
+  static StatusOr<std::unique_ptr<Model>> Open(const std::string& path, std::unique_ptr<SealedFile> file, const OperatorLibraries& libraries = {});
   // The same over bytes that the caller keeps alive.
-  static StatusOr<std::unique_ptr<Model>> Open(const std::string& path, std::span<const std::byte> bytes);
+  static StatusOr<std::unique_ptr<Model>> Open(const std::string& path, std::span<const std::byte> bytes, const OperatorLibraries& libraries = {});
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;
 
@@ -39,8 +41,9 @@ class Model {
 
   // Compiles the model for the CPU, all its signatures at once: one interpreter's worth. The result remembers failures until they are taken with
   // TakeErrorMessages. A missing operator is not noticed before the first planning of memory.
+  // `nodes`, made of graph().library_operators, are called by the result and must outlive it.
   // The first call of a process may run alone only: it fills the weight cache, and catches standard error (stderr_capture.h).
-  StatusOr<CompiledModelPtr> Compile(int num_threads) const;
+  StatusOr<CompiledModelPtr> Compile(int num_threads, OperatorNodes& nodes) const;
 
   // What the runtime reads: the file, or what became of it when its graphs had to be edited.
   size_t FileBytes() const { return file_bytes_; }
@@ -48,13 +51,15 @@ class Model {
   size_t WeightCacheBytes() const;
 
  private:
-  Model(std::string path, ModelGraph graph) : path_(std::move(path)), graph_(std::move(graph)) {}
+  Model(std::string path, ModelGraph graph, OperatorLibraries libraries)
+      : path_(std::move(path)), libraries_(std::move(libraries)), graph_(std::move(graph)) {}
   Status CheckSignatures() const;
-  StatusOr<OptionsPtr> NewOptions(int num_threads) const;
+  StatusOr<OptionsPtr> NewOptions(int num_threads, OperatorNodes& nodes) const;
   // UNIMPLEMENTED, naming the operator and its place, if one's version is too new. Catches standard error meanwhile.
-  Status ExplainCompileFailure(int num_threads, LiteRtStatus failure) const;
+  Status ExplainCompileFailure(int num_threads, OperatorNodes& nodes, LiteRtStatus failure) const;
 
   const std::string path_;
+  const OperatorLibraries libraries_;
   const ModelGraph graph_;
   std::unique_ptr<SealedFile> file_;  // null if the caller keeps the bytes, or the runtime reads graph_.edited_file
   size_t file_bytes_ = 0;

@@ -14,6 +14,7 @@
 #include "runtime/legacy_signatures.h"
 #include "runtime/operators.h"
 #include "runtime/shape_analysis.h"
+#include "runtime/tensor_type.h"
 #include "runtime/tflite_file.h"
 #include "runtime/tflite_schema.h"
 #include "telemetry/log.h"
@@ -21,43 +22,9 @@
 namespace tflite_serving {
 namespace {
 
-// The schema's TensorType, by number. An element type of "none" is one that LiteRT's C API cannot carry in or out.
-struct FileType {
-  std::string_view name;
-  DType dtype;
-  LiteRtElementType element_type;
-};
-constexpr FileType kFileTypes[] = {
-    {"FLOAT32", DType::kFloat, kLiteRtElementTypeFloat32},
-    {"FLOAT16", DType::kHalf, kLiteRtElementTypeFloat16},
-    {"INT32", DType::kInt32, kLiteRtElementTypeInt32},
-    {"UINT8", DType::kUint8, kLiteRtElementTypeUInt8},
-    {"INT64", DType::kInt64, kLiteRtElementTypeInt64},
-    {"STRING", DType::kString, kLiteRtElementTypeTfString},
-    {"BOOL", DType::kBool, kLiteRtElementTypeBool},
-    {"INT16", DType::kInt16, kLiteRtElementTypeInt16},
-    {"COMPLEX64", DType::kComplex64, kLiteRtElementTypeComplex64},
-    {"INT8", DType::kInt8, kLiteRtElementTypeInt8},
-    {"FLOAT64", DType::kDouble, kLiteRtElementTypeFloat64},
-    {"COMPLEX128", DType::kComplex128, kLiteRtElementTypeNone},
-    {"UINT64", DType::kUint64, kLiteRtElementTypeUInt64},
-    {"RESOURCE", DType::kInvalid, kLiteRtElementTypeNone},
-    {"VARIANT", DType::kInvalid, kLiteRtElementTypeNone},
-    {"UINT32", DType::kUint32, kLiteRtElementTypeUInt32},
-    {"UINT16", DType::kUint16, kLiteRtElementTypeUInt16},
-    {"INT4", DType::kInt4, kLiteRtElementTypeNone},
-    {"BFLOAT16", DType::kBfloat16, kLiteRtElementTypeBFloat16},
-    {"INT2", DType::kInvalid, kLiteRtElementTypeNone},
-    {"UINT4", DType::kInvalid, kLiteRtElementTypeNone},
-    {"FLOAT8_E4M3FN", DType::kInvalid, kLiteRtElementTypeNone},
-    {"FLOAT8_E5M2", DType::kInvalid, kLiteRtElementTypeNone},
-};
-static_assert(kFileTypes[kStringType].dtype == DType::kString);
-
 // `side` is "input" or "output".
 StatusOr<SlotType> TypeOf(const std::string& path, std::string_view side, const FileTensor& tensor) {
-  const bool known = tensor.type >= 0 && static_cast<size_t>(tensor.type) < std::size(kFileTypes);
-  const FileType type = known ? kFileTypes[tensor.type] : FileType{"unknown", DType::kInvalid, kLiteRtElementTypeNone};
+  const FileType type = FileTypeOf(tensor.type);
   if (type.element_type == kLiteRtElementTypeNone) {
     return Status(StatusCode::kUnimplemented,
                   fmt::format("{}: {} tensor \"{}\" has element type {} (number {}), which the runtime cannot carry into or out of a model", path,
@@ -273,7 +240,8 @@ std::string InferMethodName(const Signature& signature) {
 
 class ModelGraphReader {
  public:
-  ModelGraphReader(const std::string& path, std::span<const std::byte> bytes, TfliteFile file) : path_(path), bytes_(bytes), file_(std::move(file)) {}
+  ModelGraphReader(const std::string& path, std::span<const std::byte> bytes, TfliteFile file, const OperatorLibraries& libraries)
+      : path_(path), bytes_(bytes), file_(std::move(file)), libraries_(libraries) {}
 
   StatusOr<ModelGraph> Read() {
     graph_.has_signature_table = !file_.signatures.empty();
@@ -285,6 +253,7 @@ class ModelGraphReader {
           {std::string(kDefaultSignatureKey), "", NameByTensors(main, main.inputs, "input"), NameByTensors(main, main.outputs, "output"), 0});
     }
     TFLS_RETURN_IF_ERROR(CheckSubgraphs());
+    TFLS_ASSIGN_OR_RETURN(graph_.library_operators, BindOperators(path_, libraries_, file_));
     TFLS_RETURN_IF_ERROR(EditSubgraphs());
     TFLS_RETURN_IF_ERROR(CheckOperators(path_, file_));
     OpenLabels();
@@ -296,6 +265,7 @@ class ModelGraphReader {
     graph_.has_control_flow = HasControlFlow(file_);
     if (std::ranges::any_of(file_.subgraphs, &FileSubgraph::is_edited)) {
       TFLS_ASSIGN_OR_RETURN(graph_.edited_file, WriteEditedFile(path_, bytes_, file_));
+      MoveConstants();
     }
     return std::move(graph_);
   }
@@ -420,11 +390,21 @@ class ModelGraphReader {
     if (file_.signatures.empty()) add("", 0);
   }
 
+  // The file may go now, and is a part of the edited one.
+  void MoveConstants() {
+    const std::span<const std::byte> kept = graph_.edited_file.bytes().last(bytes_.size());
+    for (LibraryOperator& op : graph_.library_operators) {
+      for (LibraryOperator::Input& input : op.inputs) {
+        if (!input.constant.empty()) input.constant = kept.subspan(static_cast<size_t>(input.constant.data() - bytes_.data()), input.constant.size());
+      }
+    }
+  }
+
   void ListOperators() {
     for (size_t i = 0; i < file_.subgraphs.size(); ++i) {
       for (const FileOperator& op : file_.subgraphs[i].operators) {
-        if (op.number < 0 || op.code == kCustomOperator) continue;
-        OperatorUse& use = graph_.operators[{OperatorName(op.code), op.version}];
+        if (op.number < 0 || (op.code == kCustomOperator && op.library_number < 0)) continue;
+        OperatorUse& use = graph_.operators[{op.library_number < 0 ? OperatorName(op.code) : op.custom_name, op.version}];
         if (use.count++ == 0) use.first_place = DescribeOperator(file_.subgraphs[i], i, op);
       }
     }
@@ -433,6 +413,7 @@ class ModelGraphReader {
   const std::string& path_;
   const std::span<const std::byte> bytes_;
   TfliteFile file_;
+  const OperatorLibraries& libraries_;
   std::vector<FileSignature> signatures_;
   std::map<int32_t, SubgraphEdit> edits_;  // by subgraph
   ClassLabels labels_;
@@ -441,9 +422,9 @@ class ModelGraphReader {
 
 }  // namespace
 
-StatusOr<ModelGraph> ReadModelGraph(const std::string& path, std::span<const std::byte> bytes) {
+StatusOr<ModelGraph> ReadModelGraph(const std::string& path, std::span<const std::byte> bytes, const OperatorLibraries& libraries) {
   TFLS_ASSIGN_OR_RETURN(TfliteFile file, ReadTfliteFile(path, bytes));
-  return ModelGraphReader(path, bytes, std::move(file)).Read();
+  return ModelGraphReader(path, bytes, std::move(file), libraries).Read();
 }
 
 }  // namespace tflite_serving

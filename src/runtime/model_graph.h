@@ -15,6 +15,7 @@
 
 #include "base/status.h"
 #include "runtime/example_operator.h"
+#include "runtime/library_operator.h"
 #include "runtime/litert_c_api.h"
 #include "servable/signature.h"
 
@@ -75,7 +76,8 @@ struct ModelGraph {
   std::vector<GraphSignature> signatures;  // those of the file's table, in its order, then those that only its metadata has
   std::vector<RuntimeSignature> runtime_signatures;
   bool has_signature_table = false;                                  // false: a signature here was made up from tensor names
-  std::map<std::pair<std::string, int32_t>, OperatorUse> operators;  // builtin ones by name and version
+  std::map<std::pair<std::string, int32_t>, OperatorUse> operators;  // builtin ones and libraries', by name and version
+  std::vector<LibraryOperator> library_operators;                    // by FileOperator::library_number
   AlignedBuffer edited_file;       // what the runtime is to read instead of the file, if its graphs had to be edited (graph_edit.h)
   std::vector<std::string> words;  // some of the file's constants that are strings: for inputs to try it with
   bool has_state = false;          // a run may leave something behind for the next one
@@ -88,7 +90,8 @@ struct ModelGraph {
 // Where the file has signatures for TensorFlow Serving in its metadata (legacy_signatures.h), they win over those of the same key.
 // A file without any signature gets one signature kDefaultSignatureKey over its first subgraph. Inputs and outputs are then called by the
 // names of their tensors up to the first ':', as TensorFlow Serving does, or by the full name where two would become the same.
+// Custom operators are looked for in `libraries` first, which the result borrows.
 // Labels (class_labels.h) that cannot be read are left out, with a warning, and those of the outputs behind them.
-StatusOr<ModelGraph> ReadModelGraph(const std::string& path, std::span<const std::byte> bytes);
+StatusOr<ModelGraph> ReadModelGraph(const std::string& path, std::span<const std::byte> bytes, const OperatorLibraries& libraries = {});
 
 }  // namespace tflite_serving

@@ -186,7 +186,7 @@ TEST(ModelGraphTest, NamesOperatorsThatTheRuntimeLacks) {
   EXPECT_EQ(
       ReadModelGraph("m.tflite", AsBytes(custom)).status().message(),
       "m.tflite: the runtime lacks an operator of the model: MyOperator v1 at operator 0 of subgraph 0 \"main\" (output tensor \"y\"), a custom "
-      "operator");
+      "operator, which no --custom_op_library has");
 }
 
 TEST(ModelGraphTest, TellsTheScaleOfQuantisedTensors) {

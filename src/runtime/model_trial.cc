@@ -85,10 +85,11 @@ void RunOnRandomInputs(const Model& model, Interpreter& interpreter) {
   }
 }
 
-Status TryMapped(std::span<const std::byte> bytes, int cpus) {
+Status TryMapped(std::span<const std::byte> bytes, int cpus, std::span<const std::string> libraries) {
   // No path: messages begin with ": ", and the parent puts its path there.
   const auto start = std::chrono::steady_clock::now();
-  TFLS_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, Model::Open("", bytes));
+  TFLS_ASSIGN_OR_RETURN(const OperatorLibraries opened, OperatorLibraries::Open(libraries));
+  TFLS_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, Model::Open("", bytes, opened));
   {
     const size_t before = ProcessMemory("self", "RssAnon");
     TFLS_ASSIGN_OR_RETURN(const std::unique_ptr<Interpreter> interpreter, Interpreter::Create(*model, {}));
@@ -112,13 +113,13 @@ Status TryMapped(std::span<const std::byte> bytes, int cpus) {
   return OkStatus();
 }
 
-Status TryDescriptor(int fd, int cpus) {
+Status TryDescriptor(int fd, int cpus, std::span<const std::string> libraries) {
   struct stat info{};
   if (::fstat(fd, &info) != 0) return ErrnoToStatus(errno, fmt::format("descriptor {}", fd));
   const auto size = static_cast<size_t>(info.st_size);
   void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
   if (data == MAP_FAILED) return ErrnoToStatus(errno, fmt::format("mapping {} bytes of descriptor {}", size, fd));
-  const Status status = TryMapped({static_cast<const std::byte*>(data), size}, cpus);
+  const Status status = TryMapped({static_cast<const std::byte*>(data), size}, cpus, libraries);
   ::munmap(data, size);
   return status;
 }
@@ -254,8 +255,9 @@ void MakeDispensable() {
 
 }  // namespace
 
-StatusOr<TrialReport> TryModel(const std::string& program, const std::string& path, const SealedFile& file, TrialLimits limits,
-                               const Cancellation* stop) {
+StatusOr<TrialReport> TryModel(const std::string& program, const std::string& path, const SealedFile& file, const TrialLimits& given,
+                               const Cancellation* stop, std::span<const std::string> libraries) {
+  TrialLimits limits = given;
   if (limits.memory_bytes == 0) limits.memory_bytes = static_cast<size_t>(kTrialMemoryShare * static_cast<double>(UsableMemoryBytes()));
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return ErrnoToStatus(errno, "a pipe to the trial of a model");
@@ -263,8 +265,9 @@ StatusOr<TrialReport> TryModel(const std::string& program, const std::string& pa
   UniqueFd write_end(ends[1]);
   TFLS_ASSIGN_OR_RETURN(const int turn_fd, TurnFile());
   const int model_fd = file.fd();
-  TFLS_ASSIGN_OR_RETURN(const pid_t pid, StartChild(program, {fmt::format("{}{},{}", kModelTrialFlag, model_fd, limits.cpus)},
-                                                    {.in = turn_fd, .out = write_end.get(), .kept = {&model_fd, 1}}));
+  std::vector<std::string> words = {fmt::format("{}{},{}", kModelTrialFlag, model_fd, limits.cpus)};
+  words.insert(words.end(), libraries.begin(), libraries.end());
+  TFLS_ASSIGN_OR_RETURN(const pid_t pid, StartChild(program, std::move(words), {.in = turn_fd, .out = write_end.get(), .kept = {&model_fd, 1}}));
   write_end = UniqueFd();  // the child has the only one: its end is the pipe's
 
   const Watched child = Watch(pid, read_end.get(), limits, stop);
@@ -273,14 +276,16 @@ StatusOr<TrialReport> TryModel(const std::string& program, const std::string& pa
   return Judge(path, child, WaitForChild(pid), limits);
 }
 
-int RunModelTrial(std::string_view value) {
+int RunModelTrial(std::span<const char* const> arguments) {
   MakeDispensable();
   int fd = -1;
   int cpus = 1;
   char comma = 0;
-  std::istringstream words{std::string(value)};
+  std::istringstream words{std::string(arguments[0] + kModelTrialFlag.size())};
   words >> fd >> comma >> cpus;
-  const Status status = TryDescriptor(fd, cpus);
+  const std::span<const char* const> rest = arguments.subspan(1);
+  const std::vector<std::string> libraries(rest.begin(), rest.end());
+  const Status status = TryDescriptor(fd, cpus, libraries);
   if (status.ok()) return 0;
   Report(fmt::format("{}{} {}", kErrorMark, static_cast<int>(status.code()), status.message()));
   return 1;

@@ -1,8 +1,8 @@
 // Tries a model in a process of its own before the server takes it.
 //
 // LiteRT checks files badly: of 300 small corruptions of a sound file a fifth end the process that loads it (SIGSEGV, SIGBUS, SIGABRT). So the
-// server starts itself once more, as `program --internal_model_trial=FD,CPUS`, which loads, compiles and runs the model and says how it went. main()
-// hands that flag to RunModelTrial before anything else.
+// server starts itself once more, as `program --internal_model_trial=FD,CPUS LIBRARY…`, which loads, compiles and runs the model, with the operators
+// of these libraries, and says how it went. main() hands these arguments to RunModelTrial before anything else.
 //
 // The child has low priority, is the first that the kernel's out-of-memory killer takes, leaves no core dump, and does not outlive the thread that
 // started it.
@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,15 +51,17 @@ struct TrialReport {
 };
 
 // Starts `program` (the server: "/proc/self/exe") on `file` and waits for its verdict: it opens and compiles the model and runs each signature on
-// zeros, then on random numbers, which it may refuse; then TryRows and TryParallelism. `path` is for messages. Thread-safe.
+// zeros, then on random numbers, which it may refuse; then TryRows and TryParallelism. `path` is for messages, and `libraries` are those of operators
+// that it may use (library_operator.h). Thread-safe.
 //
 // Verdicts on the file: the model's own errors; INVALID_ARGUMENT if it ended the process that tried it, or took more processor time;
 // RESOURCE_EXHAUSTED if it took more memory. CANCELLED once `stop` is set; null: never. UNAVAILABLE if it took too long by the clock, or somebody
 // else killed the child (an operator, the out-of-memory killer); others if no process could be started.
-StatusOr<TrialReport> TryModel(const std::string& program, const std::string& path, const SealedFile& file, TrialLimits limits = {},
-                               const Cancellation* stop = nullptr);
+StatusOr<TrialReport> TryModel(const std::string& program, const std::string& path, const SealedFile& file, const TrialLimits& limits = {},
+                               const Cancellation* stop = nullptr, std::span<const std::string> libraries = {});
 
-// The child's side: tries the model that the flag's value names, "FD,CPUS", and reports on standard output; the process's exit status.
-int RunModelTrial(std::string_view value);
+// The child's side: tries the model that the first argument names, the flag, with the libraries that the others name, and reports on standard output;
+// the process's exit status.
+int RunModelTrial(std::span<const char* const> arguments);
 
 }  // namespace tflite_serving

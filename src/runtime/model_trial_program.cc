@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,7 +41,7 @@ void RaiseUnhandled(int number) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string_view flag = argc == 2 ? argv[1] : "";
+  const std::string_view flag = argc >= 2 ? argv[1] : "";
   if (!flag.starts_with(tflite_serving::kModelTrialFlag)) return 2;
   const int fd = std::atoi(argv[1] + tflite_serving::kModelTrialFlag.size());
   const std::string first = FirstBytes(fd);
@@ -68,5 +69,5 @@ int main(int argc, char** argv) {
     if (first == "run.mem.") TakeMemory();
     return 0;
   }
-  return tflite_serving::RunModelTrial(flag.substr(tflite_serving::kModelTrialFlag.size()));
+  return tflite_serving::RunModelTrial(std::span<const char* const>(argv, static_cast<size_t>(argc)).subspan(1));
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <fstream>
 #include <random>
@@ -167,7 +168,8 @@ TEST(ModelTrialTest, TheChildStepsBackForTheServer) {
   const int niceness = std::max(::getpriority(PRIO_PROCESS, 0), kTrialNiceness);
   EXPECT_EXIT(
       {
-        RunModelTrial("-1,1");
+        constexpr std::array kArguments = {"--internal_model_trial=-1,1"};
+        RunModelTrial(kArguments);
         ::_exit(::getpriority(PRIO_PROCESS, 0));
       },
       ::testing::ExitedWithCode(niceness), "");

@@ -286,6 +286,7 @@ std::string DescribeOperator(const FileSubgraph& subgraph, size_t number, const 
 Status CheckOperators(const std::string& path, const TfliteFile& file) {
   for (size_t i = 0; i < file.subgraphs.size(); ++i) {
     for (const FileOperator& op : file.subgraphs[i].operators) {
+      if (op.library_number >= 0) continue;
       const auto refuse = [&](std::string_view hint) {
         return UnimplementedError(
             fmt::format("{}: the runtime lacks an operator of the model: {}{}", path, DescribeOperator(file.subgraphs[i], i, op), hint));
@@ -296,7 +297,7 @@ Status CheckOperators(const std::string& path, const TfliteFile& file) {
             "names");
       }
       if (op.code == kCustomOperator && std::ranges::find(kRuntimeCustomOperators, op.custom_name) == std::end(kRuntimeCustomOperators)) {
-        return refuse(", a custom operator");
+        return refuse(", a custom operator, which no --custom_op_library has");
       }
       if (op.code >= static_cast<int32_t>(std::size(kNames))) return refuse("; the model is newer than this server");
     }

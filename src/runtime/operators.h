@@ -39,7 +39,7 @@ std::string OperatorName(int32_t op);
 std::string DescribeOperator(const FileSubgraph& subgraph, size_t number, const FileOperator& op);
 
 // Finds custom operators, TensorFlow's own ("Flex") among them, and builtin ones that the runtime lacks: UNIMPLEMENTED, with DescribeOperator's text.
-// A builtin operator of a version that is too new only the runtime finds. To be asked after EditSubgraph, which takes some away.
+// A builtin operator of a version that is too new only the runtime finds. To be asked after BindOperators and EditSubgraph, which take some away.
 Status CheckOperators(const std::string& path, const TfliteFile& file);
 
 }  // namespace tflite_serving

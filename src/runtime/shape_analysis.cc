@@ -19,6 +19,7 @@ bool IsString(const FileSubgraph& subgraph, int32_t tensor) {
 bool ShapesKnownBefore(const FileSubgraph& subgraph, const FileOperator& op) {
   const auto constant = [&](int32_t tensor) { return IsConstant(subgraph, tensor); };
   if (std::ranges::any_of(op.outputs, [&](int32_t tensor) { return IsString(subgraph, tensor); })) return false;
+  if (op.library_number >= 0) return true;
   switch (ShapeRuleOf(op.code)) {
     case ShapeRule::kFromShapes:
       return true;

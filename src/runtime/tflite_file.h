@@ -31,6 +31,7 @@ struct FileOperator {
   int32_t code = -1;  // BuiltinOperator's number
   int32_t version = 1;
   std::string custom_name;      // if `code` is kCustomOperator
+  int32_t library_number = -1;  // of one that a library runs (library_operator.h): the model's how manieth it is
   int32_t number = -1;          // its position in the file's list; -1 for one that an edit added
   std::vector<int32_t> inputs;  // tensors of the subgraph by number; -1 for an optional one left out
   std::vector<int32_t> outputs;

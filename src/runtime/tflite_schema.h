@@ -55,6 +55,7 @@ inline constexpr int kInputs = 1;
 inline constexpr int kOutputs = 2;
 inline constexpr int kBuiltinOptionsType = 3;
 inline constexpr int kBuiltinOptions = 4;
+inline constexpr int kCustomOptions = 5;
 }  // namespace operator_field
 namespace operator_code_field {
 inline constexpr int kDeprecatedBuiltinCode = 0;

@@ -29,18 +29,22 @@ struct VersionPolicy {
 
 // How many requests of a model run at the same time, and on how many cores each; 0: as the flags of the server say.
 struct TfliteOptions {
-  int32_t num_interpreters = 0;         // at most kMaxInterpreters
-  int32_t threads_per_interpreter = 0;  // at most kMaxThreadsPerInterpreter
+  int32_t num_interpreters = 0;                       // at most kMaxInterpreters
+  int32_t threads_per_interpreter = 0;                // at most kMaxThreadsPerInterpreter
+  std::vector<std::string> custom_op_libraries = {};  // shared libraries with operators, beside those of --custom_op_library
 
   friend bool operator==(const TfliteOptions&, const TfliteOptions&) = default;
 };
 inline constexpr int32_t kMaxInterpreters = 4096;
 inline constexpr int32_t kMaxThreadsPerInterpreter = 4096;
 
-// A servable in Python (model_platform: "custom"): what its custom_model_config says. Zero and empty: as the flags of the server say.
+// A servable in Python (model_platform: "custom") or in a shared library ("plugin"): what its custom_model_config says. Zero and empty: as the flags
+// of the server say. Of a plug-in module_path and parameters alone.
 struct CustomModel {
+  enum class Kind { kPython, kPlugin };
+  Kind kind = Kind::kPython;
   std::string base_path;                          // of its model
-  std::string module_path;                        // the .py file; a relative one is below the version's directory
+  std::string module_path;                        // the .py file, or the library; a relative one is below the version's directory
   std::string model_class_name;                   // its class, or its function that returns a servable
   std::string virtual_environment;                // the directory whose bin/python runs it
   int32_t instances = 1;                          // worker processes, 1 to kMaxWorkerProcesses
@@ -56,7 +60,7 @@ inline constexpr int32_t kMaxWorkerProcesses = 256;
 // How the versions of a model become servables.
 struct LoadOptions {
   TfliteOptions tflite;
-  std::optional<CustomModel> custom = {};  // nothing: a .tflite file on the built-in runtime
+  std::optional<CustomModel> custom = {};  // nothing: a .tflite file on the built-in runtime. A plug-in opens such files as `tflite` says
 
   friend bool operator==(const LoadOptions&, const LoadOptions&) = default;
 };

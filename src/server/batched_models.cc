@@ -117,6 +117,18 @@ StatusOr<ServableHandle> BatchedModels::Batch(std::unique_ptr<PythonServable> se
   return ServableHandle(std::make_shared<BatchingServable>(std::make_shared<WaitingServable>(std::move(servable)), batches, *parameters, scheduler_));
 }
 
+StatusOr<ServableHandle> BatchedModels::Batch(std::unique_ptr<PluginServable> servable, const std::string& directory) {
+  std::vector<bool> batches;
+  for (size_t number = 0; number < servable->signatures().size(); ++number) batches.push_back(servable->batchable(number));
+  if (std::ranges::find(batches, true) == batches.end()) {
+    TFLS_INFO("{} is not batched: it does not say that its rows are independent", servable->id().ToString());
+    return ServableHandle(std::move(servable));
+  }
+  TFLS_ASSIGN_OR_RETURN(const std::optional<BatchingParameters> parameters, ParametersOf(servable->id(), directory));
+  if (!parameters) return ServableHandle(std::move(servable));
+  return ServableHandle(std::make_shared<BatchingServable>(std::move(servable), batches, *parameters, scheduler_));
+}
+
 StatusOr<ServableHandle> BatchedModels::Batch(std::unique_ptr<LiteRtServable> servable, const std::string& directory) {
   TFLS_ASSIGN_OR_RETURN(const std::optional<BatchingParameters> parameters, ParametersOf(servable->id(), directory));
   if (!parameters) return ServableHandle(std::move(servable));

@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "batching/batch_scheduler.h"
 #include "config/server_options.h"
+#include "custom/plugin_servable.h"
 #include "custom/python_servable.h"
 #include "runtime/litert_servable.h"
 #include "servable/batching_parameters.h"
@@ -36,6 +37,9 @@ class BatchedModels {
 
   // The same, without measuring, of a servable in Python: all its signatures, if it says that its rows may be put together.
   StatusOr<ServableHandle> Batch(std::unique_ptr<PythonServable> servable, const std::string& directory);
+
+  // The same of a plug-in: those of its signatures whose rows it calls independent.
+  StatusOr<ServableHandle> Batch(std::unique_ptr<PluginServable> servable, const std::string& directory);
 
   // Runs what is queued, and joins.
   void Stop() { scheduler_.Stop(); }

@@ -49,9 +49,11 @@ class Bench {
 
  private:
   StatusOr<std::unique_ptr<LiteRtServable>> Load(const Parallelism& parallelism, const std::string& trial_program) {
-    return LiteRtServable::Create(
-        {"model", 1}, path_,
-        {.num_interpreters = parallelism.interpreters, .threads_per_interpreter = parallelism.threads, .trial_program = trial_program});
+    return LiteRtServable::Create({"model", 1}, path_,
+                                  {.num_interpreters = parallelism.interpreters,
+                                   .threads_per_interpreter = parallelism.threads,
+                                   .trial_program = trial_program,
+                                   .custom_op_libraries = options_.custom_op_libraries});
   }
 
   Status MeasureRows() {

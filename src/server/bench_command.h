@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/status.h"
 
@@ -12,7 +13,8 @@ namespace tflite_serving {
 
 struct BenchOptions {
   std::chrono::nanoseconds time{300'000'000};  // for each measurement
-  std::string trial_program;                   // as in RuntimeOptions
+  std::string trial_program;                   // this and the next as in RuntimeOptions
+  std::vector<std::string> custom_op_libraries = {};
 };
 
 // Measures the file's default signature (or its first, without one): runs of 1, 2, 4, … rows, then every number of interpreters and threads that

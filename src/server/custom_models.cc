@@ -60,4 +60,12 @@ StatusOr<std::unique_ptr<PythonServable>> LoadCustomModel(const ServerOptions& o
   return Status(servable.status().code(), fmt::format("{}: {}", Below(path, model.module_path), servable.status().message()));
 }
 
+StatusOr<std::unique_ptr<PluginServable>> LoadPlugin(const ServableId& id, const std::string& path, const CustomModel& model,
+                                                     const std::function<StatusOr<ServableHandle>(const std::string& path)>& open_model) {
+  return PluginServable::Load(id, {.module_path = Below(path, model.module_path),
+                                   .servable_path = path,
+                                   .parameters = model.parameters,
+                                   .open_model = [&](const std::string& file) { return open_model(Below(path, file)); }});
+}
+
 }  // namespace tflite_serving

@@ -99,8 +99,9 @@ std::string DescribeModel(LiteRtServable& servable) {
   return text;
 }
 
-StatusOr<std::string> InspectFile(const std::string& path, const std::string& trial_program) {
-  TFLS_ASSIGN_OR_RETURN(const std::unique_ptr<LiteRtServable> servable, LiteRtServable::Create({"model", 1}, path, {.trial_program = trial_program}));
+StatusOr<std::string> InspectFile(const std::string& path, const std::string& trial_program, const std::vector<std::string>& custom_op_libraries) {
+  TFLS_ASSIGN_OR_RETURN(const std::unique_ptr<LiteRtServable> servable,
+                        LiteRtServable::Create({"model", 1}, path, {.trial_program = trial_program, .custom_op_libraries = custom_op_libraries}));
   return fmt::format("{}\n\n{}", path, DescribeModel(*servable));
 }
 

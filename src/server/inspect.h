@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "runtime/litert_servable.h"
@@ -12,8 +13,8 @@ namespace tflite_serving {
 // on zeros), operators, and memory. Several lines, each ended.
 std::string DescribeModel(LiteRtServable& servable);
 
-// Tries the file in a process of its own (`trial_program`, as in RuntimeOptions), loads it as a server would by default, and describes it. Errors:
-// LiteRtServable::Create.
-StatusOr<std::string> InspectFile(const std::string& path, const std::string& trial_program);
+// Tries the file in a process of its own (`trial_program` and `custom_op_libraries` as in RuntimeOptions), loads it as a server would by default, and
+// describes it. Errors: LiteRtServable::Create.
+StatusOr<std::string> InspectFile(const std::string& path, const std::string& trial_program, const std::vector<std::string>& custom_op_libraries);
 
 }  // namespace tflite_serving

@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "server/bench_command.h"
 #include "server/inspect.h"
+#include "server/model_loading.h"
 #include "telemetry/log.h"
 
 namespace tflite_serving {
@@ -17,8 +18,10 @@ namespace {
 constexpr const char* kTrialProgram = "/proc/self/exe";
 constexpr const char* kUsage =
     "usage: tflite_model_server inspect FILE                 what a .tflite file has and takes\n"
-    "       tflite_model_server bench FILE [--seconds=0.3]   how fast this machine runs it; seconds for each measurement\n";
+    "       tflite_model_server bench FILE [--seconds=0.3]   how fast this machine runs it; seconds for each measurement\n"
+    "       both with [--custom_op_library=LIB.so,…]         where it has operators of its own\n";
 constexpr std::string_view kSecondsFlag = "--seconds=";
+constexpr std::string_view kLibraryFlag = "--custom_op_library=";
 constexpr double kMaxSeconds = 3600;
 
 int Refuse(const char* command, const Status& status) {
@@ -26,8 +29,8 @@ int Refuse(const char* command, const Status& status) {
   return EXIT_FAILURE;
 }
 
-int Inspect(const std::string& path) {
-  const StatusOr<std::string> text = InspectFile(path, kTrialProgram);
+int Inspect(const std::string& path, const BenchOptions& options) {
+  const StatusOr<std::string> text = InspectFile(path, options.trial_program, options.custom_op_libraries);
   if (!text.ok()) return Refuse("inspect", text.status());
   std::fputs(text->c_str(), stdout);
   return EXIT_SUCCESS;
@@ -56,14 +59,19 @@ std::optional<int> RunModelCommand(std::span<const char* const> arguments) {
   const std::string_view command = arguments.empty() ? "" : arguments[0];
   if (command != "inspect" && command != "bench") return std::nullopt;
   SetLogLevel(LogLevel::kWarning);
-  if (command == "inspect" && arguments.size() == 2) return Inspect(arguments[1]);
   BenchOptions options{.trial_program = kTrialProgram};
-  if (command == "bench" && arguments.size() == 2) return Bench(arguments[1], options);
-  const auto time = arguments.size() == 3 ? ParseSeconds(arguments[2]) : std::nullopt;
-  if (command == "bench" && time) {
-    options.time = *time;
-    return Bench(arguments[1], options);
+  bool is_understood = arguments.size() >= 2;
+  for (size_t i = 2; i < arguments.size(); ++i) {
+    const std::string_view flag = arguments[i];
+    if (flag.starts_with(kLibraryFlag)) {
+      options.custom_op_libraries = LibraryPaths(flag.substr(kLibraryFlag.size()));
+    } else if (const auto time = ParseSeconds(flag); time && command == "bench") {
+      options.time = *time;
+    } else {
+      is_understood = false;
+    }
   }
+  if (is_understood) return command == "inspect" ? Inspect(arguments[1], options) : Bench(arguments[1], options);
   std::fputs(kUsage, stderr);
   return EXIT_FAILURE;
 }

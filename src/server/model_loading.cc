@@ -8,7 +8,9 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "api/warm_up_requests.h"
 #include "base/thread.h"
@@ -27,51 +29,96 @@ TrialLimits TrialLimitsOf(const ServerOptions& options) {
   return {.cpu_time = cpu_time, .time = 10 * cpu_time};
 }
 
-StatusOr<ServableHandle> LoadCustom(const ServerOptions& options, const ServableId& id, const std::string& path, const CustomModel& model,
-                                    int warm_up_iterations, BatchedModels* batched, const Cancellation& stop) {
-  TFLS_ASSIGN_OR_RETURN(std::unique_ptr<PythonServable> servable, LoadCustomModel(options, id, path, model, stop));
-  if (warm_up_iterations > 0) TFLS_RETURN_IF_ERROR(ReplayWarmupRequests(*servable, path, warm_up_iterations, stop));
-  if (batched != nullptr) return batched->Batch(std::move(servable), path);
-  return ServableHandle(std::move(servable));
+RuntimeOptions RuntimeOptionsOf(const ServerOptions& options) {
+  return {.num_interpreters = options.num_tflite_pools,
+          .threads_per_interpreter = options.tensorflow_intra_op_parallelism,
+          .keep_state = options.keep_state,
+          .trial_program = "/proc/self/exe",
+          .trial_limits = TrialLimitsOf(options),
+          .custom_op_libraries = LibraryPaths(options.custom_op_library)};
 }
 
+// Loads one version at a time for each caller. Immutable, so thread-safe.
+class ModelLoader {
+ public:
+  ModelLoader(const ServerOptions& options, BatchedModels* batched)
+      : options_(options),
+        runtime_(RuntimeOptionsOf(options)),
+        warm_up_iterations_(options.enable_model_warmup ? std::max(options.num_request_iterations_for_warmup, 1) : 0),
+        known_(MemoryBudgetBytes(options) == 0 ? nullptr : std::make_unique<KnownTrials>()),
+        batched_(batched) {}
+
+  StatusOr<ServableHandle> Load(const ServableId& id, const std::string& path, const LoadOptions& own, const Cancellation& stop,
+                                bool is_first) const {
+    RuntimeOptions runtime = runtime_;
+    if (own.tflite.num_interpreters > 0) runtime.num_interpreters = own.tflite.num_interpreters;
+    if (own.tflite.threads_per_interpreter > 0) runtime.threads_per_interpreter = own.tflite.threads_per_interpreter;
+    const std::vector<std::string>& libraries = own.tflite.custom_op_libraries;
+    runtime.custom_op_libraries.insert(runtime.custom_op_libraries.end(), libraries.begin(), libraries.end());
+    runtime.stop = &stop;
+    if (own.custom) return LoadCustom(id, path, *own.custom, runtime);
+    runtime.niceness = is_first ? kTrialNiceness : 0;
+    runtime.known_trials = known_.get();
+    TFLS_ASSIGN_OR_RETURN(std::unique_ptr<LiteRtServable> servable, LiteRtServable::Create(id, path, runtime));
+    TFLS_LOG(is_first ? LogLevel::kInfo : LogLevel::kDebug, "{}: {}", id.ToString(), servable->parallelism().ToString());
+    return Finish(std::move(servable), std::filesystem::path(path).parent_path().string(), stop);
+  }
+
+ private:
+  StatusOr<ServableHandle> LoadCustom(const ServableId& id, const std::string& path, const CustomModel& model, const RuntimeOptions& runtime) const {
+    if (model.kind == CustomModel::Kind::kPython) {
+      TFLS_ASSIGN_OR_RETURN(std::unique_ptr<PythonServable> servable, LoadCustomModel(options_, id, path, model, *runtime.stop));
+      return Finish(std::move(servable), path, *runtime.stop);
+    }
+    const auto open_model = [&](const std::string& file) -> StatusOr<ServableHandle> {
+      TFLS_ASSIGN_OR_RETURN(std::unique_ptr<LiteRtServable> servable, LiteRtServable::Create(id, file, runtime));
+      TFLS_INFO("{}: {}: {}", id.ToString(), file, servable->parallelism().ToString());
+      return ServableHandle(std::move(servable));
+    };
+    TFLS_ASSIGN_OR_RETURN(std::unique_ptr<PluginServable> servable, LoadPlugin(id, path, model, open_model));
+    return Finish(std::move(servable), path, *runtime.stop);
+  }
+
+  // Warmed up, and batched if it can be.
+  template <typename T>
+  StatusOr<ServableHandle> Finish(std::unique_ptr<T> servable, const std::string& directory, const Cancellation& stop) const {
+    if (warm_up_iterations_ > 0) TFLS_RETURN_IF_ERROR(ReplayWarmupRequests(*servable, directory, warm_up_iterations_, stop));
+    if (batched_ != nullptr) return batched_->Batch(std::move(servable), directory);
+    return ServableHandle(std::move(servable));
+  }
+
+  const ServerOptions options_;
+  const RuntimeOptions runtime_;
+  const int warm_up_iterations_;
+  const std::unique_ptr<KnownTrials> known_;
+  BatchedModels* const batched_;
+};
+
 }  // namespace
+
+std::vector<std::string> LibraryPaths(std::string_view list) {
+  std::vector<std::string> parts;
+  while (!list.empty()) {
+    const std::string_view part = list.substr(0, list.find(','));
+    list.remove_prefix(std::min(list.size(), part.size() + 1));
+    if (!part.empty()) parts.emplace_back(part);
+  }
+  return parts;
+}
 
 int NumWorkers(const ServerOptions& options) { return std::max(UsableCpus(), static_cast<int>(options.num_tflite_pools)); }
 
 ModelLoaders MakeLoaders(const ServerOptions& options, BatchedModels* batched) {
-  const RuntimeOptions runtime{.num_interpreters = options.num_tflite_pools,
-                               .threads_per_interpreter = options.tensorflow_intra_op_parallelism,
-                               .keep_state = options.keep_state,
-                               .trial_program = "/proc/self/exe",
-                               .trial_limits = TrialLimitsOf(options)};
-  const int warm_up_iterations = options.enable_model_warmup ? std::max(options.num_request_iterations_for_warmup, 1) : 0;
-  const std::shared_ptr<KnownTrials> known = MemoryBudgetBytes(options) == 0 ? nullptr : std::make_shared<KnownTrials>();
-  const auto load = [=](const ServableId& id, const std::string& path, const LoadOptions& own, const Cancellation& stop,
-                        bool is_first) -> StatusOr<ServableHandle> {
-    if (own.custom) return LoadCustom(options, id, path, *own.custom, warm_up_iterations, batched, stop);
-    RuntimeOptions options_of_model = runtime;
-    if (own.tflite.num_interpreters > 0) options_of_model.num_interpreters = own.tflite.num_interpreters;
-    if (own.tflite.threads_per_interpreter > 0) options_of_model.threads_per_interpreter = own.tflite.threads_per_interpreter;
-    options_of_model.niceness = is_first ? kTrialNiceness : 0;
-    options_of_model.stop = &stop;
-    options_of_model.known_trials = known.get();
-    TFLS_ASSIGN_OR_RETURN(std::unique_ptr<LiteRtServable> servable, LiteRtServable::Create(id, path, options_of_model));
-    TFLS_LOG(is_first ? LogLevel::kInfo : LogLevel::kDebug, "{}: {}", id.ToString(), servable->parallelism().ToString());
-    const std::string directory = std::filesystem::path(path).parent_path().string();
-    if (warm_up_iterations > 0) TFLS_RETURN_IF_ERROR(ReplayWarmupRequests(*servable, directory, warm_up_iterations, stop));
-    if (batched != nullptr) return batched->Batch(std::move(servable), directory);
-    return ServableHandle(std::move(servable));
-  };
+  const auto loader = std::make_shared<const ModelLoader>(options, batched);
   return {.load =
-              [load](const ServableId& id, const std::string& path, const LoadOptions& own, const Cancellation& stop) {
+              [loader](const ServableId& id, const std::string& path, const LoadOptions& own, const Cancellation& stop) {
                 StatusOr<ServableHandle> servable = CancelledError("not loaded");
                 // Of its own, since a thread that has stepped back cannot come forward for the next model.
-                StartThread("model_load", [&] { servable = load(id, path, own, stop, true); }).join();
+                StartThread("model_load", [&] { servable = loader->Load(id, path, own, stop, true); }).join();
                 return servable;
               },
-          .reload = [load](const ServableId& id, const std::string& path, const LoadOptions& own,
-                           const Cancellation& stop) { return load(id, path, own, stop, false); }};
+          .reload = [loader](const ServableId& id, const std::string& path, const LoadOptions& own,
+                             const Cancellation& stop) { return loader->Load(id, path, own, stop, false); }};
 }
 
 size_t MemoryBudgetBytes(const ServerOptions& options) { return static_cast<size_t>(options.model_memory_budget_mb) << 20; }

@@ -1,6 +1,10 @@
 // How this process loads models by its flags: what a server and a dry run (dry_run.h) do alike.
 #pragma once
 
+#include <string>
+#include <string_view>
+#include <vector>
+
 #include "config/server_options.h"
 #include "lifecycle/manager.h"
 #include "server/batched_models.h"
@@ -9,6 +13,9 @@ namespace tflite_serving {
 
 // Runs that the workers must be able to have at the same time, of all models together.
 int NumWorkers(const ServerOptions& options);
+
+// The paths in --custom_op_library.
+std::vector<std::string> LibraryPaths(std::string_view list);
 
 // Load a model as a LiteRtServable, with the flags' interpreters and threads where its own options say nothing, replay its warm-up requests, and have
 // it batched by `batched`; null: it is not.

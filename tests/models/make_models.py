@@ -457,9 +457,23 @@ def one_operator(*args, **kwargs):
     return graph.finish([x], [y], DEFAULT_SIGNATURE)
 
 
+def library_operators():
+    """y = TestScale(TestScale(x, k), k), each with options of its own; see
+    src/runtime/test_operators.cc."""
+    graph = tflite_writer.Graph()
+    x = graph.tensor("x", "float32", [1, 2], dynamic=[0])
+    half = graph.tensor("half", "float32", [1, 2], dynamic=[0])
+    y = graph.tensor("y", "float32", [1, 2], dynamic=[0])
+    k = graph.constant("k", np.float32([10, 20]))
+    graph.op("CUSTOM", [x, k], [half], custom="TestScale", custom_options=b"scale 2.")
+    graph.op("CUSTOM", [half, k], [y], custom="TestScale", custom_options=b"scale 3.")
+    return graph.finish([x], [y], DEFAULT_SIGNATURE)
+
+
 MODELS["refused"] = {
     "refused/flex_operator.tflite": lambda: one_operator("CUSTOM", custom="FlexErf"),
     "refused/custom_operator.tflite": lambda: one_operator("CUSTOM", custom="MyOperator"),
+    "refused/library_operators.tflite": library_operators,
     "refused/new_version.tflite": lambda: one_operator("ABS", version=99),
     "refused/signature_of_no_graph.tflite": example_models.with_signature_of_no_graph,
 }

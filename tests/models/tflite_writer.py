@@ -60,9 +60,10 @@ class Graph:
         self._buffers.append(buffer)
         return index
 
-    def op(self, name, inputs, outputs, options=None, version=1, custom=None):
+    def op(self, name, inputs, outputs, options=None, version=1, custom=None,
+           custom_options=b""):
         """Adds an operator. `options` is an object such as `schema.AddOptionsT()`, `custom` the
-        name of a CUSTOM one."""
+        name of a CUSTOM one, and `custom_options` its own."""
         operator = schema.OperatorT()
         operator.opcodeIndex = self._operator_code(name, version, custom)
         operator.inputs = list(inputs)
@@ -71,6 +72,8 @@ class Graph:
             kind = type(options).__name__.removesuffix("T")
             operator.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
             operator.builtinOptions = options
+        if custom_options:
+            operator.customOptions = list(custom_options)
         self._operators.append(operator)
 
     def finish(self, inputs, outputs, signature=None):
