@@ -102,6 +102,8 @@ constexpr Flag kFlags[] = {
      "time after which a worker of a custom servable that has not answered is ended, and started again", kSecondsRange},
     {"custom_max_memory_mb", kCustom, &Options::custom_max_memory_mb,
      "MiB of memory that a worker of a custom servable may take; 0: three quarters of this machine's or container's", kCountRange},
+    {"allow_code_in_reload_requests", kCustom, &Options::allow_code_in_reload_requests,
+     "HandleReloadConfigRequest may bring models whose configuration names code, beside those of --model_config_file"},
     {"reload_custom_on_change", kCustom, &Options::reload_custom_on_change, "a custom servable is loaded anew when its module's file changes"},
 
     {"enable_batching", kBatching, &Options::enable_batching, "run requests to one signature together"},

@@ -81,6 +81,7 @@ struct ServerOptions {
   int32_t custom_request_timeout_seconds = 60;
   int32_t custom_max_memory_mb = 0;  // MiB resident that a worker may take; 0: three quarters of the memory that this process may use
   bool reload_custom_on_change = false;
+  bool allow_code_in_reload_requests = false;  // HandleReloadConfigRequest may bring custom servables, plug-ins and operators
 
   // --- batching ---
   bool enable_batching = false;          // requests to one signature are run together; with the parameters of the file, or their defaults

@@ -272,6 +272,12 @@ std::vector<std::string> Manager::ListModels() const {
   return names;
 }
 
+std::optional<ModelConfig> Manager::ConfigOf(std::string_view name) const {
+  MutexLock lock(mutex_);
+  const auto model = models_.find(name);
+  return model == models_.end() || model->second.removed() ? std::nullopt : std::optional(model->second.config());
+}
+
 bool Manager::HasModel(std::string_view name) const {
   MutexLock lock(mutex_);
   const auto model = models_.find(name);

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -89,6 +90,8 @@ class Manager : public ServableSource {
   std::vector<std::string> ListModels() const override;
   // Whether it is one of them.
   bool HasModel(std::string_view name) const;
+  // As it is configured now; nothing if it is not.
+  std::optional<ModelConfig> ConfigOf(std::string_view name) const;
 
  private:
   using Models = std::map<std::string, ManagedModel, std::less<>>;

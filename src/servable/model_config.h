@@ -62,6 +62,9 @@ struct LoadOptions {
   TfliteOptions tflite;
   std::optional<CustomModel> custom = {};  // nothing: a .tflite file on the built-in runtime. A plug-in opens such files as `tflite` says
 
+  // Whether they name files with code to run: who may say them may do whatever this process may.
+  bool name_code() const { return custom || !tflite.custom_op_libraries.empty(); }
+
   friend bool operator==(const LoadOptions&, const LoadOptions&) = default;
 };
 

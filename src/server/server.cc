@@ -55,6 +55,7 @@ Server::Server(const ServerOptions& options, const std::optional<BatchingParamet
                      [this](const tensorflow::serving::ModelServerConfig& config, std::function<void(const Status&)> done) {
                        StatusOr<ModelConfigList> models = CheckModelServerConfig(config);
                        if (!models.ok()) return done(models.status());
+                       if (Status code = CheckBringsNoCode(*models); !code.ok()) return done(code);
                        config_updater_.Reload(*std::move(models), std::move(done));
                      }),
       rest_v1_(manager_, workers_, Clock::Steady(),
@@ -85,6 +86,20 @@ StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, st
     on_started(failures);
   });
   return server;
+}
+
+Status Server::CheckBringsNoCode(const ModelConfigList& models) const {
+  if (options_.allow_code_in_reload_requests || !models) return OkStatus();
+  for (const ModelConfig& model : *models) {
+    const std::optional<ModelConfig> known = model.load_options.name_code() ? manager_.ConfigOf(model.name) : std::nullopt;
+    if (!model.load_options.name_code() || (known && known->base_path == model.base_path && known->load_options == model.load_options)) continue;
+    return {
+        StatusCode::kPermissionDenied,
+        fmt::format("Model {} names code to run (a custom servable, a plug-in or operators), which comes from --model_config_file, or by a request "
+                    "with --allow_code_in_reload_requests",
+                    model.name)};
+  }
+  return OkStatus();
 }
 
 void Server::UpdateHealth(std::span<const std::string> names) {

@@ -44,6 +44,8 @@ class Server {
   void Shutdown();
 
  private:
+  // PERMISSION_DENIED if these models, which a client of HandleReloadConfigRequest gave, name code that they are not configured with already.
+  Status CheckBringsNoCode(const ModelConfigList& models) const;
   Server(const ServerOptions& options, const std::optional<BatchingParameters>& batching);
   // Tells grpc.health.v1 which of these models have a version to serve. The server as a whole serves if all models have.
   void UpdateHealth(std::span<const std::string> names);

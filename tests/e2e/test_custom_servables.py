@@ -18,7 +18,7 @@ import grpc
 import grpc_client
 import server_process
 from ai_edge_litert.interpreter import Interpreter
-from tensorflow_serving.apis import prediction_log_pb2
+from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc, prediction_log_pb2
 from server_process import MODELS, REPOSITORY
 
 PYTHON = REPOSITORY / "build" / "custom-venv" / "bin" / "python"  # has NumPy and ai-edge-litert, as on a fresh machine
@@ -356,6 +356,31 @@ def load_servable(path, config): return Servable()
 """)
     server.wait_for_log(r'asked \{"instances":\[\[1.0,2.0,3.0\]\]\}')
     server.wait_for_log("Number of warmup records read: 1")
+
+
+def reload(server, directory, class_name):
+    """Asks for "m" by HandleReloadConfigRequest; the original's message does not know the fields that are ours."""
+    def field(number, data):
+        key, size = number << 3 | 2, len(data)
+        assert size < 128
+        return bytes([key & 127 | 128, key >> 7]) + bytes([size]) + data if number > 15 else bytes([key, size]) + data
+    code = field(1, f"{directory}/model_wrapper.py".encode()) + field(2, class_name.encode())
+    model = field(1, b"m") + field(2, str(directory).encode()) + field(4, b"custom") + field(1000, code)
+    request = model_management_pb2.ReloadConfigRequest()
+    request.config.model_config_list.config.add().ParseFromString(model)
+    with grpc.insecure_channel(server.grpc_target) as channel:
+        return model_service_pb2_grpc.ModelServiceStub(channel).HandleReloadConfigRequest(request, timeout=60).status
+
+
+@pytest.mark.parametrize("flags", [[], ["--allow_code_in_reload_requests"]], ids=["by default", "allowed"])
+def test_clients_bring_no_code_unless_that_is_allowed(serve, tmp_path, flags):
+    server = serve(ECHO + "\nload_other = load_servable", "load_servable", "", *flags)
+    assert reload(server, tmp_path / "m", "load_servable").error_code == 0, "what is configured stays"
+    status = reload(server, tmp_path / "m", "load_other")
+    if flags:
+        assert status.error_code == 0, status
+    else:
+        assert (status.error_code, "names code to run" in status.error_message) == (7, True), status
 
 
 def test_unload_is_called_when_the_server_stops(serve):
