@@ -52,10 +52,6 @@ function(tfs_test name)
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} tfs_flags GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE TEST_MODELS_DIR="${TFLITE_SERVING_ROOT}/tests/models")
-  # The analyzer's path search costs as much as all other checks together, and finds in tests only GoogleTest's own macros.
-  if(CMAKE_CXX_CLANG_TIDY)
-    set_target_properties(${name} PROPERTIES CXX_CLANG_TIDY "${CMAKE_CXX_CLANG_TIDY};--checks=-clang-analyzer-*")
-  endif()
   gtest_discover_tests(${name} TEST_PREFIX ${name}. NO_PRETTY_VALUES DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 120)
 endfunction()
 
