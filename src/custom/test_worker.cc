@@ -40,7 +40,7 @@ class Frame {
     const auto size = static_cast<uint32_t>(body_.size());
     std::string whole(reinterpret_cast<const char*>(&size), sizeof(size));
     whole += body_;
-    if (::write(fd, whole.data(), whole.size()) != static_cast<ssize_t>(whole.size())) std::exit(EXIT_FAILURE);
+    if (::write(fd, whole.data(), whole.size()) != static_cast<ssize_t>(whole.size())) ::_exit(EXIT_FAILURE);
   }
 
  private:
@@ -102,7 +102,7 @@ class TestWorker {
     if (script_ == "exit") {
       std::puts("no luck");
       std::fflush(stdout);
-      std::exit(3);
+      ::_exit(3);
     }
     if (script_ == "hang") ::pause();
     if (script_ == "garbage") return Frame(99).Send(socket_);
@@ -150,14 +150,14 @@ class TestWorker {
     if (body == "leak") ::pause();
     if (body == "print") std::puts("a line");
     std::fflush(stdout);
-    if (::pwrite(output_, body.data(), body.size(), 64) != static_cast<ssize_t>(body.size())) std::exit(EXIT_FAILURE);
+    if (::pwrite(output_, body.data(), body.size(), 64) != static_cast<ssize_t>(body.size())) ::_exit(EXIT_FAILURE);
     const bool is_error = body == "wrong";
     Frame(104).Put(id).Put<uint8_t>(is_error ? 1 : 0).Put<uint64_t>(64).Put(bytes).Send(socket_);
   }
 
   std::string ReadInput(uint64_t offset, uint64_t bytes) const {
     std::string text(bytes, '\0');
-    if (::pread(input_, text.data(), bytes, static_cast<off_t>(offset)) != static_cast<ssize_t>(bytes)) std::exit(EXIT_FAILURE);
+    if (::pread(input_, text.data(), bytes, static_cast<off_t>(offset)) != static_cast<ssize_t>(bytes)) ::_exit(EXIT_FAILURE);
     return text;
   }
 
