@@ -1,5 +1,6 @@
 #include "api/inference_service.h"
 
+#include <algorithm>
 #include <set>
 #include <string>
 #include <utility>
@@ -56,6 +57,18 @@ void FinishSingle(GrpcCall& call, tensorflow::serving::InferenceResult& from, Re
 
 }  // namespace
 
+ApiMethod InferenceService::MetricOf(Rpc rpc) {
+  switch (rpc) {
+    case Rpc::kClassify:
+      return ApiMethod::kClassify;
+    case Rpc::kRegress:
+      return ApiMethod::kRegress;
+    case Rpc::kMultiInference:
+      break;
+  }
+  return ApiMethod::kMultiInference;
+}
+
 InferenceService::InferenceService(const ServableSource& servables, WorkerPool& workers, const Clock& clock, Options options)
     : servables_(servables), workers_(workers), clock_(clock), options_(options) {}
 
@@ -69,17 +82,20 @@ void InferenceService::Handle(GrpcCall& call, Rpc rpc) {
   const auto task = std::make_shared<Task>();
   task->call = &call;
   task->rpc = rpc;
+  task->record.Begin(options_.metrics, Protocol::kGrpc, MetricOf(rpc));
   const bool on_worker = call.request_size_bytes() > kMaxInlineBodyBytes;
-  const Status started = RunHereOrOnWorker(!on_worker, workers_, {}, [this, task, on_worker] { Prepare(task, on_worker); });
-  if (!started.ok()) call.Finish(started);
+  const Status started = RunHereOrOnWorker(!on_worker, workers_, {}, task->record, [this, task, on_worker] { Prepare(task, on_worker); });
+  if (!started.ok()) Finish(*task, started);
 }
 
 void InferenceService::Prepare(const std::shared_ptr<Task>& task, bool on_worker) {
   GrpcCall& call = *task->call;
-  if (const Status status = Parse(*task); !status.ok()) return call.Finish(status);
+  task->record.Started();
+  if (const Status status = Parse(*task); !status.ok()) return Finish(*task, status);
+  task->record.SetExamples(task->examples.size());
   const bool run_here = on_worker || (task->runs.size() == 1 && task->servable->RunsInline(call.request_size_bytes()));
-  const Status started = RunHereOrOnWorker(run_here, workers_, FlowOf(task->servable), [this, task] { RunAll(task); });
-  if (!started.ok()) call.Finish(started);
+  const Status started = RunHereOrOnWorker(run_here, workers_, FlowOf(task->servable), task->record, [this, task] { RunAll(task); });
+  if (!started.ok()) Finish(*task, started);
 }
 
 Status InferenceService::Parse(Task& task) const {
@@ -99,6 +115,7 @@ Status InferenceService::ParseSingle(Task& task, InferenceMethod method) const {
   Request request;
   TFLS_RETURN_IF_ERROR(ParseMessage(*task.call, request));
   const ModelSpec spec = FromProto(request.model_spec());
+  task.record.SetModel(spec.name);
   TFLS_ASSIGN_OR_RETURN(task.servable, LookUp(servables_, request.has_model_spec(), spec));
   TFLS_ASSIGN_OR_RETURN(const Signature* const signature,
                         FindInferSignature(method, task.servable->signatures(), spec.signature_name, options_.check_method_names));
@@ -111,6 +128,7 @@ Status InferenceService::ParseMulti(Task& task) const {
   TFLS_RETURN_IF_ERROR(ParseMessage(*task.call, request));
   // As in the original the first task chooses the version.
   const ModelSpec spec = request.tasks().empty() ? ModelSpec() : FromProto(request.tasks(0).model_spec());
+  task.record.SetModel(spec.name);
   TFLS_ASSIGN_OR_RETURN(task.servable, LookUp(servables_, true, spec));
   std::set<const Signature*> seen;
   for (const tensorflow::serving::InferenceTask& inference : request.tasks()) {
@@ -134,6 +152,7 @@ Status InferenceService::ParseMulti(Task& task) const {
 }
 
 void InferenceService::RunAll(const std::shared_ptr<Task>& task) {
+  task->record.Started();
   for (const Run& run : task->runs) {
     tensorflow::serving::ModelSpec& spec = *task->response.add_results()->mutable_model_spec();
     spec.set_name(task->servable->id().name);
@@ -152,7 +171,8 @@ void InferenceService::RunAll(const std::shared_ptr<Task>& task) {
            .inputs = run.inputs,
            .views = run.views,
            .deadline = task->call->deadline(),
-           .cancellation = &task->call->cancellation()},
+           .cancellation = &task->call->cancellation(),
+           .times = num_runs == 1 ? task->record.run_times() : nullptr},
           clock_, [task, i](const Status& status, const InferenceResult& result) { FinishRun(*task, i, status, result); });
   }
 }
@@ -166,10 +186,14 @@ void InferenceService::FinishRun(Task& task, size_t i, const Status& status, con
 }
 
 void InferenceService::Reply(Task& task) {
+  const auto failed = std::ranges::find_if(task.runs, [](const Run& run) { return !run.status.ok(); });
+  Finish(task, failed == task.runs.end() ? OkStatus() : failed->status);
+}
+
+void InferenceService::Finish(Task& task, const Status& status) {
   GrpcCall& call = *task.call;
-  for (const Run& run : task.runs) {
-    if (!run.status.ok()) return call.Finish(run.status);
-  }
+  task.record.End(task.runs.size() == 1 ? task.runs.front().signature : nullptr, status.code());
+  if (!status.ok()) return call.Finish(status);
   if (task.rpc == Rpc::kMultiInference) return FinishWithMessage(call, task.response);
   tensorflow::serving::InferenceResult& only = *task.response.mutable_results(0);
   if (task.rpc == Rpc::kClassify) {

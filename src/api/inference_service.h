@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "api/request_metrics.h"
 #include "base/clock.h"
 #include "base/worker_pool.h"
 #include "example/serialized_examples.h"
@@ -20,7 +21,8 @@ namespace tflite_serving {
 class InferenceService {
  public:
   struct Options {
-    bool check_method_names = false;  // --enable_signature_method_name_check
+    bool check_method_names = false;    // --enable_signature_method_name_check
+    RequestMetrics* metrics = nullptr;  // borrowed; null: nothing is counted
   };
 
   // Everything is borrowed and must outlive this object.
@@ -48,8 +50,10 @@ class InferenceService {
     std::vector<Run> runs;
     tensorflow::serving::MultiInferenceResponse response;  // a result for each run, whatever the method
     std::atomic<size_t> unfinished_runs = 0;
+    RequestRecord record;
   };
 
+  static ApiMethod MetricOf(Rpc rpc);
   void Handle(GrpcCall& call, Rpc rpc);
   void Prepare(const std::shared_ptr<Task>& task, bool on_worker);
   // Parses the request, and finds what it asks for.
@@ -60,6 +64,8 @@ class InferenceService {
   void RunAll(const std::shared_ptr<Task>& task);
   static void FinishRun(Task& task, size_t i, const Status& status, const InferenceResult& result);
   static void Reply(Task& task);
+  // The end of a call: with `status`, or if that is OK the response.
+  static void Finish(Task& task, const Status& status);
 
   const ServableSource& servables_;
   WorkerPool& workers_;

@@ -6,28 +6,30 @@
 #include "api/request_task.h"
 #include "servable/model_config.h"
 #include "telemetry/log.h"
-#include "tensorflow_serving/apis/get_model_status.pb.h"
 #include "tensorflow_serving/apis/model_management.pb.h"
 
 namespace tflite_serving {
 
 std::vector<GrpcMethod> ModelService::methods() {
   return {{"/tensorflow.serving.ModelService/GetModelStatus", [this](GrpcCall& call) { GetModelStatus(call); }},
-          {"/tensorflow.serving.ModelService/HandleReloadConfigRequest", [this](GrpcCall& call) {
-             const bool here = call.request_size_bytes() <= kMaxInlineBodyBytes;
-             const Status started = RunHereOrOnWorker(here, workers_, {}, [this, &call] { HandleReloadConfigRequest(call); });
-             if (!started.ok()) call.Finish(started);
-           }}};
+          {"/tensorflow.serving.ModelService/HandleReloadConfigRequest", [this](GrpcCall& call) { HandleReloadConfigRequest(call); }}};
 }
 
 void ModelService::GetModelStatus(GrpcCall& call) {
   tensorflow::serving::GetModelStatusRequest request;
-  if (const Status status = ParseMessage(call, request); !status.ok()) return call.Finish(status);
-  if (!request.has_model_spec()) return call.Finish(InvalidArgumentError("Missing ModelSpec"));
+  const Status parsed = ParseMessage(call, request);
+  const StatusOr<tensorflow::serving::GetModelStatusResponse> response = parsed.ok() ? StatusOf(request) : parsed;
+  if (metrics_ != nullptr) metrics_->Count(Protocol::kGrpc, ApiMethod::kStatus, request.model_spec().name(), response.status().code());
+  if (!response.ok()) return call.Finish(response.status());
+  FinishWithMessage(call, *response);
+}
+
+StatusOr<tensorflow::serving::GetModelStatusResponse> ModelService::StatusOf(const tensorflow::serving::GetModelStatusRequest& request) const {
+  if (!request.has_model_spec()) return InvalidArgumentError("Missing ModelSpec");
   const ModelSpec spec = FromProto(request.model_spec());  // its label is ignored, as the original does
 
   const std::vector<VersionStatus> statuses = servables_.GetVersionStatuses(spec.name);
-  if (statuses.empty()) return call.Finish(NotFoundError(fmt::format("Could not find any versions of model {}", spec.name)));
+  if (statuses.empty()) return NotFoundError(fmt::format("Could not find any versions of model {}", spec.name));
   tensorflow::serving::GetModelStatusResponse response;
   for (const VersionStatus& status : statuses) {
     if (spec.version && *spec.version != status.version) continue;
@@ -38,13 +40,23 @@ void ModelService::GetModelStatus(GrpcCall& call) {
     row.mutable_status()->set_error_message(status.status.message());
   }
   if (response.model_version_status().empty()) {
-    return call.Finish(NotFoundError(fmt::format("Could not find version {} of model {}", spec.version.value_or(0), spec.name)));
+    return NotFoundError(fmt::format("Could not find version {} of model {}", spec.version.value_or(0), spec.name));
   }
-  FinishWithMessage(call, response);
+  return response;
 }
 
 void ModelService::HandleReloadConfigRequest(GrpcCall& call) {
-  const auto finish = [&call](const Status& status) {
+  const bool here = call.request_size_bytes() <= kMaxInlineBodyBytes;
+  RequestRecord untimed;
+  const Status started = RunHereOrOnWorker(here, workers_, {}, untimed, [this, &call] { ReloadConfigOnThisThread(call); });
+  if (started.ok()) return;
+  if (metrics_ != nullptr) metrics_->Count(Protocol::kGrpc, ApiMethod::kReload, {}, started.code());
+  call.Finish(started);
+}
+
+void ModelService::ReloadConfigOnThisThread(GrpcCall& call) {
+  const auto finish = [this, &call](const Status& status) {
+    if (metrics_ != nullptr) metrics_->Count(Protocol::kGrpc, ApiMethod::kReload, {}, status.code());
     if (!status.ok()) {
       TFLS_ERROR("ReloadConfig failed: {}", status.ToString());
       return call.Finish(status);

@@ -5,9 +5,11 @@
 #include <utility>
 #include <vector>
 
+#include "api/request_metrics.h"
 #include "base/status.h"
 #include "base/worker_pool.h"
 #include "servable/servable.h"
+#include "tensorflow_serving/apis/get_model_status.pb.h"
 #include "transport/grpc_call.h"
 
 namespace tensorflow::serving {
@@ -20,24 +22,28 @@ namespace tflite_serving {
 // thread, when the models are there or the reason why not is known. It is called on threads that serve requests, so it waits for nothing itself.
 using ReloadConfig = std::function<void(const tensorflow::serving::ModelServerConfig& config, std::function<void(const Status&)> done)>;
 
-// Thread-safe. `servables` and `workers` are borrowed and must outlive this object, and no `done` may be called after it.
+// Thread-safe. `servables`, `workers` and `metrics` (null: nothing is counted) are borrowed and must outlive this object, and no `done` may be called
+// after it.
 class ModelService {
  public:
-  ModelService(const ServableSource& servables, WorkerPool& workers, ReloadConfig reload)
-      : servables_(servables), workers_(workers), reload_(std::move(reload)) {}
+  ModelService(const ServableSource& servables, WorkerPool& workers, ReloadConfig reload, RequestMetrics* metrics = nullptr)
+      : servables_(servables), workers_(workers), reload_(std::move(reload)), metrics_(metrics) {}
 
   // The service's methods, for the gRPC server. They borrow this object.
   std::vector<GrpcMethod> methods();
 
  private:
   void GetModelStatus(GrpcCall& call);
+  StatusOr<tensorflow::serving::GetModelStatusResponse> StatusOf(const tensorflow::serving::GetModelStatusRequest& request) const;
   // Its failures are the call's status, as the original's are, and a line of the log; the reply has a status of its own, which is always OK, and none
   // of the metrics that were asked for.
   void HandleReloadConfigRequest(GrpcCall& call);
+  void ReloadConfigOnThisThread(GrpcCall& call);
 
   const ServableSource& servables_;
   WorkerPool& workers_;
   const ReloadConfig reload_;
+  RequestMetrics* const metrics_;
 };
 
 }  // namespace tflite_serving

@@ -10,7 +10,6 @@
 #include "codec/json_bridge.h"
 #include "serving/predict.h"
 #include "tensorflow/core/protobuf/meta_graph.pb.h"
-#include "tensorflow_serving/apis/get_model_metadata.pb.h"
 
 namespace tflite_serving {
 namespace {
@@ -50,16 +49,20 @@ std::vector<GrpcMethod> PredictionService::methods() {
 void PredictionService::Predict(GrpcCall& call) {
   PredictTask* task = tasks_.Take().release();
   task->call = &call;
+  task->signature = nullptr;
+  task->record.Begin(options_.metrics, Protocol::kGrpc, ApiMethod::kPredict);
   if (const Status status = ParsePredictRequest(call.request(), task->parts); !status.ok()) return FinishPredict(task, status);
+  task->record.SetModel(task->parts.model_spec.name);
   StatusOr<ServableHandle> servable = LookUp(servables_, task->parts.has_model_spec, task->parts.model_spec);
   if (!servable.ok()) return FinishPredict(task, servable.status());
   task->servable = *std::move(servable);
   const bool run_here = task->servable->RunsInline(call.request_size_bytes());
-  const Status started = RunHereOrOnWorker(run_here, workers_, FlowOf(task->servable), [this, task] { RunPredict(task); });
+  const Status started = RunHereOrOnWorker(run_here, workers_, FlowOf(task->servable), task->record, [this, task] { RunPredict(task); });
   if (!started.ok()) FinishPredict(task, started);
 }
 
 void PredictionService::RunPredict(PredictTask* task) {
+  task->record.Started();
   if (task->servable->TakesJson()) return RunJson(task);
   const ServableHandle keep = task->servable;  // until Run has returned, which is after the task is done
   const std::string_view signature_name = task->parts.model_spec.signature_name;
@@ -85,6 +88,7 @@ void PredictionService::RunPredict(PredictTask* task) {
                            .views = task->views,
                            .deadline = task->call->deadline(),
                            .cancellation = &task->call->cancellation(),
+                           .times = task->record.run_times(),
                            .check_method_name = options_.check_method_names},
                           clock_, [this, task](const Status& status, std::span<const TensorView> outputs) {
                             FinishPredict(task, status.ok() ? WriteReply(*task, outputs) : status);
@@ -106,7 +110,7 @@ void PredictionService::RunJson(PredictTask* task) {
   if (const Status status = WriteJsonRequest(task->parts.model_spec.signature_name, named, task->json); !status.ok())
     return FinishPredict(task, status);
   keep->RunJson(
-      {.body = task->json, .deadline = task->call->deadline(), .cancellation = &task->call->cancellation()},
+      {.body = task->json, .deadline = task->call->deadline(), .cancellation = &task->call->cancellation(), .times = task->record.run_times()},
       [this, task](const Status& status, const JsonAnswer& answer) { FinishPredict(task, status.ok() ? WriteJsonReply(*task, answer) : status); });
 }
 
@@ -114,6 +118,7 @@ Status PredictionService::WriteJsonReply(PredictTask& task, const JsonAnswer& an
   if (answer.is_error) return InvalidArgumentError(ErrorOfJsonAnswer(answer.text));
   TFLS_ASSIGN_OR_RETURN(JsonAnswerTensors read, ReadJsonAnswer(answer.text));
   task.answered = std::move(read.signature);
+  task.signature = &task.answered;
   task.answered.key = task.parts.model_spec.signature_name.empty() ? std::string(kDefaultSignatureKey) : task.parts.model_spec.signature_name;
   TFLS_RETURN_IF_ERROR(SelectOutputs(task.answered, task.parts.output_filter, task.selected_outputs));
   std::vector<TensorView> outputs;
@@ -139,6 +144,7 @@ Status PredictionService::WriteReply(PredictTask& task, std::span<const TensorVi
 
 void PredictionService::FinishPredict(PredictTask* task, const Status& status) {
   GrpcCall& call = *task->call;
+  task->record.End(task->signature, status.code());
   task->servable = nullptr;
   FreeLargeInputs(task->inputs);
   if (task->json.capacity() > kMaxKeptInputBytes) task->json = {};
@@ -149,22 +155,28 @@ void PredictionService::FinishPredict(PredictTask* task, const Status& status) {
 
 void PredictionService::GetModelMetadata(GrpcCall& call) {
   tensorflow::serving::GetModelMetadataRequest request;
-  if (const Status status = ParseMessage(call, request); !status.ok()) return call.Finish(status);
-  if (!request.has_model_spec()) return call.Finish(InvalidArgumentError("Missing ModelSpec"));
-  if (request.metadata_field().empty()) {
-    return call.Finish(InvalidArgumentError("GetModelMetadataRequest must specify at least one metadata_field"));
+  const Status parsed = ParseMessage(call, request);
+  const StatusOr<tensorflow::serving::GetModelMetadataResponse> response = parsed.ok() ? Metadata(request) : parsed;
+  if (options_.metrics != nullptr) {
+    options_.metrics->Count(Protocol::kGrpc, ApiMethod::kMetadata, request.model_spec().name(), response.status().code());
   }
-  for (const std::string& field : request.metadata_field()) {
-    if (field != kSignatureDefField) return call.Finish(InvalidArgumentError(fmt::format("Metadata field {} is not supported", field)));
-  }
-  const StatusOr<ServableHandle> servable = LookUp(servables_, true, FromProto(request.model_spec()));
-  if (!servable.ok()) return call.Finish(servable.status());
+  if (!response.ok()) return call.Finish(response.status());
+  FinishWithMessage(call, *response);
+}
 
+StatusOr<tensorflow::serving::GetModelMetadataResponse> PredictionService::Metadata(
+    const tensorflow::serving::GetModelMetadataRequest& request) const {
+  if (!request.has_model_spec()) return InvalidArgumentError("Missing ModelSpec");
+  if (request.metadata_field().empty()) return InvalidArgumentError("GetModelMetadataRequest must specify at least one metadata_field");
+  for (const std::string& field : request.metadata_field()) {
+    if (field != kSignatureDefField) return InvalidArgumentError(fmt::format("Metadata field {} is not supported", field));
+  }
+  TFLS_ASSIGN_OR_RETURN(const ServableHandle servable, LookUp(servables_, true, FromProto(request.model_spec())));
   tensorflow::serving::GetModelMetadataResponse response;
-  response.mutable_model_spec()->set_name((*servable)->id().name);
-  response.mutable_model_spec()->mutable_version()->set_value((*servable)->id().version);
-  (*response.mutable_metadata())[std::string(kSignatureDefField)].PackFrom(ToSignatureDefMap((*servable)->signatures()));
-  FinishWithMessage(call, response);
+  response.mutable_model_spec()->set_name(servable->id().name);
+  response.mutable_model_spec()->mutable_version()->set_value(servable->id().version);
+  (*response.mutable_metadata())[std::string(kSignatureDefField)].PackFrom(ToSignatureDefMap(servable->signatures()));
+  return response;
 }
 
 }  // namespace tflite_serving

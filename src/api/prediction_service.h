@@ -4,12 +4,14 @@
 #include <memory>
 #include <vector>
 
+#include "api/request_metrics.h"
 #include "base/clock.h"
 #include "base/object_pool.h"
 #include "base/worker_pool.h"
 #include "codec/predict_proto.h"
 #include "servable/servable.h"
 #include "serving/quantization.h"
+#include "tensorflow_serving/apis/get_model_metadata.pb.h"
 #include "transport/grpc_call.h"
 
 namespace tflite_serving {
@@ -20,6 +22,7 @@ class PredictionService {
   struct Options {
     bool tensor_content_in_replies = false;  // --enable_serialization_as_tensor_content; otherwise float_val and its like
     bool check_method_names = false;         // --enable_signature_method_name_check
+    RequestMetrics* metrics = nullptr;       // borrowed; null: nothing is counted
   };
 
   // Everything is borrowed and must outlive this object.
@@ -42,6 +45,7 @@ class PredictionService {
     PredictResponseEncoder response;
     std::string json;    // of RunJson
     Signature answered;  // and what came of it
+    RequestRecord record;
   };
 
   void Predict(GrpcCall& call);
@@ -52,6 +56,7 @@ class PredictionService {
   Status WriteReply(PredictTask& task, std::span<const TensorView> outputs) const;
   void FinishPredict(PredictTask* task, const Status& status);
   void GetModelMetadata(GrpcCall& call);
+  StatusOr<tensorflow::serving::GetModelMetadataResponse> Metadata(const tensorflow::serving::GetModelMetadataRequest& request) const;
 
   const ServableSource& servables_;
   WorkerPool& workers_;

@@ -14,12 +14,15 @@ std::string_view FlowOf(const StatusOr<ServableHandle>& servable) { return serva
 
 Status TooManyRequests() { return UnavailableError("too many requests are waiting; try again later"); }
 
-Status RunHereOrOnWorker(bool here, WorkerPool& workers, std::string_view flow, std::function<void()> work) {
+Status RunHereOrOnWorker(bool here, WorkerPool& workers, std::string_view flow, RequestRecord& record, std::function<void()> work) {
   if (here) {
     work();
     return OkStatus();
   }
-  return workers.TrySubmit(work, flow) ? OkStatus() : TooManyRequests();
+  record.Queued();
+  if (workers.TrySubmit(work, flow)) return OkStatus();
+  record.Rejected();
+  return TooManyRequests();
 }
 
 void FreeLargeInputs(std::vector<Tensor>& inputs) {

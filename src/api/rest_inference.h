@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "api/request_metrics.h"
 #include "base/clock.h"
 #include "base/object_pool.h"
 #include "base/worker_pool.h"
@@ -18,8 +19,13 @@ namespace tflite_serving {
 // Thread-safe. Must outlive every call that it was handed.
 class RestInference {
  public:
-  // Everything is borrowed and must outlive this object. `check_method_names` is --enable_signature_method_name_check.
-  RestInference(const ServableSource& servables, WorkerPool& workers, const Clock& clock, bool check_method_names);
+  struct Options {
+    bool check_method_names = false;    // --enable_signature_method_name_check
+    RequestMetrics* metrics = nullptr;  // borrowed; null: nothing is counted
+  };
+
+  // Everything is borrowed and must outlive this object.
+  RestInference(const ServableSource& servables, WorkerPool& workers, const Clock& clock, Options options);
 
   // Answers the call, here or on a worker. What is wrong is reported in the original's order: the body, the model, the signature, the examples'
   // values.
@@ -36,6 +42,8 @@ class RestInference {
     SerializedExamples examples;
     std::vector<Tensor> inputs;
     std::vector<TensorView> views;
+    const Signature* signature = nullptr;  // once it is known
+    RequestRecord record;
   };
 
   void Run(Task* task);
@@ -45,7 +53,7 @@ class RestInference {
   const ServableSource& servables_;
   WorkerPool& workers_;
   const Clock& clock_;
-  const bool check_method_names_;
+  const Options options_;
   ObjectPool<Task> tasks_;
 };
 

@@ -28,14 +28,14 @@ RestV1::RestV1(const ServableSource& servables, WorkerPool& workers, const Clock
       clock_(clock),
       options_(options),
       tasks_(kMaxIdleTasks),
-      inference_(servables, workers, clock, options.check_method_names) {}
+      inference_(servables, workers, clock, {.check_method_names = options.check_method_names, .metrics = options.metrics}) {}
 
 void RestV1::Handle(HttpCall& call) {
   const HttpRequest& request = call.request();
   static thread_local RestPath path;  // so that its memory is used again
   const Status parsed = ParseRestPath(request.method, request.target, path);
   if (options_.cors && (!parsed.ok() || path.route != RestRoute::kNotApi)) call.response().headers = CorsHeaders();
-  if (!parsed.ok()) return FinishWithError(call, parsed);
+  if (!parsed.ok()) return Finish(call, ApiMethod::kMalformed, {}, parsed);
   switch (path.route) {
     case RestRoute::kPredict:
       return Predict(call, path);
@@ -65,6 +65,10 @@ bool RestV1::RefusesUnread(const HttpRequest& head, HttpResponse& response) {
   const StatusOr<ServableHandle> servable = servables_.GetServable(path.spec);
   if (!servable.ok() || (*servable)->TakesJson() || !workers_.WouldRefuse(FlowOf(servable))) return false;
   if (options_.cors) response.headers = CorsHeaders();
+  if (options_.metrics != nullptr) {
+    options_.metrics->Count(Protocol::kRest, ApiMethod::kPredict, path.spec.name, StatusCode::kUnavailable);
+    options_.metrics->CountRejected(RequestMetrics::Rejection::kUnreadBody);
+  }
   WriteError(TooManyRequests(), response);
   return true;
 }
@@ -76,6 +80,8 @@ TimePoint RestV1::DeadlineOf(const HttpCall& call) const {
 void RestV1::Predict(HttpCall& call, RestPath& path) {
   PredictTask* task = tasks_.Take().release();
   task->call = &call;
+  task->record.Begin(options_.metrics, Protocol::kRest, ApiMethod::kPredict);
+  task->record.SetModel(path.spec.name);
   if (const Status status = task->body.Open(call.request(), path.query, path.spec); !status.ok()) return FinishPredict(task, status);
   const StatusOr<bool> dequantize = ParseSwitch("dequantize", FindQueryParameter(path.query, "dequantize").value_or(""));
   if (!dequantize.ok()) return FinishPredict(task, dequantize.status());
@@ -84,11 +90,12 @@ void RestV1::Predict(HttpCall& call, RestPath& path) {
   task->deadline = DeadlineOf(call);
   if (task->servable.ok() && (*task->servable)->TakesJson()) return RunJson(task);
   const bool run_here = RunsHere(task->servable, call.request().body.size());
-  const Status started = RunHereOrOnWorker(run_here, workers_, FlowOf(task->servable), [this, task] { RunPredict(task); });
+  const Status started = RunHereOrOnWorker(run_here, workers_, FlowOf(task->servable), task->record, [this, task] { RunPredict(task); });
   if (!started.ok()) FinishPredict(task, started);
 }
 
 void RestV1::RunPredict(PredictTask* task) {
+  task->record.Started();
   const StatusOr<ServableHandle> keep = task->servable;  // until Run has returned, which is after the task is done
   const SignatureResolver resolve = [task](std::string_view name) -> StatusOr<const Signature*> {
     if (!task->servable.ok()) return task->servable.status();
@@ -99,11 +106,12 @@ void RestV1::RunPredict(PredictTask* task) {
   if (const Status status = task->body.Decode(task->call->request(), resolve); !status.ok()) return FinishPredict(task, status);
   if (const Status status = task->view.QuantizeInputs(task->body.inputs()); !status.ok()) return FinishPredict(task, status);
   tflite_serving::Predict({.servable = **task->servable,
-                           .signature = task->view.own(),
+                           .signature = *task->view.own(),
                            .inputs = task->body.inputs(),
                            .views = task->views,
                            .deadline = task->deadline,
                            .cancellation = &task->call->cancellation(),
+                           .times = task->record.run_times(),
                            .check_method_name = options_.check_method_names},
                           clock_, [this, task](const Status& status, std::span<const TensorView> outputs) {
                             if (!status.ok()) return FinishPredict(task, status);
@@ -116,7 +124,10 @@ void RestV1::RunJson(PredictTask* task) {
   if (!task->body.is_json()) return FinishPredict(task, InvalidArgumentError("the model takes and gives JSON alone"));
   const ServableHandle keep = *task->servable;
   const std::span<const char> body = task->call->request().body;
-  keep->RunJson({.body = {body.data(), body.size()}, .deadline = task->deadline, .cancellation = &task->call->cancellation()},
+  keep->RunJson({.body = {body.data(), body.size()},
+                 .deadline = task->deadline,
+                 .cancellation = &task->call->cancellation(),
+                 .times = task->record.run_times()},
                 [this, task](const Status& status, const JsonAnswer& answer) {
                   if (!status.ok()) return FinishPredict(task, status);
                   HttpResponse& response = task->call->response();
@@ -128,6 +139,12 @@ void RestV1::RunJson(PredictTask* task) {
 
 void RestV1::FinishPredict(PredictTask* task, const Status& status) {
   HttpCall& call = *task->call;
+  const bool took_json = task->servable.ok() && *task->servable != nullptr && (*task->servable)->TakesJson();
+  if (took_json && status.ok()) {  // and may have said itself what is wrong
+    task->record.End(kDefaultSignatureKey, call.response().status == 200 ? StatusCode::kOk : StatusCode::kInvalidArgument);
+  } else {
+    task->record.End(task->view.own(), status.code());
+  }
   task->servable = ServableHandle();
   task->body.Trim(kMaxKeptInputBytes);
   task->view.Trim(kMaxKeptInputBytes);
@@ -142,32 +159,40 @@ void RestV1::AnswerOptions(HttpCall& call) {
   call.Finish();
 }
 
+void RestV1::Finish(HttpCall& call, ApiMethod method, std::string_view model, const Status& status) {
+  if (options_.metrics != nullptr) options_.metrics->Count(Protocol::kRest, method, model, status.code());
+  if (!status.ok()) return FinishWithError(call, status);
+  call.Finish();
+}
+
 void RestV1::AnswerList(HttpCall& call) {
   std::vector<ModelStatus> models;
   for (const std::string& name : servables_.ListModels()) models.push_back({name, servables_.GetVersionStatuses(name)});
   call.response().body = ModelListJson(models);
-  call.Finish();
+  Finish(call, ApiMethod::kList, {}, OkStatus());
 }
 
 void RestV1::AnswerStatus(HttpCall& call, const ModelSpec& spec) {
   // A label is ignored here, as the original does: all versions are listed.
   std::vector<VersionStatus> statuses = servables_.GetVersionStatuses(spec.name);
-  if (statuses.empty()) return FinishWithError(call, NotFoundError(fmt::format("Could not find any versions of model {}", spec.name)));
+  const auto finish = [&](const Status& status) { Finish(call, ApiMethod::kStatus, spec.name, status); };
+  if (statuses.empty()) return finish(NotFoundError(fmt::format("Could not find any versions of model {}", spec.name)));
   if (spec.version) {
     std::erase_if(statuses, [&](const VersionStatus& status) { return status.version != *spec.version; });
-    if (statuses.empty()) return FinishWithError(call, NotFoundError(fmt::format("Could not find version {} of model {}", *spec.version, spec.name)));
+    if (statuses.empty()) return finish(NotFoundError(fmt::format("Could not find version {} of model {}", *spec.version, spec.name)));
   }
   call.response().body = ModelStatusJson(statuses);
-  call.Finish();
+  finish(OkStatus());
 }
 
 void RestV1::AnswerMetadata(HttpCall& call, const RestPath& path) {
   const StatusOr<bool> quantization = ParseSwitch("quantization", FindQueryParameter(path.query, "quantization").value_or(""));
-  if (!quantization.ok()) return FinishWithError(call, quantization.status());
+  const auto finish = [&](const Status& status) { Finish(call, ApiMethod::kMetadata, path.spec.name, status); };
+  if (!quantization.ok()) return finish(quantization.status());
   const StatusOr<ServableHandle> servable = servables_.GetServable(path.spec);
-  if (!servable.ok()) return FinishWithError(call, servable.status());
+  if (!servable.ok()) return finish(servable.status());
   call.response().body = ModelMetadataJson((*servable)->id(), (*servable)->signatures(), *quantization);
-  call.Finish();
+  finish(OkStatus());
 }
 
 }  // namespace tflite_serving

@@ -14,6 +14,7 @@
 #include <memory>
 #include <vector>
 
+#include "api/request_metrics.h"
 #include "api/rest_body.h"
 #include "api/rest_inference.h"
 #include "base/clock.h"
@@ -38,6 +39,7 @@ class RestV1 : public HttpHandler {
     bool tensor_content_in_replies = false;    // --enable_serialization_as_tensor_content, for replies of application/x-protobuf
     bool cors = false;                         // every answer has CorsHeaders
     bool check_method_names = false;           // --enable_signature_method_name_check
+    RequestMetrics* metrics = nullptr;         // borrowed; null: nothing is counted
   };
 
   // Everything is borrowed and must outlive this object.
@@ -57,6 +59,7 @@ class RestV1 : public HttpHandler {
     SignatureView view;
     RestPredictBody body;
     std::vector<TensorView> views;
+    RequestRecord record;
   };
 
   TimePoint DeadlineOf(const HttpCall& call) const;
@@ -66,6 +69,8 @@ class RestV1 : public HttpHandler {
   void RunJson(PredictTask* task);
   void FinishPredict(PredictTask* task, const Status& status);
   void AnswerOptions(HttpCall& call);
+  // Finishes a call that is not inference, and counts it.
+  void Finish(HttpCall& call, ApiMethod method, std::string_view model, const Status& status);
   void AnswerList(HttpCall& call);
   void AnswerStatus(HttpCall& call, const ModelSpec& spec);
   void AnswerMetadata(HttpCall& call, const RestPath& path);

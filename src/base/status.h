@@ -8,6 +8,7 @@
 // Both types are values: thread-compatible.
 #pragma once
 
+#include <cstddef>
 #include <cstdlib>
 #include <optional>
 #include <string>
@@ -35,6 +36,7 @@ enum class StatusCode : int {
   kDataLoss = 15,
   kUnauthenticated = 16,
 };
+inline constexpr size_t kNumStatusCodes = 17;
 
 // "INVALID_ARGUMENT" for kInvalidArgument, and so on.
 std::string_view StatusCodeName(StatusCode code);

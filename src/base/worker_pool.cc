@@ -54,7 +54,7 @@ bool WorkerPool::TrySubmit(std::function<void()>& task, std::string_view name) {
       flow.used = std::max(flow.used, turn_);  // who had nothing to run has saved nothing up
       active_.push_back(&flow);
     }
-    flow.tasks.push_back(std::move(task));
+    flow.tasks.push_back({std::move(task), options_.clock->Now()});
     ++num_queued_;
   }
   wake_.NotifyOne();
@@ -67,10 +67,19 @@ bool WorkerPool::WouldRefuse(std::string_view name) {
   return stopping_ || num_queued_ >= options_.max_queued || (flow != flows_.end() && WouldWaitTooLong(flow->second));
 }
 
+PoolLoad WorkerPool::load() const {
+  const MutexLock lock(mutex_);
+  const TimePoint now = options_.clock->Now();
+  PoolLoad load{.num_threads = options_.num_threads, .busy = busy_.Total(now), .num_queued = num_queued_};
+  for (const Flow* flow : active_) load.oldest = std::max(load.oldest, now - flow->tasks.front().queued);
+  return load;
+}
+
 void WorkerPool::Work() {
   for (;;) {
-    std::function<void()> task;
+    std::function<void()> work;
     Flow* flow = nullptr;
+    TimePoint start;
     {
       MutexLock lock(mutex_);
       while (active_.empty() && !stopping_) wake_.Wait(mutex_);
@@ -78,17 +87,20 @@ void WorkerPool::Work() {
       const auto next = std::ranges::min_element(active_, {}, &Flow::used);
       flow = *next;
       turn_ = flow->used;
-      task = std::move(flow->tasks.front());
+      work = std::move(flow->tasks.front().work);
       flow->tasks.pop_front();
       if (flow->tasks.empty()) active_.erase(next);
       --num_queued_;
       ++flow->running;
+      start = options_.clock->Now();
+      busy_.Change(1, start);
     }
-    const TimePoint start = options_.clock->Now();
-    task();
-    task = nullptr;
-    const nanoseconds time = options_.clock->Now() - start;
+    work();
+    work = nullptr;
+    const TimePoint end = options_.clock->Now();
+    const nanoseconds time = end - start;
     MutexLock lock(mutex_);
+    busy_.Change(-1, end);
     flow->used += time;
     flow->average += (time - flow->average) / kAverageMemory;
     --flow->running;

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "base/pool_load.h"
 
 namespace tflite_serving {
 
@@ -49,12 +50,18 @@ class WorkerPool {
   // Whether TrySubmit would refuse a task of this flow now.
   bool WouldRefuse(std::string_view flow);
 
+  PoolLoad load() const;
+
   // Runs what is queued, then joins; nothing is taken any more. One call at a time, and not from a task.
   void Stop();
 
  private:
+  struct Task {
+    std::function<void()> work;
+    TimePoint queued;
+  };
   struct Flow {
-    std::deque<std::function<void()>> tasks;
+    std::deque<Task> tasks;
     std::chrono::nanoseconds used{0};     // of the threads' time
     std::chrono::nanoseconds average{0};  // of a task, lately
     int running = 0;
@@ -65,12 +72,13 @@ class WorkerPool {
   bool WouldWaitTooLong(const Flow& flow) const TFLS_REQUIRES(mutex_);
 
   const WorkerPoolOptions options_;
-  Mutex mutex_;
+  mutable Mutex mutex_;
   CondVar wake_;
   std::map<std::string, Flow, std::less<>> flows_ TFLS_GUARDED_BY(mutex_);
   std::vector<Flow*> active_ TFLS_GUARDED_BY(mutex_);  // those with tasks
   size_t num_queued_ TFLS_GUARDED_BY(mutex_) = 0;
   std::chrono::nanoseconds turn_ TFLS_GUARDED_BY(mutex_){0};  // what the flow had used that was served last
+  BusyTime busy_ TFLS_GUARDED_BY(mutex_);
   bool stopping_ TFLS_GUARDED_BY(mutex_) = false;
   std::vector<std::jthread> threads_;  // last: its threads use the members above
 };

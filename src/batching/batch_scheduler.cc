@@ -99,12 +99,24 @@ BatchScheduler::SourceHandle BatchScheduler::Choose(TimePoint now, TimePoint& ne
   return chosen;
 }
 
+PoolLoad BatchScheduler::load() const {
+  const MutexLock lock(mutex_);
+  const TimePoint now = clock_.Now();
+  PoolLoad load{.num_threads = num_threads_, .busy = busy_.Total(now)};
+  for (const SourceHandle& source : active_) {
+    load.num_queued += source->queue.num_tasks();
+    load.oldest = std::max(load.oldest, now - source->queue.first_arrival(now));
+  }
+  return load;
+}
+
 void BatchScheduler::Work() {
   for (;;) {
     SourceHandle source;
     BatchQueue::Taken taken;
     std::chrono::nanoseconds expected{0};
     bool more = false;
+    TimePoint start;
     {
       const MutexLock lock(mutex_);
       TimePoint now = clock_.Now();
@@ -122,6 +134,8 @@ void BatchScheduler::Work() {
         next = kNoDeadline;
       }
       taken = source->queue.Take(now);
+      start = now;
+      if (!taken.batch.empty()) busy_.Change(1, start);
       turn_ = std::max(turn_, source->used);
       expected = source->queue.Expected(taken.batch);
       source->used += expected;  // at once, or all threads would choose it
@@ -139,10 +153,11 @@ void BatchScheduler::Work() {
                 {});
     }
     if (taken.batch.empty()) continue;
-    const TimePoint start = clock_.Now();
     source->run(source, std::move(taken.batch));
     const MutexLock lock(mutex_);
-    source->used += clock_.Now() - start - expected;
+    const TimePoint end = clock_.Now();
+    source->used += end - start - expected;
+    busy_.Change(-1, end);
   }
 }
 

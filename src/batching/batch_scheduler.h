@@ -12,7 +12,9 @@
 
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "base/pool_load.h"
 #include "base/status.h"
+#include "batching/batch_metrics.h"
 #include "batching/batch_queue.h"
 
 namespace tflite_serving {
@@ -52,6 +54,10 @@ class BatchScheduler {
   void Record(Source& source, int64_t rows, std::chrono::nanoseconds time);
   void Answered(Source& source, int64_t rows);
 
+  PoolLoad load() const;
+  BatchMetrics& metrics() { return metrics_; }
+  const BatchMetrics& metrics() const { return metrics_; }
+
  private:
   void Work();
   void Activate(const SourceHandle& source) TFLS_REQUIRES(mutex_);
@@ -62,12 +68,14 @@ class BatchScheduler {
   const int num_threads_;
   const std::chrono::nanoseconds max_wait_;
   const Clock& clock_;
-  Mutex mutex_;
+  BatchMetrics metrics_;
+  mutable Mutex mutex_;
   CondVar wake_;
   std::vector<SourceHandle> active_ TFLS_GUARDED_BY(mutex_);  // those with tasks
   std::chrono::nanoseconds turn_ TFLS_GUARDED_BY(mutex_){0};  // what the source had used that was served last
   TimePoint timer_ TFLS_GUARDED_BY(mutex_) = kNoDeadline;     // when the first of the idle threads wakes by itself
   int idle_threads_ TFLS_GUARDED_BY(mutex_) = 0;
+  BusyTime busy_ TFLS_GUARDED_BY(mutex_);
   bool stopping_ TFLS_GUARDED_BY(mutex_) = false;
   std::vector<std::jthread> threads_;  // last: they use the members above
 };

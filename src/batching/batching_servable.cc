@@ -35,6 +35,7 @@ struct Batch {
   int64_t rows = 0;            // of the run: those of the tasks and the filler
   std::vector<Tensor> memory;  // of inputs that were put together
   std::vector<TensorView> inputs;
+  RunTimeline times;
 };
 
 bool IsAligned(const TensorView& tensor) { return reinterpret_cast<uintptr_t>(tensor.bytes.data()) % kTensorAlignment == 0; }
@@ -64,6 +65,11 @@ Status CheckOutputs(std::span<const TensorView> outputs, int64_t rows) {
     }
   }
   return OkStatus();
+}
+
+// `run`, noted for one request of those that shared it.
+void NoteRun(const RunTimeline& run, RunTimeline* times) {
+  if (times != nullptr) *times = {.given = times->given, .began = run.began, .ended = run.ended};
 }
 
 // Whether others may be answered although this is how their common run ended.
@@ -97,9 +103,13 @@ void Answer(BatchScheduler& scheduler, Batch& batch, Status status, std::span<co
   }
 }
 
-void RunBatch(BatchScheduler& scheduler, const BatchingParameters& parameters, const std::shared_ptr<Batch>& batch) {
+void RunBatch(BatchScheduler& scheduler, const BatchingParameters& parameters, Histogram& run_rows, const std::shared_ptr<Batch>& batch) {
   int64_t rows = 0;
-  for (const BatchTask& task : batch->tasks) rows += task.rows;
+  const auto taken = std::chrono::steady_clock::now();
+  for (const BatchTask& task : batch->tasks) {
+    rows += task.rows;
+    scheduler.metrics().Waited(taken - task.arrived);
+  }
   batch->rows = RowsWithFiller(parameters, rows);
   Status assembled = Assemble(parameters, rows, *batch);
   if (!assembled.ok() && batch->rows > rows) {  // perhaps it is the filler that there is no room for
@@ -112,8 +122,11 @@ void RunBatch(BatchScheduler& scheduler, const BatchingParameters& parameters, c
     scheduler.Answered(*batch->source, rows);
     return Answer(scheduler, *batch, assembled, {});
   }
+  scheduler.metrics().Ran(batch->rows, batch->rows - rows);
+  run_rows.Observe(static_cast<uint64_t>(batch->rows));
   RunRequest request = batch->tasks.front().request;
   request.inputs = batch->inputs;
+  request.times = &batch->times;
   if (batch->tasks.size() > 1) request.cancellation = nullptr;  // the others want it all the same
   for (const BatchTask& task : batch->tasks) request.deadline = std::max(request.deadline, task.request.deadline);
   const ServableHandle keep = batch->servable;  // until Run has returned, which may be after the batch is done
@@ -121,6 +134,7 @@ void RunBatch(BatchScheduler& scheduler, const BatchingParameters& parameters, c
   keep->Run(request, [&scheduler, batch, rows, start](const Status& status, std::span<const TensorView> outputs) {
     if (status.ok()) scheduler.Record(*batch->source, batch->rows, std::chrono::steady_clock::now() - start);
     scheduler.Answered(*batch->source, rows);  // before they are: the next requests may follow at once
+    for (const BatchTask& task : batch->tasks) NoteRun(batch->times, task.request.times);
     Answer(scheduler, *batch, status, outputs);
   });
 }
@@ -139,12 +153,14 @@ class SplitRequest : public std::enable_shared_from_this<SplitRequest> {
     const MutexLock lock(mutex_);
     outputs_.resize(inputs_.size());
     num_unfinished_ = inputs_.size();
+    times_.resize(inputs_.size());
     return OkStatus();
   }
   size_t num_pieces() const { return inputs_.size(); }
   BatchTask Piece(size_t piece) {
     BatchTask task{.request = request_, .rows = inputs_[piece].front().shape[0]};
     task.request.inputs = inputs_[piece];
+    task.request.times = &times_[piece];
     task.done = [self = shared_from_this(), piece](const Status& status, std::span<const TensorView> outputs) {
       self->Finish(piece, status, outputs);
     };
@@ -183,6 +199,8 @@ class SplitRequest : public std::enable_shared_from_this<SplitRequest> {
     std::vector<Tensor> outputs;
     if (status.ok()) status = Join(by_piece, outputs);
     if (!status.ok()) return done_(status, {});
+    NoteRun({.began = std::ranges::min(times_, {}, &RunTimeline::began).began, .ended = std::ranges::max(times_, {}, &RunTimeline::ended).ended},
+            request_.times);
     std::vector<TensorView> views;
     for (const Tensor& output : outputs) views.push_back(output.view());
     done_(OkStatus(), views);
@@ -205,6 +223,7 @@ class SplitRequest : public std::enable_shared_from_this<SplitRequest> {
   const RunDone done_;
   std::vector<std::vector<TensorView>> inputs_;  // by piece
   std::vector<Tensor> strings_;                  // of inputs_
+  std::vector<RunTimeline> times_;               // by piece; each is the run's own until it has ended
   Mutex mutex_;
   std::vector<std::vector<Tensor>> outputs_ TFLS_GUARDED_BY(mutex_);  // by piece
   Status status_ TFLS_GUARDED_BY(mutex_);                             // the first that is not OK
@@ -215,13 +234,13 @@ class SplitRequest : public std::enable_shared_from_this<SplitRequest> {
 
 BatchingServable::BatchingServable(ServableHandle servable, const std::vector<bool>& batches, const BatchingParameters& parameters,
                                    BatchScheduler& scheduler)
-    : servable_(std::move(servable)), parameters_(parameters), scheduler_(scheduler) {
+    : servable_(std::move(servable)), parameters_(parameters), scheduler_(scheduler), rows_(std::make_shared<Histogram>(metrics::kBatchRows)) {
   for (const bool is_batched : batches) {
     BatchScheduler::SourceHandle& source = sources_.emplace_back();
     if (!is_batched) continue;
-    source = scheduler.NewSource(BatchQueue(parameters), [servable = servable_, parameters, &scheduler](const BatchScheduler::SourceHandle& from,
-                                                                                                        std::vector<BatchTask> tasks) {
-      RunBatch(scheduler, parameters, std::make_shared<Batch>(Batch{.servable = servable, .source = from, .tasks = std::move(tasks)}));
+    source = scheduler.NewSource(BatchQueue(parameters), [servable = servable_, parameters, rows = rows_, &scheduler](
+                                                             const BatchScheduler::SourceHandle& from, std::vector<BatchTask> tasks) {
+      RunBatch(scheduler, parameters, *rows, std::make_shared<Batch>(Batch{.servable = servable, .source = from, .tasks = std::move(tasks)}));
     });
   }
 }
@@ -246,7 +265,16 @@ void BatchingServable::Run(const RunRequest& request, RunDone done) {
   } else {
     tasks.push_back({.request = request, .done = done, .rows = *rows});
   }
-  if (const Status status = scheduler_.Submit(source, tasks); !status.ok()) done(status, {});
+  if (const Status status = scheduler_.Submit(source, tasks); !status.ok()) {
+    scheduler_.metrics().Rejected();
+    return done(status, {});
+  }
+  scheduler_.metrics().Submitted(*rows);
+}
+
+void BatchingServable::Collect(MetricsPage& page) const {
+  page.Add(metrics::kBatchRows, {id().name, std::to_string(id().version)}, *rows_);
+  servable_->Collect(page);
 }
 
 void BatchingServable::RecordRun(size_t signature, int64_t rows, std::chrono::nanoseconds time) {

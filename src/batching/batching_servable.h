@@ -30,6 +30,7 @@ class BatchingServable : public Servable {
   std::span<const Signature> signatures() const override { return servable_->signatures(); }
   size_t memory_bytes() const override { return servable_->memory_bytes(); }
   Status health() const override { return servable_->health(); }
+  void Collect(MetricsPage& page) const override;
 
   // What a run of signature number `signature` took that was measured elsewhere; without effect for one that is not batched.
   void RecordRun(size_t signature, int64_t rows, std::chrono::nanoseconds time);
@@ -44,6 +45,7 @@ class BatchingServable : public Servable {
   const ServableHandle servable_;
   const BatchingParameters parameters_;
   BatchScheduler& scheduler_;
+  const std::shared_ptr<Histogram> rows_;              // of runs
   std::vector<BatchScheduler::SourceHandle> sources_;  // by signature; null: not batched
 };
 

@@ -27,6 +27,7 @@ constexpr auto kLoading = FlagGroup::kLoading;
 constexpr auto kRunning = FlagGroup::kRunning;
 constexpr auto kBatching = FlagGroup::kBatching;
 constexpr auto kCustom = FlagGroup::kCustom;
+constexpr auto kMetrics = FlagGroup::kMetrics;
 constexpr auto kProcess = FlagGroup::kProcess;
 
 constexpr Flag Ignored(std::string_view name, PlainFlagValue original_default, std::string_view why) {
@@ -111,6 +112,10 @@ constexpr Flag kFlags[] = {
     {"enable_per_model_batching_parameters", kBatching, &Options::enable_per_model_batching_parameters,
      "batch as batching_params.pbtxt beside a version's model says, and not without one; the file above says the threads alone"},
 
+    {"monitoring_config_file", kMetrics, &Options::monitoring_config_file,
+     "text MonitoringConfig: where the REST port has metrics under the original's names; empty: nowhere"},
+    {"metrics_path", kMetrics, &Options::metrics_path, "where the REST port has metrics for Prometheus; empty: nowhere"},
+
     {"dry_run", kProcess, &Options::dry_run, "load what is configured, as a start would, print what it is, and exit; opens no port"},
     {"log_level", kProcess, &Options::log_level, "least level that is logged"},
     {"help", kProcess, ActionFlag{Action::kShowHelp}, "print this text and exit"},
@@ -136,7 +141,6 @@ constexpr Flag kFlags[] = {
     Ignored("xla_cpu_compilation_enabled", false, kNoXla),
     Ignored("xla_gpu_compilation_enabled", false, kNoXla),
 
-    NotSupported("monitoring_config_file", {""}, "Prometheus metrics"),
     NotSupported("ssl_config_file", {""}, "TLS"),
     NotSupported("use_alts_credentials", {.original_default = false, .why = "not supported: ALTS works only inside Google's cloud"}, "ALTS for gRPC"),
 };

@@ -252,7 +252,7 @@ struct HelpGroup {
   FlagGroup group;
   std::string_view heading;
 };
-constexpr std::array<HelpGroup, 11> kHelpGroups = {{{FlagGroup::kGrpc, "gRPC"},
+constexpr std::array<HelpGroup, 12> kHelpGroups = {{{FlagGroup::kGrpc, "gRPC"},
                                                     {FlagGroup::kRest, "REST"},
                                                     {FlagGroup::kNetwork, "gRPC and REST"},
                                                     {FlagGroup::kModel, "Models"},
@@ -260,6 +260,7 @@ constexpr std::array<HelpGroup, 11> kHelpGroups = {{{FlagGroup::kGrpc, "gRPC"},
                                                     {FlagGroup::kRunning, "Running models"},
                                                     {FlagGroup::kCustom, "Custom servables (model_platform: \"custom\")"},
                                                     {FlagGroup::kBatching, "Batching"},
+                                                    {FlagGroup::kMetrics, "Metrics"},
                                                     {FlagGroup::kProcess, "Process"},
                                                     {FlagGroup::kIgnored, "Flags of TensorFlow Serving that have no effect here"},
                                                     {FlagGroup::kNotSupported, "Flags of TensorFlow Serving that are not supported"}}};

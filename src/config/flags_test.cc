@@ -176,13 +176,11 @@ TEST(FlagsTest, AFlagThatIsNotSupportedSaysSo) {
   EXPECT_EQ(Error({"--ssl_config_file=/tls"}), "UNIMPLEMENTED: --ssl_config_file: not supported by this version yet");
   EXPECT_EQ(Error({"--use_alts_credentials"}), "UNIMPLEMENTED: --use_alts_credentials: not supported: ALTS works only inside Google's cloud");
   // Before anything is said of the base path, which is missing too.
-  EXPECT_EQ(Parse({"--monitoring_config_file=/m.config"}).status(),
-            UnimplementedError("--monitoring_config_file: not supported by this version yet"));
+  EXPECT_EQ(Parse({"--ssl_config_file=/m.config"}).status(), UnimplementedError("--ssl_config_file: not supported by this version yet"));
 }
 
 TEST(FlagsTest, AFlagThatIsNotSupportedMayAskForNothing) {
-  const StatusOr<ParsedFlags> parsed =
-      Parse({"--model_base_path=/m", "--monitoring_config_file=", "--ssl_config_file=", "--use_alts_credentials=false"});
+  const StatusOr<ParsedFlags> parsed = Parse({"--model_base_path=/m", "--ssl_config_file=", "--use_alts_credentials=false"});
   ASSERT_TRUE(parsed.ok()) << parsed.status().ToString();
   EXPECT_THAT(parsed->notices, IsEmpty());
 }

@@ -88,6 +88,10 @@ struct ServerOptions {
   std::string batching_parameters_file;  // as config/batching_parameters_file.h reads it; empty: none
   bool enable_per_model_batching_parameters = false;  // a version has its own such file, or is not batched; the one above says the threads alone
 
+  // --- metrics ---
+  std::string monitoring_config_file;     // as config/monitoring_config.h reads it; empty: none
+  std::string metrics_path = "/metrics";  // [ours] of the page on the REST port; empty: none
+
   // --- process ---
   bool dry_run = false;                  // [ours] what is configured is tried, as server/dry_run.h says, and not served
   LogLevel log_level = LogLevel::kInfo;  // [ours] lines below are dropped

@@ -28,6 +28,10 @@ struct CustomTask {
   TimePoint deadline() const {
     return std::visit([](const auto& one) { return one.deadline; }, request);
   }
+  // Null: nobody asks.
+  RunTimeline* times() const {
+    return std::visit([](const auto& one) { return one.times; }, request);
+  }
   // DEADLINE_EXCEEDED or CANCELLED once nobody waits for the answer any more.
   Status Overdue(TimePoint now) const;
   void Fail(const Status& status) const;
@@ -52,6 +56,15 @@ class CustomTaskQueue {
   void DropOverdue(TimePoint now);
   // Answers all.
   void FailAll(const Status& status);
+  size_t size() const {
+    const MutexLock lock(mutex_);
+    return tasks_.size();
+  }
+  // Tasks that Push would not take.
+  uint64_t num_refused() const {
+    const MutexLock lock(mutex_);
+    return num_refused_;
+  }
   // A task took this long.
   void Record(std::chrono::nanoseconds time);
   // This worker takes no task for now: another is signalled in its place.
@@ -60,8 +73,9 @@ class CustomTaskQueue {
  private:
   const int num_workers_;
   const std::chrono::nanoseconds max_wait_;
-  Mutex mutex_;
+  mutable Mutex mutex_;
   std::deque<CustomTask> tasks_ TFLS_GUARDED_BY(mutex_);
+  uint64_t num_refused_ TFLS_GUARDED_BY(mutex_) = 0;
   std::vector<int> idle_ TFLS_GUARDED_BY(mutex_);  // the events of workers with nothing to do
   std::chrono::nanoseconds average_ TFLS_GUARDED_BY(mutex_){0};
 };

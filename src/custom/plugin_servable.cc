@@ -103,6 +103,7 @@ Status ReadInputs(const Signature& signature, const TflsTensor* tensors, std::ve
 
 void Emit(TflsCall* call, const TflsTensor* tensors) {
   if (std::exchange(call->is_answered, true)) return;
+  if (call->request.times != nullptr) call->request.times->ended = Clock::Steady().Now();
   std::vector<TensorView> outputs;
   const Status status = ReadOutputs(*call->request.signature, tensors, outputs);
   call->done(status, status.ok() ? std::span<const TensorView>(outputs) : std::span<const TensorView>());
@@ -245,9 +246,14 @@ void PluginServable::Run(const RunRequest& request, RunDone done) {
   TflsCall call{.request = request, .done = done};
   TflsError error{};
   const auto number = static_cast<size_t>(request.signature - signatures_.data());
+  if (request.times != nullptr) request.times->began = Clock::Steady().Now();
   const TflsStatus code = plugin_.predict(instance_, number, inputs.data(), &call, &error);
   if (call.is_answered) return;
   done(code == TFLS_OK ? InternalError("the plug-in answered nothing: its predict returned without emit") : StatusFromPlugin(code, error), {});
+}
+
+void PluginServable::Collect(MetricsPage& page) const {
+  for (const std::unique_ptr<TflsModel>& model : models_) model->servable->Collect(page);
 }
 
 size_t PluginServable::memory_bytes() const {

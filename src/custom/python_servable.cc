@@ -1,9 +1,11 @@
 #include "custom/python_servable.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include "custom/python_worker.h"
+#include "telemetry/metrics.h"
 
 namespace tflite_serving {
 
@@ -35,9 +37,20 @@ void PythonServable::Run(const RunRequest& request, RunDone done) {
 void PythonServable::RunJson(const JsonRunRequest& request, JsonRunDone done) { Submit({.request = request, .done = std::move(done)}); }
 
 void PythonServable::Submit(CustomTask task) {
+  if (RunTimeline* times = task.times()) times->given = Clock::Steady().Now();
   const bool is_up = std::ranges::any_of(workers_, &PythonWorker::is_up);
   const Status status = is_up ? queue_->Push(task) : health();
   if (!status.ok()) task.Fail(status);
+}
+
+void PythonServable::Collect(MetricsPage& page) const {
+  const std::string version = std::to_string(id_.version);
+  uint64_t num_restarts = 0;
+  for (const std::unique_ptr<PythonWorker>& worker : workers_) num_restarts += worker->num_restarts();
+  page.Add(metrics::kWorkerProcesses, {id_.name, version}, static_cast<double>(std::ranges::count_if(workers_, &PythonWorker::is_up)));
+  page.Add(metrics::kWorkerRestarts, {id_.name, version}, static_cast<double>(num_restarts));
+  page.Add(metrics::kCustomQueueDepth, {id_.name, version}, static_cast<double>(queue_->size()));
+  page.Add(metrics::kCustomRejected, {id_.name, version}, static_cast<double>(queue_->num_refused()));
 }
 
 size_t PythonServable::memory_bytes() const {

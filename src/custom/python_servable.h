@@ -60,6 +60,7 @@ class PythonServable : public Servable {
 
   // Of all workers at the moment.
   size_t memory_bytes() const override;
+  void Collect(MetricsPage& page) const override;
   Status health() const override;
 
  private:

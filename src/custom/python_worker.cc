@@ -166,6 +166,7 @@ Status PythonWorker::Start() {
 
 void PythonWorker::Serve(const CustomTask& task) {
   const TimePoint start = Now();
+  if (RunTimeline* times = task.times()) times->began = start;
   Exchange exchange{.limit = start + options_.request_timeout, .task = &task};
   // What cannot be sent for want of memory is the request's own fault.
   const StatusOr<std::string> frame = FrameOf(task);
@@ -242,6 +243,7 @@ Status PythonWorker::Look(Exchange& exchange) {
 
 Status PythonWorker::Answer(Exchange& exchange, const WorkerReply& reply) {
   const CustomTask& task = *exchange.task;
+  if (RunTimeline* times = exchange.answered ? nullptr : task.times()) times->ended = Now();
   if (const auto* error = std::get_if<WorkerError>(&reply); error != nullptr && error->id == last_id_) {
     if (!std::exchange(exchange.answered, true)) task.Fail(error->status);
     return error->is_last ? UnavailableError("the servable ended its worker: " + error->status.message()) : OkStatus();
@@ -308,6 +310,7 @@ Status PythonWorker::End(const Status& why) {
 void PythonWorker::Pause(const Status& why) {
   if (stopping_) return;
   ++failures_;
+  ++num_restarts_;
   const int doublings = std::clamp(failures_ - 2, 0, kMaxDoublings);
   const milliseconds pause = failures_ == 1 ? milliseconds(0) : std::min(options_.first_pause * (1 << doublings), options_.longest_pause);
   std::string when = "at once";

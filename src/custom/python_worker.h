@@ -46,6 +46,8 @@ class PythonWorker {
   // Why it does not; OK otherwise.
   Status health() const;
   size_t memory_bytes() const;
+  // Processes that have ended, each of which was or will be followed by another.
+  uint64_t num_restarts() const { return num_restarts_; }
 
  private:
   // How long a request may last, and what becomes of its answer.
@@ -92,6 +94,7 @@ class PythonWorker {
   std::string last_line_;  // of the process's output
 
   std::atomic<pid_t> pid_ = 0;
+  std::atomic<uint64_t> num_restarts_ = 0;
   std::atomic<bool> stopping_ = false;
   mutable Mutex mutex_;
   CondVar loaded_;

@@ -12,6 +12,7 @@
 #include "lifecycle/storage_path.h"
 #include "lifecycle/version_policy.h"
 #include "telemetry/log.h"
+#include "telemetry/metrics.h"
 
 namespace tflite_serving {
 namespace {
@@ -270,6 +271,25 @@ std::vector<std::string> Manager::ListModels() const {
     if (!model.removed()) names.push_back(name);
   }
   return names;
+}
+
+void Manager::Collect(MetricsPage& page) const {
+  for (const std::string& name : ListModels()) {
+    const std::vector<VersionStatus> statuses = GetVersionStatuses(name);
+    page.Add(metrics::kModelAvailable, {name},
+             std::ranges::find(statuses, VersionState::kAvailable, &VersionStatus::state) != statuses.end() ? 1 : 0);
+    for (const VersionStatus& status : statuses) {
+      const std::string version = std::to_string(status.version);
+      page.Add(metrics::kModelState, {name, version, VersionStateName(status.state)}, 1);
+      if (status.state != VersionState::kAvailable) continue;
+      const StatusOr<ServableHandle> servable = GetServable({.name = name, .version = status.version});
+      if (!servable.ok()) continue;  // gone since
+      page.Add(metrics::kModelHealthy, {name, version}, (*servable)->health().ok() ? 1 : 0);
+      page.Add(metrics::kModelMemory, {name, version}, static_cast<double>((*servable)->memory_bytes()));
+      (*servable)->Collect(page);
+    }
+  }
+  if (budget_ != nullptr) budget_->Collect(page);
 }
 
 std::optional<ModelConfig> Manager::ConfigOf(std::string_view name) const {

@@ -90,6 +90,8 @@ class Manager : public ServableSource {
   std::vector<std::string> ListModels() const override;
   // Whether it is one of them.
   bool HasModel(std::string_view name) const;
+  // The states of all versions, those that are served themselves, and the memory budget.
+  void Collect(MetricsPage& page) const;
   // As it is configured now; nothing if it is not.
   std::optional<ModelConfig> ConfigOf(std::string_view name) const;
 

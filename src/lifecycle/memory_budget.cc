@@ -12,6 +12,7 @@
 
 #include "base/thread.h"
 #include "telemetry/log.h"
+#include "telemetry/metrics.h"
 
 namespace tflite_serving {
 namespace {
@@ -81,6 +82,10 @@ class MemoryBudget::Evictable : public Servable, public std::enable_shared_from_
   size_t memory_bytes() const override {
     const ServableHandle loaded = budget_->Peek(*this);
     return loaded == nullptr ? 0 : loaded->memory_bytes();
+  }
+
+  void Collect(MetricsPage& page) const override {
+    if (const ServableHandle loaded = budget_->Peek(*this)) loaded->Collect(page);
   }
 
  private:
@@ -172,8 +177,23 @@ MemoryBudget::Handles MemoryBudget::MakeRoom(size_t bytes) {
     if (oldest == nullptr) break;
     loaded_bytes_ -= oldest->bytes;
     unloaded.push_back(std::exchange(oldest->loaded, nullptr));
+    ++num_evictions_;
   }
   return unloaded;
+}
+
+void MemoryBudget::Collect(MetricsPage& page) const {
+  const MutexLock lock(mutex_);
+  const auto num_loaded = std::ranges::count_if(entries_, [](const auto& entry) { return entry.second.loaded != nullptr; });
+  page.Add(metrics::kBudgetBytes, {}, static_cast<double>(options_.bytes));
+  page.Add(metrics::kBudgetUsed, {}, static_cast<double>(used_bytes_));
+  page.Add(metrics::kBudgetLoaded, {}, static_cast<double>(num_loaded));
+  page.Add(metrics::kBudgetUnloaded, {}, static_cast<double>(entries_.size()) - static_cast<double>(num_loaded));
+  page.Add(metrics::kBudgetEvictions, {}, static_cast<double>(num_evictions_));
+  page.Add(metrics::kBudgetWaiting, {}, static_cast<double>(num_waiting_));
+  for (size_t code = 0; code < kNumStatusCodes; ++code) {
+    if (reloads_[code] > 0) page.Add(metrics::kBudgetReloads, {StatusCodeName(static_cast<StatusCode>(code))}, static_cast<double>(reloads_[code]));
+  }
 }
 
 ServableHandle MemoryBudget::Use(const Evictable& servable) {
@@ -302,6 +322,7 @@ std::vector<MemoryBudget::Waiting> MemoryBudget::Settle(const Evictable& servabl
     const MutexLock lock(mutex_);
     Entry& entry = entries_.at(&servable);
     entry.loading = false;
+    ++reloads_[static_cast<size_t>(loaded.status().code())];
     reserved_bytes_ -= std::exchange(entry.reserved, 0);
     if (loaded.ok()) {
       entry.failure = OkStatus();

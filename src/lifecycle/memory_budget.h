@@ -4,6 +4,7 @@
 // the model is not in memory waits, on no thread, until it is loaded again. To requests a version is AVAILABLE in either case.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -55,6 +56,8 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   // UNAVAILABLE otherwise.
   // Errors: CheckFits.
   StatusOr<ServableHandle> Admit(ServableHandle servable, const std::string& path, const FileStamp& stamp, const LoadOptions& options);
+
+  void Collect(MetricsPage& page) const;
 
   // Loads nothing again from now on, and refuses the requests that wait. Returns before that is over.
   void Stop();
@@ -114,6 +117,8 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   size_t used_bytes_ TFLS_GUARDED_BY(mutex_) = 0;      // of servables that are not destroyed
   size_t loaded_bytes_ TFLS_GUARDED_BY(mutex_) = 0;    // of entries_: without those that were unloaded, and are not destroyed yet
   size_t reserved_bytes_ TFLS_GUARDED_BY(mutex_) = 0;  // for what is being loaded
+  uint64_t num_evictions_ TFLS_GUARDED_BY(mutex_) = 0;
+  std::array<uint64_t, kNumStatusCodes> reloads_ TFLS_GUARDED_BY(mutex_){};  // by how they ended
   size_t num_waiting_ TFLS_GUARDED_BY(mutex_) = 0;
   TimePoint next_end_ TFLS_GUARDED_BY(mutex_) = kNoDeadline;  // when EndWaiting looks next
   uint64_t uses_ TFLS_GUARDED_BY(mutex_) = 0;

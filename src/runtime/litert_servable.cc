@@ -101,8 +101,8 @@ StatusOr<std::unique_ptr<LiteRtServable>> LiteRtServable::Create(ServableId id, 
     for (size_t i = 0; i < model->graph().signatures.size(); ++i) trial.rows.push_back(TryRows(*model, i));
   }
   trial.rows.resize(model->graph().signatures.size());
-  std::unique_ptr<LiteRtServable> servable(
-      new LiteRtServable(std::move(id), std::move(trial), std::move(parallelism), std::move(model), std::move(interpreters), clock));
+  std::unique_ptr<LiteRtServable> servable(new LiteRtServable(std::move(id), std::move(trial), std::move(parallelism), std::move(model),
+                                                              std::move(interpreters), options.run_counters, clock));
   servable->MeasureRuns();
   TFLS_DEBUG("{}: {} signatures, {} interpreters, {} bytes of packed weights, {} bytes in all", path, servable->signatures_.size(),
              servable->pool_.size(), servable->model_->WeightCacheBytes(), servable->memory_bytes());
@@ -110,10 +110,11 @@ StatusOr<std::unique_ptr<LiteRtServable>> LiteRtServable::Create(ServableId id, 
 }
 
 LiteRtServable::LiteRtServable(ServableId id, TrialReport trial, ParallelismChoice parallelism, std::unique_ptr<Model> model,
-                               std::vector<std::unique_ptr<Interpreter>> interpreters, const Clock& clock)
+                               std::vector<std::unique_ptr<Interpreter>> interpreters, RunCounters* run_counters, const Clock& clock)
     : id_(std::move(id)),
       trial_(std::move(trial)),
       parallelism_(std::move(parallelism)),
+      run_counters_(run_counters),
       clock_(clock),
       model_(std::move(model)),
       estimates_(model_->graph().signatures.size()),
@@ -132,6 +133,10 @@ std::string_view LiteRtServable::WhyNotBatchable(size_t number) const {
   if (!HasRows(model_->graph().signatures[number].signature)) return "the first dimensions are not all open, nor all 1";
   if (!trial_.rows[number].alike) return "rows answered together differ, or cannot be";
   return {};
+}
+
+void LiteRtServable::Collect(MetricsPage& page) const {
+  page.Add(metrics::kInterpreters, {id_.name, std::to_string(id_.version)}, static_cast<double>(pool_.size()));
 }
 
 void LiteRtServable::MeasureRuns() {
@@ -156,11 +161,14 @@ void LiteRtServable::Run(const RunRequest& request, RunDone done) {
   const auto number = static_cast<size_t>(request.signature - signatures_.data());
   const TimePoint start = clock_.Now();
   const StatusOr<std::span<const TensorView>> outputs = (*lease)->Run(number, request.inputs, request.deadline, request.cancellation);
+  const TimePoint end = clock_.Now();
+  if (request.times != nullptr) *request.times = {.given = request.times->given, .began = start, .ended = end};
+  if (run_counters_ != nullptr) run_counters_->Count(end - start);
   if (!outputs.ok()) {
     done(outputs.status(), {});
     return;
   }
-  estimates_[number].Record(clock_.Now() - start, TotalBytes(request.inputs));
+  estimates_[number].Record(end - start, TotalBytes(request.inputs));
   done(OkStatus(), *outputs);
 }
 

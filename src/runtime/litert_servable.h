@@ -18,8 +18,20 @@
 #include "runtime/parallelism.h"
 #include "runtime/run_estimate.h"
 #include "servable/servable.h"
+#include "telemetry/metrics.h"
 
 namespace tflite_serving {
+
+// The runs of interpreters, of all models together. Thread-safe.
+struct RunCounters {
+  Counter runs;
+  Counter nanoseconds;  // of all of them
+
+  void Count(std::chrono::nanoseconds time) {
+    runs.Add();
+    nanoseconds.Add(static_cast<uint64_t>(time.count()));
+  }
+};
 
 struct RuntimeOptions {
   // Runs at the same time, and cores that one run may use. 0: not said; then the trial measures which is best (parallelism.h). Where one of both is
@@ -37,6 +49,7 @@ struct RuntimeOptions {
   std::vector<std::string> custom_op_libraries = {};  // shared libraries with operators that models may use
   const Cancellation* stop = nullptr;                 // ends the trial; null: nothing does
   KnownTrials* known_trials = nullptr;                // borrowed; what is in there is not tried again. Null: every model is tried
+  RunCounters* run_counters = nullptr;                // borrowed; counts every run. Null: nothing does
 };
 
 // Thread-safe.
@@ -77,10 +90,11 @@ class LiteRtServable : public Servable {
   // What this version takes while it is loaded, about: the file and its packed weights, once, and what each interpreter took in the trial on
   // inputs of the file's own size (nothing where there was none). Larger requests take more, and an interpreter keeps what its largest one took.
   size_t memory_bytes() const override { return memory_bytes_; }
+  void Collect(MetricsPage& page) const override;
 
  private:
   LiteRtServable(ServableId id, TrialReport trial, ParallelismChoice parallelism, std::unique_ptr<Model> model,
-                 std::vector<std::unique_ptr<Interpreter>> interpreters, const Clock& clock);
+                 std::vector<std::unique_ptr<Interpreter>> interpreters, RunCounters* run_counters, const Clock& clock);
   bool MayRunInline() const;
   // Runs every signature again, now that memory is warm, for a first estimate.
   void MeasureRuns();
@@ -88,6 +102,7 @@ class LiteRtServable : public Servable {
   const ServableId id_;
   const TrialReport trial_;
   const ParallelismChoice parallelism_;
+  RunCounters* const run_counters_;
   const Clock& clock_;
   const std::unique_ptr<Model> model_;
   std::vector<Signature> signatures_;

@@ -17,12 +17,22 @@
 
 namespace tflite_serving {
 
+class MetricsPage;  // telemetry/metrics.h
+
+// When a run's stages began: what the time of a request is divided by. Whoever runs notes what he knows; the epoch of the clock: nothing was noted.
+struct RunTimeline {
+  TimePoint given{};  // to the servable
+  TimePoint began{};  // after waiting for a batch, an interpreter or a process
+  TimePoint ended{};
+};
+
 // One run. What it points to belongs to the caller, who keeps it alive until `done` has been called.
 struct RunRequest {
   const Signature* signature = nullptr;        // one of the servable's own
   std::span<const TensorView> inputs;          // one for each signature input, in its order, checked by CheckInputs; aligned to kTensorAlignment
   TimePoint deadline = kNoDeadline;            // waiting and running end then with DEADLINE_EXCEEDED
   const Cancellation* cancellation = nullptr;  // once set, waiting and running end with CANCELLED; null: never
+  RunTimeline* times = nullptr;                // noted before `done` is called; null: nobody asks
 };
 
 // The end of a run: its status and, if that is OK, one view for each signature output, in its order. The views point into the servable's
@@ -34,6 +44,7 @@ struct JsonRunRequest {
   std::string_view body;
   TimePoint deadline = kNoDeadline;
   const Cancellation* cancellation = nullptr;
+  RunTimeline* times = nullptr;
 };
 
 // Its answer: JSON, valid until the callback returns.
@@ -70,6 +81,9 @@ class Servable {
 
   // What it takes of the machine's memory at the moment; an estimate.
   virtual size_t memory_bytes() const = 0;
+
+  // Writes what is to be known of it beside that.
+  virtual void Collect(MetricsPage& /*page*/) const {}
 };
 
 // Keeps a version loaded for as long as somebody holds it.

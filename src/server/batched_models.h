@@ -41,6 +41,9 @@ class BatchedModels {
   // The same of a plug-in: those of its signatures whose rows it calls independent.
   StatusOr<ServableHandle> Batch(std::unique_ptr<PluginServable> servable, const std::string& directory);
 
+  const BatchScheduler& scheduler() const { return scheduler_; }
+  const std::string& thread_pool_name() const { return parameters_.thread_pool_name; }
+
   // Runs what is queued, and joins.
   void Stop() { scheduler_.Stop(); }
 

@@ -29,21 +29,22 @@ TrialLimits TrialLimitsOf(const ServerOptions& options) {
   return {.cpu_time = cpu_time, .time = 10 * cpu_time};
 }
 
-RuntimeOptions RuntimeOptionsOf(const ServerOptions& options) {
+RuntimeOptions RuntimeOptionsOf(const ServerOptions& options, RunCounters* run_counters) {
   return {.num_interpreters = options.num_tflite_pools,
           .threads_per_interpreter = options.tensorflow_intra_op_parallelism,
           .keep_state = options.keep_state,
           .trial_program = "/proc/self/exe",
           .trial_limits = TrialLimitsOf(options),
-          .custom_op_libraries = LibraryPaths(options.custom_op_library)};
+          .custom_op_libraries = LibraryPaths(options.custom_op_library),
+          .run_counters = run_counters};
 }
 
 // Loads one version at a time for each caller. Immutable, so thread-safe.
 class ModelLoader {
  public:
-  ModelLoader(const ServerOptions& options, BatchedModels* batched)
+  ModelLoader(const ServerOptions& options, BatchedModels* batched, RunCounters* run_counters)
       : options_(options),
-        runtime_(RuntimeOptionsOf(options)),
+        runtime_(RuntimeOptionsOf(options, run_counters)),
         warm_up_iterations_(options.enable_model_warmup ? std::max(options.num_request_iterations_for_warmup, 1) : 0),
         known_(MemoryBudgetBytes(options) == 0 ? nullptr : std::make_unique<KnownTrials>()),
         batched_(batched) {}
@@ -108,8 +109,8 @@ std::vector<std::string> LibraryPaths(std::string_view list) {
 
 int NumWorkers(const ServerOptions& options) { return std::max(UsableCpus(), static_cast<int>(options.num_tflite_pools)); }
 
-ModelLoaders MakeLoaders(const ServerOptions& options, BatchedModels* batched) {
-  const auto loader = std::make_shared<const ModelLoader>(options, batched);
+ModelLoaders MakeLoaders(const ServerOptions& options, BatchedModels* batched, RunCounters* run_counters) {
+  const auto loader = std::make_shared<const ModelLoader>(options, batched, run_counters);
   return {.load =
               [loader](const ServableId& id, const std::string& path, const LoadOptions& own, const Cancellation& stop) {
                 StatusOr<ServableHandle> servable = CancelledError("not loaded");

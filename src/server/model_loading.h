@@ -18,12 +18,12 @@ int NumWorkers(const ServerOptions& options);
 std::vector<std::string> LibraryPaths(std::string_view list);
 
 // Load a model as a LiteRtServable, with the flags' interpreters and threads where its own options say nothing, replay its warm-up requests, and have
-// it batched by `batched`; null: it is not.
+// it batched by `batched`; null: it is not. `run_counters`: RuntimeOptions'.
 struct ModelLoaders {
   ServableLoader load;    // tries it first, in a process of its own; at low priority
   ServableLoader reload;  // for requests that wait for it (MemoryBudgetOptions): tries only what `load` has not
 };
-ModelLoaders MakeLoaders(const ServerOptions& options, BatchedModels* batched);
+ModelLoaders MakeLoaders(const ServerOptions& options, BatchedModels* batched, RunCounters* run_counters = nullptr);
 
 // Without a memory budget.
 ManagerOptions LifecycleOptions(const ServerOptions& options);

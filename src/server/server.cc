@@ -12,6 +12,7 @@
 #include "base/thread.h"
 #include "base/usable_cpus.h"
 #include "config/model_server_config.h"
+#include "config/monitoring_config.h"
 #include "server/model_loading.h"
 #include "telemetry/log.h"
 
@@ -31,38 +32,58 @@ std::chrono::nanoseconds MaxQueueWait(const ServerOptions& options) {
   return options.max_queue_wait_ms == 0 ? std::chrono::nanoseconds::max() : std::chrono::milliseconds(options.max_queue_wait_ms);
 }
 
-Manager MakeManager(const ServerOptions& options, BatchedModels* batched, WorkerPool& workers, StateListener on_change) {
-  ModelLoaders loaders = MakeLoaders(options, batched);
+Manager MakeManager(const ServerOptions& options, BatchedModels* batched, WorkerPool& workers, RunCounters& run_counters, LoadMetrics& load_metrics,
+                    StateListener on_change) {
+  ModelLoaders loaders = MakeLoaders(options, batched, &run_counters);
   ManagerOptions lifecycle = LifecycleOptions(options);
   lifecycle.memory_budget = {
       .bytes = MemoryBudgetBytes(options), .reload = std::move(loaders.reload), .workers = &workers, .num_load_threads = lifecycle.num_load_threads};
-  return {std::move(loaders.load), lifecycle, std::move(on_change)};
+  return {load_metrics.Counting(std::move(loaders.load)), lifecycle, std::move(on_change)};
 }
+
+// Of others the processor time would fall when they end.
+constexpr std::string_view kLastingThreads[] = {"http_io", "grpc_io", "worker", "batch", "model_poll", "model_config", "model_unload"};
+constexpr std::string_view kVersion = TFLITE_SERVING_VERSION;
 
 }  // namespace
 
-Server::Server(const ServerOptions& options, const std::optional<BatchingParameters>& batching)
+Server::Server(const ServerOptions& options, const std::optional<BatchingParameters>& batching, const std::string& original_metrics_path)
     : options_(options),
       workers_("worker", {.num_threads = NumWorkers(options), .max_queued = kMaxQueuedRequests, .max_wait = MaxQueueWait(options)}),
       batched_models_(batching ? std::make_unique<BatchedModels>(*batching, options.enable_per_model_batching_parameters, MaxQueueWait(options))
                                : nullptr),
-      manager_(MakeManager(options, batched_models_.get(), workers_, [this](const std::string& name) { UpdateHealth({&name, 1}); })),
+      manager_(MakeManager(options, batched_models_.get(), workers_, run_counters_, load_metrics_,
+                           [this](const std::string& name) { UpdateHealth({&name, 1}); })),
+      request_metrics_(manager_, Clock::Steady()),
       prediction_service_(manager_, workers_, Clock::Steady(),
                           {.tensor_content_in_replies = options.enable_serialization_as_tensor_content,
-                           .check_method_names = options.enable_signature_method_name_check}),
-      inference_service_(manager_, workers_, Clock::Steady(), {.check_method_names = options.enable_signature_method_name_check}),
-      model_service_(manager_, workers_,
-                     [this](const tensorflow::serving::ModelServerConfig& config, std::function<void(const Status&)> done) {
-                       StatusOr<ModelConfigList> models = CheckModelServerConfig(config);
-                       if (!models.ok()) return done(models.status());
-                       if (Status code = CheckBringsNoCode(*models); !code.ok()) return done(code);
-                       config_updater_.Reload(*std::move(models), std::move(done));
-                     }),
+                           .check_method_names = options.enable_signature_method_name_check,
+                           .metrics = &request_metrics_}),
+      inference_service_(manager_, workers_, Clock::Steady(),
+                         {.check_method_names = options.enable_signature_method_name_check, .metrics = &request_metrics_}),
+      model_service_(
+          manager_, workers_,
+          [this](const tensorflow::serving::ModelServerConfig& config, std::function<void(const Status&)> done) {
+            StatusOr<ModelConfigList> models = CheckModelServerConfig(config);
+            if (!models.ok()) return done(models.status());
+            if (Status code = CheckBringsNoCode(*models); !code.ok()) return done(code);
+            config_updater_.Reload(*std::move(models), std::move(done));
+          },
+          &request_metrics_),
       rest_v1_(manager_, workers_, Clock::Steady(),
                {.timeout = std::chrono::milliseconds(options.rest_api_timeout_in_ms),
                 .tensor_content_in_replies = options.enable_serialization_as_tensor_content,
                 .cors = options.rest_api_enable_cors_support,
-                .check_method_names = options.enable_signature_method_name_check}),
+                .check_method_names = options.enable_signature_method_name_check,
+                .metrics = &request_metrics_}),
+      metrics_handler_(
+          [&] {
+            std::map<std::string, MetricsHandler::Page, std::less<>> pages;
+            if (!options.metrics_path.empty()) pages[options.metrics_path] = [this] { return MetricsText(metrics::kOurs); };
+            if (!original_metrics_path.empty()) pages[original_metrics_path] = [this] { return MetricsText(metrics::kAll); };
+            return pages;
+          }(),
+          workers_, rest_v1_),
       config_updater_(manager_, {.file = options.model_config_file,
                                  .poll_interval = std::chrono::seconds(options.model_config_file_poll_wait_seconds),
                                  .time_limit = std::chrono::seconds(options.reload_timeout_seconds),
@@ -72,9 +93,13 @@ Server::~Server() { Shutdown(); }
 
 StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, std::function<void(const Status&)> on_started) {
   TFLS_ASSIGN_OR_RETURN(const std::optional<BatchingParameters> batching, ReadBatchingParameters(options));
+  std::string original_metrics_path;
+  if (!options.monitoring_config_file.empty()) {
+    TFLS_ASSIGN_OR_RETURN(original_metrics_path, ReadMonitoringConfigFile(options.monitoring_config_file));
+  }
   RaiseDescriptorLimit();
   ReturnLargeMemory();
-  std::unique_ptr<Server> server(new Server(options, batching));
+  std::unique_ptr<Server> server(new Server(options, batching, original_metrics_path));
   TFLS_RETURN_IF_ERROR(server->config_updater_.ApplyFirst({.name = options.model_name, .base_path = options.model_base_path}));
   server->UpdateHealth(server->manager_.ListModels());
   TFLS_RETURN_IF_ERROR(server->OpenGrpc());
@@ -149,9 +174,34 @@ Status Server::OpenRest() {
   if (!options_.bind_address.empty()) http.addresses = {options_.bind_address};
   http.limits.max_body_bytes = static_cast<size_t>(options_.max_body_bytes);
   http.limits.min_gzip_bytes = static_cast<size_t>(options_.rest_api_min_gzip_bytes);
-  TFLS_ASSIGN_OR_RETURN(http_, HttpServer::Create(http, rest_v1_));
+  TFLS_ASSIGN_OR_RETURN(http_, HttpServer::Create(http, metrics_handler_));
   http_->Start();
   return OkStatus();
+}
+
+std::string Server::MetricsText(std::span<const MetricFamily* const> families) {
+  MetricsPage page(families);
+  const TimePoint now = Clock::Steady().Now();
+  request_metrics_.Collect(page);
+  load_metrics_.Collect(manager_.ListModels(), page);
+  manager_.Collect(page);
+  CollectPool("worker", workers_.load(), now, saturation_, page);
+  if (batched_models_ != nullptr) {
+    CollectPool("batch", batched_models_->scheduler().load(), now, saturation_, page);
+    batched_models_->scheduler().metrics().Collect(page, batched_models_->thread_pool_name());
+  }
+  for (const auto& [name, times] : ReadThreadTimes()) {
+    if (std::ranges::find(kLastingThreads, name) == std::end(kLastingThreads)) continue;
+    page.Add(metrics::kThreadCpu, {name}, std::chrono::duration<double>(times.cpu).count());
+    if (name.ends_with("_io")) CollectEventLoops(name, times, now, saturation_, page);
+  }
+  page.Add(metrics::kConnections, {"rest"}, static_cast<double>(http_->num_connections()));
+  if (grpc_ != nullptr) page.Add(metrics::kConnections, {"grpc"}, static_cast<double>(grpc_->num_connections()));
+  page.Add(metrics::kTfGraphRuns, {}, static_cast<double>(run_counters_.runs.value()));
+  page.Add(metrics::kTfGraphRunTime, {}, static_cast<double>(run_counters_.nanoseconds.value()) / metrics::kTicksPerMicrosecond);
+  page.Add(metrics::kBuildInfo, {kVersion}, 1);
+  CollectProcessMetrics(page);
+  return page.Text();
 }
 
 void Server::Announce() const {

@@ -10,9 +10,11 @@
 
 #include "api/health_service.h"
 #include "api/inference_service.h"
+#include "api/metrics_handler.h"
 #include "api/model_service.h"
 #include "api/prediction_service.h"
 #include "api/reflection_service.h"
+#include "api/request_metrics.h"
 #include "api/rest_v1.h"
 #include "base/mutex.h"
 #include "base/status.h"
@@ -21,6 +23,7 @@
 #include "lifecycle/manager.h"
 #include "server/batched_models.h"
 #include "server/config_updater.h"
+#include "server/server_metrics.h"
 #include "transport/grpc/grpc_server.h"
 #include "transport/http/http_server.h"
 
@@ -46,11 +49,14 @@ class Server {
  private:
   // PERMISSION_DENIED if these models, which a client of HandleReloadConfigRequest gave, name code that they are not configured with already.
   Status CheckBringsNoCode(const ModelConfigList& models) const;
-  Server(const ServerOptions& options, const std::optional<BatchingParameters>& batching);
+  // `original_metrics_path`: of --monitoring_config_file; empty: none.
+  Server(const ServerOptions& options, const std::optional<BatchingParameters>& batching, const std::string& original_metrics_path);
   // Tells grpc.health.v1 which of these models have a version to serve. The server as a whole serves if all models have.
   void UpdateHealth(std::span<const std::string> names);
   Status OpenGrpc();
   Status OpenRest();
+  // The text of these families, now.
+  std::string MetricsText(std::span<const MetricFamily* const> families);
   // The original's words, for which scripts wait before they post.
   void Announce() const;
 
@@ -59,13 +65,18 @@ class Server {
   HealthService health_service_;
   Mutex health_mutex_;                                                // one UpdateHealth at a time, so that an older state never comes last
   std::set<std::string> not_serving_ TFLS_GUARDED_BY(health_mutex_);  // models
+  RunCounters run_counters_;
+  LoadMetrics load_metrics_;
+  Saturation saturation_;
   WorkerPool workers_;
   const std::unique_ptr<BatchedModels> batched_models_;  // null: nothing is batched
   Manager manager_;
+  RequestMetrics request_metrics_;
   PredictionService prediction_service_;
   InferenceService inference_service_;
   ModelService model_service_;
   RestV1 rest_v1_;
+  MetricsHandler metrics_handler_;
   ConfigUpdater config_updater_;
   std::unique_ptr<ReflectionService> reflection_service_;
   std::unique_ptr<GrpcServer> grpc_;

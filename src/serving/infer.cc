@@ -50,7 +50,8 @@ void Infer(const InferCall& call, const Clock& clock, InferDone done) {
            .inputs = call.inputs,
            .views = call.views,
            .deadline = call.deadline,
-           .cancellation = call.cancellation},
+           .cancellation = call.cancellation,
+           .times = call.times},
           clock,
           [method = call.method, &signature = call.signature, num_examples = call.examples.size(), done = std::move(done)](
               const Status& status, std::span<const TensorView> outputs) {

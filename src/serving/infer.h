@@ -31,6 +31,7 @@ struct InferCall {
   std::vector<TensorView>& views;  // working memory
   TimePoint deadline = kNoDeadline;
   const Cancellation* cancellation = nullptr;
+  RunTimeline* times = nullptr;  // null: nobody asks
 };
 
 // The end of an inference: its status and, if that is OK, its result, whose labels are valid only until the callback returns: write the reply inside.

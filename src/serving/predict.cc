@@ -41,7 +41,9 @@ Status CheckMethodName(std::string_view name) {
 }  // namespace
 
 void Predict(const PredictCall& call, const Clock& clock, RunDone done) {
-  if (clock.Now() >= call.deadline) return done(DeadlineExceededError("the deadline passed before the request could be run"), {});
+  const TimePoint now = clock.Now();
+  if (call.times != nullptr) call.times->given = now;
+  if (now >= call.deadline) return done(DeadlineExceededError("the deadline passed before the request could be run"), {});
   if (call.cancellation != nullptr && call.cancellation->cancelled())
     return done(CancelledError("the client went away before the request could be run"), {});
   if (call.check_method_name) {
@@ -51,8 +53,9 @@ void Predict(const PredictCall& call, const Clock& clock, RunDone done) {
   for (const Tensor& input : call.inputs) call.views.push_back(input.view());
   if (const Status status = CheckInputs(call.signature, call.views); !status.ok()) return done(status, {});
   if (const auto nothing = AnswerWithoutRows(call.signature, call.views)) return done(OkStatus(), *nothing);
-  call.servable.Run({.signature = &call.signature, .inputs = call.views, .deadline = call.deadline, .cancellation = call.cancellation},
-                    std::move(done));
+  call.servable.Run(
+      {.signature = &call.signature, .inputs = call.views, .deadline = call.deadline, .cancellation = call.cancellation, .times = call.times},
+      std::move(done));
 }
 
 }  // namespace tflite_serving

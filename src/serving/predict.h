@@ -18,6 +18,7 @@ struct PredictCall {
   std::vector<TensorView>& views;  // scratch memory
   TimePoint deadline = kNoDeadline;
   const Cancellation* cancellation = nullptr;
+  RunTimeline* times = nullptr;    // null: nobody asks
   bool check_method_name = false;  // --enable_signature_method_name_check: INTERNAL if the signature's method is none of the three known ones
 };
 

@@ -22,12 +22,15 @@ namespace tflite_serving {
 class SignatureView {
  public:
   // `as_floats`: whether the client asked for that. Otherwise nothing is changed by any of the following.
-  void Begin(bool as_floats) { as_floats_ = as_floats; }
+  void Begin(bool as_floats) {
+    as_floats_ = as_floats;
+    own_ = nullptr;
+  }
 
   // What the client sees of `own`, a signature of the model: valid until the next See, and as long as `*own`.
   const Signature* See(const Signature* own);
-  // The model's own signature that was seen last.
-  const Signature& own() const { return *own_; }
+  // The model's own signature that was seen last; null before there is one.
+  const Signature* own() const { return own_; }
 
   // Replaces each float tensor whose input is quantised by its integers; not-a-number becomes the zero point. Tensors of other types stay as they
   // are, so a client may still send integers. `inputs`: one for each input of the signature. RESOURCE_EXHAUSTED: no memory.

@@ -47,7 +47,7 @@ TEST(QuantizationTest, OnlyQuantisedTypesBecomeFloat) {
   view.Begin(true);
   EXPECT_EQ(view.See(&quantized)->inputs[0].dtype, DType::kFloat);
   EXPECT_EQ(view.See(&quantized)->outputs[0].dtype, DType::kFloat);
-  EXPECT_EQ(&view.own(), &quantized);
+  EXPECT_EQ(view.own(), &quantized);
   const Signature no_scale = IdentitySignature(DType::kInt8, {-1});
   EXPECT_EQ(view.See(&no_scale)->inputs[0].dtype, DType::kInt8);
   const Signature other_type = QuantizedSignature(DType::kInt32);

@@ -15,6 +15,8 @@ import subprocess
 import threading
 import time
 
+import requests
+
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 MODELS = REPOSITORY / "tests" / "models"
 
@@ -196,6 +198,13 @@ class Server(Process):
     @property
     def grpc_target(self):
         return f"127.0.0.1:{self.grpc_port}"
+
+    def metrics(self, path="/metrics"):
+        """The samples of a page of metrics: {'name{label="value"}': number}."""
+        response = requests.get(f"{self.base_url}{path}", timeout=STOP_SECONDS)
+        response.raise_for_status()
+        samples = (line.rpartition(" ") for line in response.text.splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, _, value in samples}
 
     def fd_count(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))

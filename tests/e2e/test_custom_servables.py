@@ -274,6 +274,16 @@ def test_a_worker_killed_under_load_fails_what_it_runs_alone(serve):
     assert back < server_process.SETTLE_SECONDS
     [other] = workers(server)
     assert other != worker
+    samples = server.metrics()
+    assert samples['tflite_serving_custom_worker_restarts_total{model="m",version="1"}'] == 1
+    assert samples['tflite_serving_custom_workers{model="m",version="1"}'] == 1
+    assert samples['tflite_serving_custom_queue_depth{model="m",version="1"}'] == 0
+    assert samples['tflite_serving_model_version_healthy{model="m",version="1"}'] == 1
+    assert samples['tflite_serving_model_memory_bytes{model="m",version="1"}'] > 1 << 20  # a process
+    counted = 'tflite_serving_requests_total{model="m",protocol="rest",method="predict",code="%s"}'
+    assert samples[counted % "OK"] > codes.count(200)
+    assert samples.get(counted % "UNAVAILABLE", 0) >= codes.count(503)
+    assert samples['tflite_serving_request_stage_duration_seconds_count{model="m",signature="serving_default",stage="run"}'] == samples[counted % "OK"]
 
 
 def test_workers_end_with_the_server(serve):

@@ -65,8 +65,7 @@ class TestRefused:
         assert not missing, f"{flag}: the message lacks {missing}: {output}"
 
     # Features of the original that are not built yet: silence would look like success.
-    @pytest.mark.parametrize("flag", [
-        "--ssl_config_file=/ssl.config", "--monitoring_config_file=/monitoring.config"])
+    @pytest.mark.parametrize("flag", ["--ssl_config_file=/ssl.config"])
     def test_not_built_yet(self, flag):
         status, output = run_to_exit(*model_flags(), flag)
         assert status > 0, f"status {status}: {output}"

@@ -74,6 +74,18 @@ class TestBudget:
                 assert sum(now.values()) <= MIB
                 assert any(size == 0 for size in now.values())
         assert len(answers) == 1
+        samples = server.metrics()
+        assert samples["tflite_serving_model_memory_budget_bytes"] == MIB
+        now = memory(server)
+        assert samples["tflite_serving_model_memory_budget_used_bytes"] == sum(now.values())
+        loaded = sum(size > 0 for size in now.values())
+        assert samples["tflite_serving_model_memory_budget_loaded_versions"] == loaded
+        assert samples["tflite_serving_model_memory_budget_unloaded_versions"] == len(NAMES) - loaded
+        evictions = samples["tflite_serving_model_memory_budget_evictions_total"]
+        assert evictions == len(NAMES) - loaded + samples['tflite_serving_model_memory_budget_reloads_total{code="OK"}']
+        assert samples["tflite_serving_model_memory_budget_waiting_requests"] == 0
+        for name, size in now.items():
+            assert samples[f'tflite_serving_model_memory_bytes{{model="{name}",version="1"}}'] == size
 
     def test_a_model_out_of_memory_tells_its_signatures_without_being_loaded(self, budgeted):
         server = budgeted()
