@@ -14,6 +14,9 @@ namespace tflite_serving {
 // INVALID_ARGUMENT when the bytes are not such a message.
 Status ParseMessage(const GrpcCall& call, google::protobuf::MessageLite& message);
 
+// Makes `message` the call's reply, which is then to be finished. INTERNAL if it cannot be.
+Status WriteMessage(GrpcCall& call, const google::protobuf::MessageLite& message);
+
 // Finishes the call with `message` as its reply.
 void FinishWithMessage(GrpcCall& call, const google::protobuf::MessageLite& message);
 

@@ -48,11 +48,11 @@ void FillResult(const Regressions& regressions, tensorflow::serving::InferenceRe
 
 // A Response of Classify or Regress from the `result` and model spec that MultiInference would give.
 template <typename Response, typename Result>
-void FinishSingle(GrpcCall& call, tensorflow::serving::InferenceResult& from, Result& result) {
+Status WriteSingle(GrpcCall& call, tensorflow::serving::InferenceResult& from, Result& result) {
   Response response;
   response.mutable_result()->Swap(&result);
   response.mutable_model_spec()->Swap(from.mutable_model_spec());
-  FinishWithMessage(call, response);
+  return WriteMessage(call, response);
 }
 
 }  // namespace
@@ -191,15 +191,19 @@ void InferenceService::Reply(Task& task) {
 }
 
 void InferenceService::Finish(Task& task, const Status& status) {
+  const Status written = status.ok() ? WriteReply(task) : status;
+  task.record.End(task.runs.size() == 1 ? task.runs.front().signature : nullptr, written.code());
+  task.call->Finish(written);
+}
+
+Status InferenceService::WriteReply(Task& task) {
   GrpcCall& call = *task.call;
-  task.record.End(task.runs.size() == 1 ? task.runs.front().signature : nullptr, status.code());
-  if (!status.ok()) return call.Finish(status);
-  if (task.rpc == Rpc::kMultiInference) return FinishWithMessage(call, task.response);
+  if (task.rpc == Rpc::kMultiInference) return WriteMessage(call, task.response);
   tensorflow::serving::InferenceResult& only = *task.response.mutable_results(0);
   if (task.rpc == Rpc::kClassify) {
-    return FinishSingle<tensorflow::serving::ClassificationResponse>(call, only, *only.mutable_classification_result());
+    return WriteSingle<tensorflow::serving::ClassificationResponse>(call, only, *only.mutable_classification_result());
   }
-  FinishSingle<tensorflow::serving::RegressionResponse>(call, only, *only.mutable_regression_result());
+  return WriteSingle<tensorflow::serving::RegressionResponse>(call, only, *only.mutable_regression_result());
 }
 
 }  // namespace tflite_serving

@@ -66,6 +66,7 @@ class InferenceService {
   static void Reply(Task& task);
   // The end of a call: with `status`, or if that is OK the response.
   static void Finish(Task& task, const Status& status);
+  static Status WriteReply(Task& task);
 
   const ServableSource& servables_;
   WorkerPool& workers_;

@@ -1,5 +1,7 @@
 #include "api/model_service.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "api/grpc_message.h"
@@ -55,27 +57,39 @@ void ModelService::HandleReloadConfigRequest(GrpcCall& call) {
 }
 
 void ModelService::ReloadConfigOnThisThread(GrpcCall& call) {
-  const auto finish = [this, &call](const Status& status) {
+  const auto finish = [this, &call](const Status& status, const tensorflow::serving::ReloadConfigResponse& response) {
     if (metrics_ != nullptr) metrics_->Count(Protocol::kGrpc, ApiMethod::kReload, {}, status.code());
-    if (!status.ok()) {
-      TFLS_ERROR("ReloadConfig failed: {}", status.ToString());
-      return call.Finish(status);
-    }
-    tensorflow::serving::ReloadConfigResponse response;
-    response.mutable_status();
-    FinishWithMessage(call, response);
+    if (status.ok()) return FinishWithMessage(call, response);
+    TFLS_ERROR("ReloadConfig failed: {}", status.ToString());
+    call.Finish(status);
   };
   if (call.request_size_bytes() > kMaxModelServerConfigBytes) {
     return finish(ResourceExhaustedError(
-        fmt::format("a ReloadConfigRequest of {} bytes, and the limit is {}", call.request_size_bytes(), kMaxModelServerConfigBytes)));
+                      fmt::format("a ReloadConfigRequest of {} bytes, and the limit is {}", call.request_size_bytes(), kMaxModelServerConfigBytes)),
+                  {});
   }
   tensorflow::serving::ReloadConfigRequest request;
-  if (const Status status = ParseMessage(call, request); !status.ok()) return finish(status);
+  if (const Status status = ParseMessage(call, request); !status.ok()) return finish(status, {});
   if (!request.config().has_model_config_list()) {
     return finish(
-        InvalidArgumentError("ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently supported"));
+        InvalidArgumentError("ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently supported"), {});
   }
-  reload_(request.config(), finish);
+  std::vector<std::string> names(request.metric_names().begin(), request.metric_names().end());
+  std::vector<std::optional<int64_t>> before;
+  if (!names.empty()) before = counters_(names);
+  reload_(request.config(), [this, finish, names = std::move(names), before = std::move(before)](const Status& status) {
+    tensorflow::serving::ReloadConfigResponse response;
+    response.mutable_status();
+    if (names.empty() || !status.ok()) return finish(status, response);
+    const std::vector<std::optional<int64_t>> after = counters_(names);
+    for (size_t i = 0; i < names.size(); ++i) {
+      if (!after[i]) continue;
+      tensorflow::serving::Metric& metric = *response.add_metric();
+      metric.set_name(names[i]);
+      metric.set_int64_value_increase(std::max<int64_t>(*after[i] - before[i].value_or(0), 0));
+    }
+    finish(status, response);
+  });
 }
 
 }  // namespace tflite_serving

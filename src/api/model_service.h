@@ -1,7 +1,10 @@
 // tensorflow.serving.ModelService over gRPC: GetModelStatus and HandleReloadConfigRequest.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -22,12 +25,15 @@ namespace tflite_serving {
 // thread, when the models are there or the reason why not is known. It is called on threads that serve requests, so it waits for nothing itself.
 using ReloadConfig = std::function<void(const tensorflow::serving::ModelServerConfig& config, std::function<void(const Status&)> done)>;
 
+// The values now of counters with these names, TensorFlow's ("/tensorflow/core/graph_runs"); nothing for one that there is not. Thread-safe.
+using ReadCounters = std::function<std::vector<std::optional<int64_t>>(const std::vector<std::string>& names)>;
+
 // Thread-safe. `servables`, `workers` and `metrics` (null: nothing is counted) are borrowed and must outlive this object, and no `done` may be called
 // after it.
 class ModelService {
  public:
-  ModelService(const ServableSource& servables, WorkerPool& workers, ReloadConfig reload, RequestMetrics* metrics = nullptr)
-      : servables_(servables), workers_(workers), reload_(std::move(reload)), metrics_(metrics) {}
+  ModelService(const ServableSource& servables, WorkerPool& workers, ReloadConfig reload, ReadCounters counters, RequestMetrics* metrics = nullptr)
+      : servables_(servables), workers_(workers), reload_(std::move(reload)), counters_(std::move(counters)), metrics_(metrics) {}
 
   // The service's methods, for the gRPC server. They borrow this object.
   std::vector<GrpcMethod> methods();
@@ -35,14 +41,15 @@ class ModelService {
  private:
   void GetModelStatus(GrpcCall& call);
   StatusOr<tensorflow::serving::GetModelStatusResponse> StatusOf(const tensorflow::serving::GetModelStatusRequest& request) const;
-  // Its failures are the call's status, as the original's are, and a line of the log; the reply has a status of its own, which is always OK, and none
-  // of the metrics that were asked for.
+  // Its failures are the call's status, as the original's are, and a line of the log; the reply has a status of its own, which is always OK, and by
+  // how much the counters grew meanwhile that the request names.
   void HandleReloadConfigRequest(GrpcCall& call);
   void ReloadConfigOnThisThread(GrpcCall& call);
 
   const ServableSource& servables_;
   WorkerPool& workers_;
   const ReloadConfig reload_;
+  const ReadCounters counters_;
   RequestMetrics* const metrics_;
 };
 

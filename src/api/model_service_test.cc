@@ -34,13 +34,21 @@ constexpr const char* kNotAList = "ServerModelConfig type not supported by Handl
 class ModelServiceTest : public testing::Test {
  protected:
   ModelServiceTest()
-      : service_(servables_, workers_, [this](const tensorflow::serving::ModelServerConfig& config, std::function<void(const Status&)> done) {
-          names_.emplace();
-          for (const auto& model : config.model_config_list().config()) names_->push_back(model.name());
-          thread_ = std::this_thread::get_id();
-          done_ = std::move(done);
-          called_.set_value();
-        }) {}
+      : service_(
+            servables_, workers_,
+            [this](const tensorflow::serving::ModelServerConfig& config, std::function<void(const Status&)> done) {
+              names_.emplace();
+              for (const auto& model : config.model_config_list().config()) names_->push_back(model.name());
+              thread_ = std::this_thread::get_id();
+              done_ = std::move(done);
+              called_.set_value();
+            },
+            [this](const std::vector<std::string>& names) {
+              std::vector<std::optional<int64_t>> values;
+              for (const std::string& name : names)
+                values.push_back(name == "/tensorflow/core/graph_runs" ? std::optional(++counter_) : std::nullopt);
+              return values;
+            }) {}
 
   Status GetStatus(const GetModelStatusRequest& request, GetModelStatusResponse& response) {
     FakeGrpcCall call(request.SerializeAsString());
@@ -56,6 +64,7 @@ class ModelServiceTest : public testing::Test {
   WorkerPool workers_{"worker", 1, 1};
   std::optional<std::vector<std::string>> names_;  // of the models asked for
   std::thread::id thread_;
+  int64_t counter_ = 7;
   std::function<void(const Status&)> done_;
   std::promise<void> called_;
   ModelService service_;
@@ -94,6 +103,23 @@ TEST_F(ModelServiceTest, TheReplyComesWhenTheReloadIsDone) {
   EXPECT_TRUE(response.has_status());
   EXPECT_EQ(response.status().error_code(), tensorflow::error::OK);
   EXPECT_EQ(response.metric_size(), 0);
+}
+
+TEST_F(ModelServiceTest, TheReplyTellsTheIncreaseOfCounters) {
+  ReloadConfigRequest request;
+  request.mutable_config()->mutable_model_config_list()->add_config()->set_name("digits");
+  request.add_metric_names("/tensorflow/no/such");
+  request.add_metric_names("/tensorflow/core/graph_runs");
+  FakeGrpcCall call(request.SerializeAsString());
+  Reload(call);
+  counter_ = 20;
+  done_(OkStatus());
+  EXPECT_EQ(call.Wait(), OkStatus());
+  ReloadConfigResponse response;
+  ASSERT_TRUE(response.ParseFromString(call.reply()));
+  ASSERT_EQ(response.metric_size(), 1);
+  EXPECT_EQ(response.metric(0).name(), "/tensorflow/core/graph_runs");
+  EXPECT_EQ(response.metric(0).int64_value_increase(), 13);
 }
 
 TEST_F(ModelServiceTest, AFailureIsTheStatusOfTheCall) {

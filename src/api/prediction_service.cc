@@ -118,7 +118,6 @@ Status PredictionService::WriteJsonReply(PredictTask& task, const JsonAnswer& an
   if (answer.is_error) return InvalidArgumentError(ErrorOfJsonAnswer(answer.text));
   TFLS_ASSIGN_OR_RETURN(JsonAnswerTensors read, ReadJsonAnswer(answer.text));
   task.answered = std::move(read.signature);
-  task.signature = &task.answered;
   task.answered.key = task.parts.model_spec.signature_name.empty() ? std::string(kDefaultSignatureKey) : task.parts.model_spec.signature_name;
   TFLS_RETURN_IF_ERROR(SelectOutputs(task.answered, task.parts.output_filter, task.selected_outputs));
   std::vector<TensorView> outputs;
@@ -144,7 +143,11 @@ Status PredictionService::WriteReply(PredictTask& task, std::span<const TensorVi
 
 void PredictionService::FinishPredict(PredictTask* task, const Status& status) {
   GrpcCall& call = *task->call;
-  task->record.End(task->signature, status.code());
+  if (task->servable != nullptr && task->servable->TakesJson()) {
+    task->record.End(kDefaultSignatureKey, status.code());  // whatever the client calls it
+  } else {
+    task->record.End(task->signature, status.code());
+  }
   task->servable = nullptr;
   FreeLargeInputs(task->inputs);
   if (task->json.capacity() > kMaxKeptInputBytes) task->json = {};

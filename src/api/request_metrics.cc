@@ -117,7 +117,7 @@ std::shared_ptr<ModelMetrics> RequestMetrics::Of(std::string_view model) {
     const MutexLock lock(mutex_);
     if (const auto found = models_.find(model); found != models_.end()) return found->second;
   }
-  if (!model.empty() && servables_.GetVersionStatuses(model).empty()) return Of({});
+  if (!model.empty() && !servables_.HasModel(model)) return Of({});
   const MutexLock lock(mutex_);
   std::shared_ptr<ModelMetrics>& metrics = models_[std::string(model)];
   if (metrics == nullptr) metrics = std::make_shared<ModelMetrics>(std::string(model));
@@ -137,7 +137,9 @@ void RequestMetrics::Collect(MetricsPage& page) {
     for (const auto& [name, metrics] : models_) models.push_back(metrics);
   }
   for (const std::shared_ptr<ModelMetrics>& metrics : models) metrics->Collect(page);
-  for (size_t p = 0; p < ModelMetrics::kNumProtocols; ++p) page.Add(metrics::kInFlight, {kProtocolNames[p]}, static_cast<double>(in_flight_.Sum(p)));
+  for (size_t p = 0; p < ModelMetrics::kNumProtocols; ++p) {
+    page.Add(metrics::kInFlight, {kProtocolNames[p]}, static_cast<double>(std::max<int64_t>(static_cast<int64_t>(in_flight_.Sum(p)), 0)));
+  }
   for (size_t i = 0; i < std::size(kRejectionNames); ++i) page.Add(metrics::kRejected, {kRejectionNames[i]}, static_cast<double>(rejected_.Sum(i)));
 }
 
@@ -147,9 +149,10 @@ void RequestRecord::Begin(RequestMetrics* metrics, Protocol protocol, ApiMethod 
   protocol_ = protocol;
   method_ = method;
   has_model_ = false;
-  queued_ = false;
+  waited_ = {};
+  queued_at_ = {};
   num_examples_ = 0;
-  arrived_ = started_ = metrics->clock_.Now();
+  arrived_ = metrics->clock_.Now();
   run_ = {};
   metrics->AddInFlight(protocol, 1);
 }
@@ -160,8 +163,14 @@ void RequestRecord::SetModel(std::string_view name) {
   if (model_ == nullptr || model_->name() != name || model_->retired()) model_ = metrics_->Of(name);
 }
 
+void RequestRecord::Queued() {
+  if (metrics_ != nullptr) queued_at_ = metrics_->clock_.Now();
+}
+
 void RequestRecord::Started() {
-  if (metrics_ != nullptr && queued_) started_ = metrics_->clock_.Now();
+  if (metrics_ == nullptr || queued_at_ == TimePoint{}) return;
+  waited_ += metrics_->clock_.Now() - queued_at_;
+  queued_at_ = {};
 }
 
 void RequestRecord::End(std::string_view signature, StatusCode code) {
@@ -172,8 +181,8 @@ void RequestRecord::End(std::string_view signature, StatusCode code) {
     const TimePoint now = metrics_->clock_.Now();
     ModelMetrics::Times times{.total = now - arrived_};
     if (run_.ended != TimePoint{}) {
-      times.queue = (started_ - arrived_) + (run_.began - run_.given);
-      times.decode = run_.given - started_;
+      times.queue = waited_ + (run_.began - run_.given);
+      times.decode = run_.given - arrived_ - waited_;
       times.run = run_.ended - run_.began;
       times.encode = now - run_.ended;
     }

@@ -107,8 +107,8 @@ class RequestRecord {
   void Begin(RequestMetrics* metrics, Protocol protocol, ApiMethod method);
   // Which model it is for, configured or not.
   void SetModel(std::string_view name);
-  // It waits for a worker from now on, and then it has one.
-  void Queued() { queued_ = true; }
+  // It waits for a worker from now on, and then it has one; more than once, or not at all.
+  void Queued();
   void Started();
   // For RunRequest.
   RunTimeline* run_times() { return metrics_ != nullptr ? &run_ : nullptr; }
@@ -127,10 +127,10 @@ class RequestRecord {
   ApiMethod method_ = ApiMethod::kPredict;
   std::shared_ptr<ModelMetrics> model_;  // of the request before, until SetModel
   bool has_model_ = false;
-  bool queued_ = false;
   size_t num_examples_ = 0;
   TimePoint arrived_{};
-  TimePoint started_{};
+  TimePoint queued_at_{};
+  std::chrono::nanoseconds waited_{0};
   RunTimeline run_;
 };
 

@@ -80,6 +80,7 @@ TimePoint RestV1::DeadlineOf(const HttpCall& call) const {
 void RestV1::Predict(HttpCall& call, RestPath& path) {
   PredictTask* task = tasks_.Take().release();
   task->call = &call;
+  task->view.Begin(false);  // the signature of the request before is not to be remembered
   task->record.Begin(options_.metrics, Protocol::kRest, ApiMethod::kPredict);
   task->record.SetModel(path.spec.name);
   if (const Status status = task->body.Open(call.request(), path.query, path.spec); !status.ok()) return FinishPredict(task, status);

@@ -108,6 +108,7 @@ class OnlyServable : public ServableSource {
 
   StatusOr<ServableHandle> GetServable(const ModelSpec& /*spec*/) const override { return servable_; }
   std::vector<VersionStatus> GetVersionStatuses(std::string_view /*name*/) const override { return {}; }
+  bool HasModel(std::string_view /*name*/) const override { return false; }
   std::vector<std::string> ListModels() const override { return {}; }
 
  private:

@@ -25,7 +25,6 @@ class BatchMetrics {
   Histogram queuing_{metrics::kTfQueuingLatency};
   Histogram submitted_{metrics::kTfInputBatchSize};
   Histogram ran_{metrics::kTfProcessedBatchSize};
-  Counter runs_;
   Counter rejected_;
   mutable Mutex mutex_;
   std::map<int64_t, Histogram> fillers_ TFLS_GUARDED_BY(mutex_);  // by the rows of the run; allowed sizes are few

@@ -108,7 +108,7 @@ void RunBatch(BatchScheduler& scheduler, const BatchingParameters& parameters, H
   const auto taken = std::chrono::steady_clock::now();
   for (const BatchTask& task : batch->tasks) {
     rows += task.rows;
-    scheduler.metrics().Waited(taken - task.arrived);
+    if (!task.alone) scheduler.metrics().Waited(taken - task.arrived);  // it was in a batch before, whose wait is counted
   }
   batch->rows = RowsWithFiller(parameters, rows);
   Status assembled = Assemble(parameters, rows, *batch);

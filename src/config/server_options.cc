@@ -22,6 +22,9 @@ Status CheckServerOptions(const ServerOptions& options) {
     return InvalidArgumentError(fmt::format("--grpc_socket_path={}: {} bytes, and a socket's path may have {}", options.grpc_socket_path,
                                             options.grpc_socket_path.size(), kMaxSocketPathBytes));
   }
+  if (!options.metrics_path.empty() && (!options.metrics_path.starts_with('/') || options.metrics_path.find('?') != std::string::npos)) {
+    return InvalidArgumentError(fmt::format("--metrics_path={}: a path begins with '/' and has no query", options.metrics_path));
+  }
   if (options.keep_state && options.model_memory_budget_mb > 0) {
     return InvalidArgumentError("--keep_state and --model_memory_budget_mb do not go together: a model that is unloaded loses its state");
   }

@@ -86,6 +86,18 @@ TEST(ServerOptionsTest, TheModelHasAName) {
   EXPECT_EQ(CheckServerOptions(options), InvalidArgumentError("--model_name must not be empty"));
 }
 
+TEST(ServerOptionsTest, PathOfMetrics) {
+  ServerOptions options = Good();
+  for (const char* path : {"", "/m", "/a/b"}) {
+    options.metrics_path = path;
+    EXPECT_TRUE(CheckServerOptions(options).ok()) << path;
+  }
+  for (const char* path : {"metrics", "/m?x=1"}) {
+    options.metrics_path = path;
+    EXPECT_EQ(CheckServerOptions(options).code(), StatusCode::kInvalidArgument) << path;
+  }
+}
+
 TEST(ServerOptionsTest, StateIsNotToBeUnloaded) {
   ServerOptions options = Good();
   options.keep_state = true;

@@ -252,8 +252,10 @@ void PluginServable::Run(const RunRequest& request, RunDone done) {
   done(code == TFLS_OK ? InternalError("the plug-in answered nothing: its predict returned without emit") : StatusFromPlugin(code, error), {});
 }
 
-void PluginServable::Collect(MetricsPage& page) const {
-  for (const std::unique_ptr<TflsModel>& model : models_) model->servable->Collect(page);
+size_t PluginServable::num_interpreters() const {
+  size_t count = 0;
+  for (const std::unique_ptr<TflsModel>& model : models_) count += model->servable->num_interpreters();
+  return count;
 }
 
 size_t PluginServable::memory_bytes() const {

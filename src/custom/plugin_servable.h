@@ -45,7 +45,7 @@ class PluginServable : public Servable {
 
   // Of the models that it has opened.
   size_t memory_bytes() const override;
-  void Collect(MetricsPage& page) const override;
+  size_t num_interpreters() const override;
 
  private:
   PluginServable(ServableId id, std::unique_ptr<PluginLibrary> library, const TflsPlugin& plugin);

@@ -47,7 +47,7 @@ void PythonServable::Collect(MetricsPage& page) const {
   const std::string version = std::to_string(id_.version);
   uint64_t num_restarts = 0;
   for (const std::unique_ptr<PythonWorker>& worker : workers_) num_restarts += worker->num_restarts();
-  page.Add(metrics::kWorkerProcesses, {id_.name, version}, static_cast<double>(std::ranges::count_if(workers_, &PythonWorker::is_up)));
+  page.Add(metrics::kWorkerProcesses, {id_.name, version}, static_cast<double>(std::ranges::count_if(workers_, &PythonWorker::is_ready)));
   page.Add(metrics::kWorkerRestarts, {id_.name, version}, static_cast<double>(num_restarts));
   page.Add(metrics::kCustomQueueDepth, {id_.name, version}, static_cast<double>(queue_->size()));
   page.Add(metrics::kCustomRejected, {id_.name, version}, static_cast<double>(queue_->num_refused()));

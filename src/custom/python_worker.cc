@@ -161,6 +161,7 @@ Status PythonWorker::Start() {
   if (ready_ && !IsSame(*ready_, *ready)) return FailedPreconditionError("the servable has other signatures than when it was loaded first");
   if (!ready_) ready_ = std::move(*ready);
   SetHealth(OkStatus(), {});
+  is_ready_ = true;
   return OkStatus();
 }
 
@@ -297,6 +298,7 @@ Status PythonWorker::ReadOutputs(const WorkerResult& result, const Signature& si
 
 Status PythonWorker::End(const Status& why) {
   queue_.Forget(event_.get());
+  is_ready_ = false;
   pid_ = 0;
   if (process_ == nullptr) return why;
   // Either it has closed its socket, and is ending, or it is ended.

@@ -46,6 +46,8 @@ class PythonWorker {
   // Why it does not; OK otherwise.
   Status health() const;
   size_t memory_bytes() const;
+  // Whether its process has loaded the servable and lives.
+  bool is_ready() const { return is_ready_; }
   // Processes that have ended, each of which was or will be followed by another.
   uint64_t num_restarts() const { return num_restarts_; }
 
@@ -94,6 +96,7 @@ class PythonWorker {
   std::string last_line_;  // of the process's output
 
   std::atomic<pid_t> pid_ = 0;
+  std::atomic<bool> is_ready_ = false;
   std::atomic<uint64_t> num_restarts_ = 0;
   std::atomic<bool> stopping_ = false;
   mutable Mutex mutex_;

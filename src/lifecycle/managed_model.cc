@@ -292,6 +292,12 @@ std::vector<VersionStatus> ManagedModel::statuses() const {
   return statuses;
 }
 
+std::vector<ManagedModel::LoadedVersion> ManagedModel::versions() const {
+  std::vector<LoadedVersion> versions;
+  for (const auto& [number, version] : versions_) versions.push_back({number, version.state, version.servable});
+  return versions;
+}
+
 bool ManagedModel::AtRest() const {
   return removed_ || (observed_ && std::ranges::all_of(versions_, [this](const auto& entry) {
                         const Version& version = entry.second;

@@ -106,6 +106,13 @@ class ManagedModel {
   bool IsComing(std::optional<int64_t> version) const;
   // Highest first.
   std::vector<VersionStatus> statuses() const;
+  // The same without asking the servables anything: what serves, or null.
+  struct LoadedVersion {
+    int64_t version;
+    VersionState state;
+    ServableHandle servable;
+  };
+  std::vector<LoadedVersion> versions() const;
   // Nothing of it is loaded, being loaded or being unloaded.
   bool IsGone() const;
   // Every wanted version is AVAILABLE or at its END, as far as is known.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <optional>
 #include <set>
 #include <utility>
@@ -193,9 +194,18 @@ void Manager::CarryOut(const std::string& name, Consequences consequences) {
 
 void Manager::Load(const LoadJob& job) {
   if (stop_.cancelled()) return;
+  const TimePoint start = clock_.Now();
   StatusOr<ServableHandle> servable = loader_(job.id, job.path, job.options, stop_);
   if (stop_.cancelled()) return;
   if (servable.ok() && budget_ != nullptr && !job.options.custom) servable = budget_->Admit(*std::move(servable), job.path, job.stamp, job.options);
+  {
+    Loads load{.time = servable.ok() ? clock_.Now() - start : std::chrono::nanoseconds(0)};
+    load.by_code[static_cast<size_t>(servable.status().code())] = 1;
+    const MutexLock lock(mutex_);
+    std::erase_if(loads_, [this](const auto& entry) { return !models_.contains(entry.first); });
+    if (models_.contains(job.id.name)) loads_[job.id.name].Add(load);
+    all_loads_.Add(load);
+  }
   if (servable.ok()) servable = retired_.Watch(*std::move(servable));
   Change(job.id.name, [&](ManagedModel& model) { model.Loaded(job, std::move(servable), clock_.Now()); });
 }
@@ -274,22 +284,70 @@ std::vector<std::string> Manager::ListModels() const {
 }
 
 void Manager::Collect(MetricsPage& page) const {
-  for (const std::string& name : ListModels()) {
-    const std::vector<VersionStatus> statuses = GetVersionStatuses(name);
-    page.Add(metrics::kModelAvailable, {name},
-             std::ranges::find(statuses, VersionState::kAvailable, &VersionStatus::state) != statuses.end() ? 1 : 0);
-    for (const VersionStatus& status : statuses) {
-      const std::string version = std::to_string(status.version);
-      page.Add(metrics::kModelState, {name, version, VersionStateName(status.state)}, 1);
-      if (status.state != VersionState::kAvailable) continue;
-      const StatusOr<ServableHandle> servable = GetServable({.name = name, .version = status.version});
-      if (!servable.ok()) continue;  // gone since
-      page.Add(metrics::kModelHealthy, {name, version}, (*servable)->health().ok() ? 1 : 0);
-      page.Add(metrics::kModelMemory, {name, version}, static_cast<double>((*servable)->memory_bytes()));
-      (*servable)->Collect(page);
+  CollectLoads(page);
+  for (const std::string& name : ListModels()) CollectModel(name, page);
+  if (budget_ != nullptr) budget_->Collect(page);
+}
+
+void Manager::Loads::Add(const Loads& other) {
+  for (size_t code = 0; code < kNumStatusCodes; ++code) by_code[code] += other.by_code[code];
+  time += other.time;
+}
+
+void Manager::CollectLoads(MetricsPage& page) const {
+  std::map<std::string, Loads> by_name;
+  std::map<std::string, Loads> by_path;  // two models may have one
+  Loads all;
+  {
+    const MutexLock lock(mutex_);
+    all = all_loads_;
+    for (const auto& [name, model] : models_) {
+      const auto loads = loads_.find(name);
+      if (model.removed() || loads == loads_.end()) continue;
+      by_name[name] = loads->second;
+      by_path[model.config().base_path].Add(loads->second);
     }
   }
-  if (budget_ != nullptr) budget_->Collect(page);
+  const auto microseconds = [](std::chrono::nanoseconds time) { return static_cast<double>(time.count()) / metrics::kTicksPerMicrosecond; };
+  for (const auto& [name, loads] : by_name) {
+    for (size_t code = 0; code < kNumStatusCodes; ++code) {
+      if (code != 0 && loads.by_code[code] == 0) continue;
+      page.Add(metrics::kModelLoads, {name, StatusCodeName(static_cast<StatusCode>(code))}, static_cast<double>(loads.by_code[code]));
+    }
+    page.Add(metrics::kModelLoadSeconds, {name}, std::chrono::duration<double>(loads.time).count());
+  }
+  for (const auto& [path, loads] : by_path) {
+    const uint64_t attempts = std::accumulate(loads.by_code.begin(), loads.by_code.end(), uint64_t{0});
+    page.Add(metrics::kTfLoadAttempts, {path, "success"}, static_cast<double>(loads.by_code[0]));
+    page.Add(metrics::kTfLoadAttempts, {path, "fail"}, static_cast<double>(attempts - loads.by_code[0]));
+    page.Add(metrics::kTfLoadLatency, {path}, microseconds(loads.time));
+  }
+  page.Add(metrics::kTfGraphBuilds, {}, static_cast<double>(all.by_code[0]));
+  page.Add(metrics::kTfGraphBuildTime, {}, microseconds(all.time));
+}
+
+void Manager::CollectModel(const std::string& name, MetricsPage& page) const {
+  std::vector<ManagedModel::LoadedVersion> versions;  // outlive the lock: they may be the last handles, and are asked below
+  size_t num_problems = 0;
+  {
+    const MutexLock lock(mutex_);
+    const auto model = models_.find(name);
+    if (model == models_.end()) return;
+    versions = model->second.versions();
+    num_problems = model->second.failures().size() + (model->second.problem().ok() ? 0 : 1);
+  }
+  const bool available = std::ranges::find(versions, VersionState::kAvailable, &ManagedModel::LoadedVersion::state) != versions.end();
+  page.Add(metrics::kModelAvailable, {name}, available ? 1 : 0);
+  page.Add(metrics::kModelProblems, {name}, static_cast<double>(num_problems));
+  for (const auto& [number, state, servable] : versions) {
+    const std::string version = std::to_string(number);
+    page.Add(metrics::kModelState, {name, version, VersionStateName(state)}, 1);
+    if (servable == nullptr) continue;
+    page.Add(metrics::kModelHealthy, {name, version}, servable->health().ok() ? 1 : 0);
+    page.Add(metrics::kModelMemory, {name, version}, static_cast<double>(servable->memory_bytes()));
+    page.Add(metrics::kInterpreters, {name, version}, static_cast<double>(servable->num_interpreters()));
+    servable->Collect(page);
+  }
 }
 
 std::optional<ModelConfig> Manager::ConfigOf(std::string_view name) const {

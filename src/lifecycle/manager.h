@@ -4,7 +4,9 @@
 // "model_unload" destroys; memory_budget.h has its own (ARCHITECTURE.md).
 #pragma once
 
+#include <array>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -88,9 +90,8 @@ class Manager : public ServableSource {
   StatusOr<ServableHandle> GetServable(const ModelSpec& spec) const override;
   std::vector<VersionStatus> GetVersionStatuses(std::string_view name) const override;
   std::vector<std::string> ListModels() const override;
-  // Whether it is one of them.
-  bool HasModel(std::string_view name) const;
-  // The states of all versions, those that are served themselves, and the memory budget.
+  bool HasModel(std::string_view name) const override;
+  // The loads and states of all versions, those that are served themselves, and the memory budget.
   void Collect(MetricsPage& page) const;
   // As it is configured now; nothing if it is not.
   std::optional<ModelConfig> ConfigOf(std::string_view name) const;
@@ -99,6 +100,16 @@ class Manager : public ServableSource {
   using Models = std::map<std::string, ManagedModel, std::less<>>;
   using Found = StatusOr<std::vector<StorageVersion>>;
 
+  // Attempts to load, by how they ended; and the time of those that succeeded.
+  struct Loads {
+    std::array<uint64_t, kNumStatusCodes> by_code{};
+    std::chrono::nanoseconds time{0};
+
+    void Add(const Loads& other);
+  };
+
+  void CollectLoads(MetricsPage& page) const;
+  void CollectModel(const std::string& name, MetricsPage& page) const;
   Found Find(const ModelConfig& config) const;
   Status CheckModel(const ModelConfig& config, const Found& found, const ConfigRules& rules) const TFLS_REQUIRES(mutex_);
   // Changes a model under the lock and carries out what follows; nothing if there is no such model.
@@ -117,6 +128,8 @@ class Manager : public ServableSource {
   mutable Mutex mutex_;
   CondVar changed_;  // any state, or stop_
   Models models_ TFLS_GUARDED_BY(mutex_);
+  std::map<std::string, Loads, std::less<>> loads_ TFLS_GUARDED_BY(mutex_);  // of models_
+  Loads all_loads_ TFLS_GUARDED_BY(mutex_);                                  // of models that are gone too
   WorkerPool loaders_;
   RetiredServables retired_;
   const std::shared_ptr<MemoryBudget> budget_;  // null: none

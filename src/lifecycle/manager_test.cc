@@ -10,6 +10,7 @@
 #include "base/fake_file_system.h"
 #include "base/temporary_directory.h"
 #include "servable/fake_servable.h"
+#include "telemetry/metrics.h"
 
 namespace tflite_serving {
 namespace {
@@ -19,6 +20,7 @@ using std::chrono::seconds;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 // Long enough for any machine: waits end with an event, and this only ends a test that has failed.
 TimePoint Patience() { return Clock::Steady().Now() + seconds(60); }
@@ -103,6 +105,33 @@ TEST_F(ManagerTest, TheProblemIsThatOfTheLastLook) {
   files_.Write("/m/7/bad.tflite");  // a version that fails has its own reason
   Poll();
   EXPECT_TRUE(manager_.Problem("m").ok());
+}
+
+TEST_F(ManagerTest, MetricsOfModelsAndTheirLoads) {
+  files_.Write("/m/1/model.tflite");
+  files_.Write("/m/2/bad.tflite");
+  files_.Write("/gone/1/model.tflite");
+  const ModelConfig models[] = {{.name = "m", .base_path = "/m", .version_policy = {.kind = VersionPolicy::Kind::kAll}},
+                                {.name = "same", .base_path = "/m"},
+                                {.name = "missing", .base_path = "/missing"},
+                                {.name = "gone", .base_path = "/gone"}};
+  ASSERT_TRUE(Set({std::begin(models), std::end(models)}).ok());
+  ASSERT_TRUE(Set({std::begin(models), std::end(models) - 1}).ok());
+  MetricsPage page(metrics::kAll);
+  manager_.Collect(page);
+  const std::string text = page.Text();
+  for (const char* sample :
+       {"tflite_serving_model_available{model=\"m\"} 1", "tflite_serving_model_available{model=\"same\"} 0",
+        "tflite_serving_model_available{model=\"missing\"} 0", "tflite_serving_model_problems{model=\"m\"} 1",
+        "tflite_serving_model_problems{model=\"missing\"} 1", "tflite_serving_model_version_state{model=\"m\",version=\"1\",state=\"AVAILABLE\"} 1",
+        "tflite_serving_model_version_state{model=\"m\",version=\"2\",state=\"END\"} 1",
+        "tflite_serving_model_version_healthy{model=\"m\",version=\"1\"} 1", "tflite_serving_model_loads_total{model=\"m\",code=\"OK\"} 1",
+        "tflite_serving_model_loads_total{model=\"m\",code=\"INVALID_ARGUMENT\"} 1", "tflite_serving_model_loads_total{model=\"same\",code=\"OK\"} 0",
+        ":tensorflow:cc:saved_model:load_attempt_count{model_path=\"/m\",status=\"success\"} 1",
+        ":tensorflow:cc:saved_model:load_attempt_count{model_path=\"/m\",status=\"fail\"} 2", ":tensorflow:core:graph_build_calls{} 2"}) {
+    EXPECT_THAT(text, HasSubstr(std::string("\n") + sample + "\n"));
+  }
+  EXPECT_THAT(text, Not(HasSubstr("\"gone\"")));
 }
 
 TEST_F(ManagerTest, ANewVersionIsFoundByTheNextLook) {

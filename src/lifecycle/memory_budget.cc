@@ -84,6 +84,11 @@ class MemoryBudget::Evictable : public Servable, public std::enable_shared_from_
     return loaded == nullptr ? 0 : loaded->memory_bytes();
   }
 
+  size_t num_interpreters() const override {
+    const ServableHandle loaded = budget_->Peek(*this);
+    return loaded == nullptr ? 0 : loaded->num_interpreters();
+  }
+
   void Collect(MetricsPage& page) const override {
     if (const ServableHandle loaded = budget_->Peek(*this)) loaded->Collect(page);
   }
@@ -190,6 +195,7 @@ void MemoryBudget::Collect(MetricsPage& page) const {
   page.Add(metrics::kBudgetLoaded, {}, static_cast<double>(num_loaded));
   page.Add(metrics::kBudgetUnloaded, {}, static_cast<double>(entries_.size()) - static_cast<double>(num_loaded));
   page.Add(metrics::kBudgetEvictions, {}, static_cast<double>(num_evictions_));
+  page.Add(metrics::kRejected, {"memory_budget"}, static_cast<double>(num_rejected_));
   page.Add(metrics::kBudgetWaiting, {}, static_cast<double>(num_waiting_));
   for (size_t code = 0; code < kNumStatusCodes; ++code) {
     if (reloads_[code] > 0) page.Add(metrics::kBudgetReloads, {StatusCodeName(static_cast<StatusCode>(code))}, static_cast<double>(reloads_[code]));
@@ -232,6 +238,7 @@ void MemoryBudget::RunWhenLoaded(Evictable& servable, const RunRequest& request,
       refusal = entry.failure;
     } else if (num_waiting_ == kMaxWaiting) {
       refusal = UnavailableError("too many requests are waiting for models to be loaded; try again later");
+      ++num_rejected_;
     } else {
       wakes = num_waiting_ == 0 || request.deadline < next_end_;
       next_end_ = std::min(next_end_, request.deadline);
@@ -272,7 +279,12 @@ void MemoryBudget::Reload(const std::shared_ptr<Evictable>& servable) {
       continue;
     }
     std::function<void()> run = [servable, one, loaded = *loaded] { servable->RunOn(loaded, one.request, one.done); };
-    if (!options_.workers->TrySubmit(run, servable->id().name)) one.done(UnavailableError("too many requests are waiting; try again later"), {});
+    if (options_.workers->TrySubmit(run, servable->id().name)) continue;
+    {
+      const MutexLock lock(mutex_);
+      ++num_rejected_;
+    }
+    one.done(UnavailableError("too many requests are waiting; try again later"), {});
   }
 }
 

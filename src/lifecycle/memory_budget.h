@@ -117,6 +117,7 @@ class MemoryBudget : public std::enable_shared_from_this<MemoryBudget> {
   size_t used_bytes_ TFLS_GUARDED_BY(mutex_) = 0;      // of servables that are not destroyed
   size_t loaded_bytes_ TFLS_GUARDED_BY(mutex_) = 0;    // of entries_: without those that were unloaded, and are not destroyed yet
   size_t reserved_bytes_ TFLS_GUARDED_BY(mutex_) = 0;  // for what is being loaded
+  uint64_t num_rejected_ TFLS_GUARDED_BY(mutex_) = 0;  // for want of room to wait, or of a worker
   uint64_t num_evictions_ TFLS_GUARDED_BY(mutex_) = 0;
   std::array<uint64_t, kNumStatusCodes> reloads_ TFLS_GUARDED_BY(mutex_){};  // by how they ended
   size_t num_waiting_ TFLS_GUARDED_BY(mutex_) = 0;

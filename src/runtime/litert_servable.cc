@@ -135,10 +135,6 @@ std::string_view LiteRtServable::WhyNotBatchable(size_t number) const {
   return {};
 }
 
-void LiteRtServable::Collect(MetricsPage& page) const {
-  page.Add(metrics::kInterpreters, {id_.name, std::to_string(id_.version)}, static_cast<double>(pool_.size()));
-}
-
 void LiteRtServable::MeasureRuns() {
   if (!MayRunInline()) return;  // never inline: no estimate is needed
   for (size_t number = 0; number < signatures_.size(); ++number) {

@@ -90,7 +90,7 @@ class LiteRtServable : public Servable {
   // What this version takes while it is loaded, about: the file and its packed weights, once, and what each interpreter took in the trial on
   // inputs of the file's own size (nothing where there was none). Larger requests take more, and an interpreter keeps what its largest one took.
   size_t memory_bytes() const override { return memory_bytes_; }
-  void Collect(MetricsPage& page) const override;
+  size_t num_interpreters() const override { return pool_.size(); }
 
  private:
   LiteRtServable(ServableId id, TrialReport trial, ParallelismChoice parallelism, std::unique_ptr<Model> model,

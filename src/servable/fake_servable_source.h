@@ -27,6 +27,7 @@ class FakeServableSource : public ServableSource {
     }
     return statuses;
   }
+  bool HasModel(std::string_view name) const override { return !GetVersionStatuses(name).empty(); }
   std::vector<std::string> ListModels() const override {
     std::vector<std::string> names;
     for (const ServableHandle& servable : servables) names.push_back(servable->id().name);

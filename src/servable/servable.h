@@ -82,6 +82,9 @@ class Servable {
   // What it takes of the machine's memory at the moment; an estimate.
   virtual size_t memory_bytes() const = 0;
 
+  // Those that it has of its own, of all its models.
+  virtual size_t num_interpreters() const { return 0; }
+
   // Writes what is to be known of it beside that.
   virtual void Collect(MetricsPage& /*page*/) const {}
 };
@@ -99,6 +102,9 @@ class ServableSource {
 
   // Every version of `name` that was ever seen, the highest number first. Empty for an unknown model.
   virtual std::vector<VersionStatus> GetVersionStatuses(std::string_view name) const = 0;
+
+  // Whether it is one of those.
+  virtual bool HasModel(std::string_view name) const = 0;
 
   // All configured models, sorted by name.
   virtual std::vector<std::string> ListModels() const = 0;

@@ -64,6 +64,7 @@ class WaitingServable : public Servable {
   bool RunsInline(size_t) const override { return false; }
   size_t memory_bytes() const override { return servable_->memory_bytes(); }
   Status health() const override { return servable_->health(); }
+  size_t num_interpreters() const override { return servable_->num_interpreters(); }
   void Collect(MetricsPage& page) const override { servable_->Collect(page); }
   void Run(const RunRequest& request, RunDone done) override {
     const auto over = std::make_shared<std::promise<void>>();

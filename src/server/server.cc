@@ -15,6 +15,7 @@
 #include "config/monitoring_config.h"
 #include "server/model_loading.h"
 #include "telemetry/log.h"
+#include "telemetry/process_metrics.h"
 
 namespace tflite_serving {
 namespace {
@@ -32,13 +33,12 @@ std::chrono::nanoseconds MaxQueueWait(const ServerOptions& options) {
   return options.max_queue_wait_ms == 0 ? std::chrono::nanoseconds::max() : std::chrono::milliseconds(options.max_queue_wait_ms);
 }
 
-Manager MakeManager(const ServerOptions& options, BatchedModels* batched, WorkerPool& workers, RunCounters& run_counters, LoadMetrics& load_metrics,
-                    StateListener on_change) {
+Manager MakeManager(const ServerOptions& options, BatchedModels* batched, WorkerPool& workers, RunCounters& run_counters, StateListener on_change) {
   ModelLoaders loaders = MakeLoaders(options, batched, &run_counters);
   ManagerOptions lifecycle = LifecycleOptions(options);
   lifecycle.memory_budget = {
       .bytes = MemoryBudgetBytes(options), .reload = std::move(loaders.reload), .workers = &workers, .num_load_threads = lifecycle.num_load_threads};
-  return {load_metrics.Counting(std::move(loaders.load)), lifecycle, std::move(on_change)};
+  return {std::move(loaders.load), lifecycle, std::move(on_change)};
 }
 
 // Of others the processor time would fall when they end.
@@ -52,8 +52,7 @@ Server::Server(const ServerOptions& options, const std::optional<BatchingParamet
       workers_("worker", {.num_threads = NumWorkers(options), .max_queued = kMaxQueuedRequests, .max_wait = MaxQueueWait(options)}),
       batched_models_(batching ? std::make_unique<BatchedModels>(*batching, options.enable_per_model_batching_parameters, MaxQueueWait(options))
                                : nullptr),
-      manager_(MakeManager(options, batched_models_.get(), workers_, run_counters_, load_metrics_,
-                           [this](const std::string& name) { UpdateHealth({&name, 1}); })),
+      manager_(MakeManager(options, batched_models_.get(), workers_, run_counters_, [this](const std::string& name) { UpdateHealth({&name, 1}); })),
       request_metrics_(manager_, Clock::Steady()),
       prediction_service_(manager_, workers_, Clock::Steady(),
                           {.tensor_content_in_replies = options.enable_serialization_as_tensor_content,
@@ -69,7 +68,7 @@ Server::Server(const ServerOptions& options, const std::optional<BatchingParamet
             if (Status code = CheckBringsNoCode(*models); !code.ok()) return done(code);
             config_updater_.Reload(*std::move(models), std::move(done));
           },
-          &request_metrics_),
+          [this](const std::vector<std::string>& names) { return ReadCounters(names); }, &request_metrics_),
       rest_v1_(manager_, workers_, Clock::Steady(),
                {.timeout = std::chrono::milliseconds(options.rest_api_timeout_in_ms),
                 .tensor_content_in_replies = options.enable_serialization_as_tensor_content,
@@ -179,29 +178,43 @@ Status Server::OpenRest() {
   return OkStatus();
 }
 
+void Server::CollectCounts(MetricsPage& page) {
+  request_metrics_.Collect(page);
+  manager_.Collect(page);
+  if (batched_models_ != nullptr) batched_models_->scheduler().metrics().Collect(page, batched_models_->thread_pool_name());
+  page.Add(metrics::kTfGraphRuns, {}, static_cast<double>(run_counters_.runs.value()));
+  page.Add(metrics::kTfGraphRunTime, {}, static_cast<double>(run_counters_.nanoseconds.value()) / metrics::kTicksPerMicrosecond);
+}
+
 std::string Server::MetricsText(std::span<const MetricFamily* const> families) {
   MetricsPage page(families);
+  CollectCounts(page);
   const TimePoint now = Clock::Steady().Now();
-  request_metrics_.Collect(page);
-  load_metrics_.Collect(manager_.ListModels(), page);
-  manager_.Collect(page);
   CollectPool("worker", workers_.load(), now, saturation_, page);
-  if (batched_models_ != nullptr) {
-    CollectPool("batch", batched_models_->scheduler().load(), now, saturation_, page);
-    batched_models_->scheduler().metrics().Collect(page, batched_models_->thread_pool_name());
-  }
+  if (batched_models_ != nullptr) CollectPool("batch", batched_models_->scheduler().load(), now, saturation_, page);
   for (const auto& [name, times] : ReadThreadTimes()) {
     if (std::ranges::find(kLastingThreads, name) == std::end(kLastingThreads)) continue;
     page.Add(metrics::kThreadCpu, {name}, std::chrono::duration<double>(times.cpu).count());
-    if (name.ends_with("_io")) CollectEventLoops(name, times, now, saturation_, page);
+    if (name.ends_with("_io")) CollectThreads(name, times.count, times.cpu, now, saturation_, page);
   }
-  page.Add(metrics::kConnections, {"rest"}, static_cast<double>(http_->num_connections()));
-  if (grpc_ != nullptr) page.Add(metrics::kConnections, {"grpc"}, static_cast<double>(grpc_->num_connections()));
-  page.Add(metrics::kTfGraphRuns, {}, static_cast<double>(run_counters_.runs.value()));
-  page.Add(metrics::kTfGraphRunTime, {}, static_cast<double>(run_counters_.nanoseconds.value()) / metrics::kTicksPerMicrosecond);
+  CollectThreads("cpu", UsableCpus(), ProcessCpuTime(), now, saturation_, page);
   page.Add(metrics::kBuildInfo, {kVersion}, 1);
   CollectProcessMetrics(page);
+  page.Add(metrics::kConnections, {"rest"}, static_cast<double>(http_->num_connections()));
+  if (grpc_ != nullptr) page.Add(metrics::kConnections, {"grpc"}, static_cast<double>(grpc_->num_connections()));
   return page.Text();
+}
+
+std::vector<std::optional<int64_t>> Server::ReadCounters(const std::vector<std::string>& names) {
+  MetricsPage page(metrics::kOriginals);
+  CollectCounts(page);
+  std::vector<std::optional<int64_t>> values;
+  for (std::string name : names) {
+    std::ranges::replace(name, '/', ':');
+    const std::optional<double> value = page.Sum(name);
+    values.push_back(value ? std::optional(static_cast<int64_t>(*value)) : std::nullopt);
+  }
+  return values;
 }
 
 void Server::Announce() const {

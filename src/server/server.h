@@ -55,8 +55,11 @@ class Server {
   void UpdateHealth(std::span<const std::string> names);
   Status OpenGrpc();
   Status OpenRest();
-  // The text of these families, now.
+  // What is counted of requests and models.
+  void CollectCounts(MetricsPage& page);
+  // The page of these families, now: that, and how the process is. Once REST is open.
   std::string MetricsText(std::span<const MetricFamily* const> families);
+  std::vector<std::optional<int64_t>> ReadCounters(const std::vector<std::string>& names);
   // The original's words, for which scripts wait before they post.
   void Announce() const;
 
@@ -66,7 +69,6 @@ class Server {
   Mutex health_mutex_;                                                // one UpdateHealth at a time, so that an older state never comes last
   std::set<std::string> not_serving_ TFLS_GUARDED_BY(health_mutex_);  // models
   RunCounters run_counters_;
-  LoadMetrics load_metrics_;
   Saturation saturation_;
   WorkerPool workers_;
   const std::unique_ptr<BatchedModels> batched_models_;  // null: nothing is batched

@@ -15,39 +15,19 @@ using std::chrono::seconds;
 using testing::HasSubstr;
 using testing::Not;
 
-TEST(SaturationTest, IsTheShareSinceTheScrapeBefore) {
+TEST(SaturationTest, IsTheShareOfTheWindow) {
   Saturation saturation;
   const TimePoint start{seconds(100)};
-  EXPECT_EQ(saturation.Of("worker", 2, seconds(40), start), 0.0);  // nothing to compare with
-  EXPECT_EQ(saturation.Of("worker", 2, seconds(43), start + seconds(2)), 0.75);
-  EXPECT_EQ(saturation.Of("worker", 2, seconds(44), start + milliseconds(2999)), 0.75);  // too soon
-  EXPECT_EQ(saturation.Of("worker", 2, seconds(43), start + seconds(4)), 0.0);
-  EXPECT_EQ(saturation.Of("worker", 2, seconds(99), start + seconds(5)), 1.0);
+  const auto of_worker = [&](int after, nanoseconds busy) { return saturation.Of("worker", 2, seconds(40) + busy, start + seconds(after)); };
+  EXPECT_EQ(of_worker(0, seconds(0)), 0.0);  // nothing to compare with
+  EXPECT_EQ(of_worker(2, seconds(3)), 0.75);
+  EXPECT_EQ(of_worker(4, seconds(4)), 0.5);
+  EXPECT_EQ(of_worker(4, seconds(4)), 0.5);       // another scraper
+  EXPECT_EQ(of_worker(14, seconds(4)), 0.0);      // since second 4
+  EXPECT_EQ(of_worker(20, seconds(10)), 0.1875);  // since second 4 still: the next question is 6 s old
+  EXPECT_EQ(of_worker(24, seconds(99)), 1.0);
   EXPECT_EQ(saturation.Of("batch", 0, nanoseconds(0), start), 0.0);
   EXPECT_EQ(saturation.Of("batch", 0, nanoseconds(0), start + seconds(9)), 0.0);
-}
-
-TEST(LoadMetricsTest, CountsByModelAndOutcome) {
-  LoadMetrics loads;
-  StatusOr<ServableHandle> outcome = NotFoundError("no file");
-  const ServableLoader loader =
-      loads.Counting([&](const ServableId&, const std::string&, const LoadOptions&, const Cancellation&) { return outcome; });
-  const Cancellation stop;
-  const std::pair<ServableId, std::string> versions[] = {{{"m", 3}, "/models/m/3/model.tflite"}, {{"m", 4}, "/models/m/4"}, {{"n", 1}, "/n.tflite"}};
-  for (const auto& [id, path] : versions) EXPECT_FALSE(loader(id, path, {}, stop).ok());
-  outcome = ServableHandle();
-  EXPECT_TRUE(loader({"m", 4}, "/models/m/4", {}, stop).ok());
-
-  MetricsPage page(metrics::kAll);
-  loads.Collect(std::vector<std::string>{"m"}, page);
-  const std::string text = page.Text();
-  EXPECT_THAT(text, HasSubstr("tflite_serving_model_loads_total{model=\"m\",code=\"OK\"} 1\n"));
-  EXPECT_THAT(text, HasSubstr("tflite_serving_model_loads_total{model=\"m\",code=\"NOT_FOUND\"} 2\n"));
-  EXPECT_THAT(text, HasSubstr("tflite_serving_model_load_duration_seconds_count{model=\"m\"} 1\n"));
-  EXPECT_THAT(text, HasSubstr(":tensorflow:cc:saved_model:load_attempt_count{model_path=\"/models/m\",status=\"success\"} 1\n"));
-  EXPECT_THAT(text, HasSubstr(":tensorflow:cc:saved_model:load_attempt_count{model_path=\"/models/m\",status=\"fail\"} 2\n"));
-  EXPECT_THAT(text, HasSubstr(":tensorflow:core:graph_build_calls{} 1\n"));
-  EXPECT_THAT(text, Not(HasSubstr("\"n\"")));  // not configured
 }
 
 TEST(PoolMetricsTest, OfAPool) {

@@ -63,21 +63,21 @@ inline constexpr std::array<uint64_t, 22> kStageBounds = {1'000,         2'500, 
 
 // Requests.
 inline constexpr MetricFamily kRequests{"tflite_serving_requests_total", MetricType::kCounter,
-    "Requests that have been answered; of models that are not configured under an empty name.", {"model", "protocol", "method", "code"}};
+    "Requests to the API that were answered; those for models that are not configured under an empty name.", {"model", "protocol", "method", "code"}};
 inline constexpr MetricFamily kRequestSeconds{"tflite_serving_request_duration_seconds", MetricType::kHistogram,
     "Time from a request's arrival to its answer, for requests that succeeded.", {"model", "protocol", "method"}, kLatencyBounds, kTicksPerSecond};
 inline constexpr MetricFamily kStageSeconds{"tflite_serving_request_stage_duration_seconds", MetricType::kHistogram,
     "Where that time went: queue (waiting for a thread, a batch or an interpreter), decode, run, encode.", {"model", "signature", "stage"},
     kStageBounds, kTicksPerSecond};
 inline constexpr MetricFamily kInFlight{"tflite_serving_requests_in_flight", MetricType::kGauge,
-    "Requests that have arrived and are not answered yet.", {"protocol"}};
+    "Requests for inference that have arrived and are not answered yet.", {"protocol"}};
 inline constexpr MetricFamily kRejected{"tflite_serving_requests_rejected_total", MetricType::kCounter,
     "Requests that were refused for want of capacity, by reason.", {"reason"}};
 inline constexpr MetricFamily kConnections{"tflite_serving_connections_open", MetricType::kGauge, "Open client connections.", {"protocol"}};
 
 // Threads and queues.
 inline constexpr MetricFamily kPoolSaturation{"tflite_serving_pool_saturation_ratio", MetricType::kGauge,
-    "Share of a pool's threads that were busy since the scrape before, 0 to 1: scale out by it.", {"pool"}};
+    "Share of its time that a pool of threads was busy lately, 0 to 1; of the pool cpu, the share of the usable processors that this process took.", {"pool"}};
 inline constexpr MetricFamily kPoolThreads{"tflite_serving_pool_threads", MetricType::kGauge, "Threads of a pool.", {"pool"}};
 inline constexpr MetricFamily kQueueDepth{"tflite_serving_queue_depth", MetricType::kGauge, "Tasks that wait for a thread of the pool.", {"pool"}};
 inline constexpr MetricFamily kQueueAge{"tflite_serving_queue_age_seconds", MetricType::kGauge, "How long the oldest of them has waited.", {"pool"}};
@@ -92,8 +92,10 @@ inline constexpr MetricFamily kModelState{"tflite_serving_model_version_state", 
     "1 for the state that a version is in.", {"model", "version", "state"}};
 inline constexpr MetricFamily kModelAvailable{"tflite_serving_model_available", MetricType::kGauge,
     "Whether a configured model has a version that is served.", {"model"}};
+inline constexpr MetricFamily kModelProblems{"tflite_serving_model_problems", MetricType::kGauge,
+    "Versions of a model that should be served and cannot be as they are on disk, and 1 for a base path that cannot be read; its status says why.", {"model"}};
 inline constexpr MetricFamily kModelHealthy{"tflite_serving_model_version_healthy", MetricType::kGauge,
-    "Whether a version that is served can answer: 0 while its worker processes cannot be started.", {"model", "version"}};
+    "0 for a version with something wrong although it is served, such as a worker process that cannot be started; its status says what.", {"model", "version"}};
 inline constexpr MetricFamily kModelMemory{"tflite_serving_model_memory_bytes", MetricType::kGauge,
     "Memory that a version takes now, about: file, packed weights, interpreters or worker processes.", {"model", "version"}};
 inline constexpr MetricFamily kInterpreters{"tflite_serving_model_interpreters", MetricType::kGauge, "Interpreters of a version.", {"model", "version"}};
@@ -107,11 +109,11 @@ inline constexpr MetricFamily kCustomRejected{"tflite_serving_custom_requests_re
     "Requests that were refused because too many waited for a worker process.", {"model", "version"}};
 inline constexpr MetricFamily kModelLoads{"tflite_serving_model_loads_total", MetricType::kCounter,
     "Attempts to load a version, by how they ended.", {"model", "code"}};
-inline constexpr MetricFamily kModelLoadSeconds{"tflite_serving_model_load_duration_seconds", MetricType::kHistogram,
-    "What a successful load took, the trial and warm-up included.", {"model"}, kLatencyBounds, kTicksPerSecond};
+inline constexpr MetricFamily kModelLoadSeconds{"tflite_serving_model_load_seconds_total", MetricType::kCounter,
+    "Time of the loads that succeeded, their trials and warm-up included.", {"model"}};
 
 // The memory budget.
-inline constexpr MetricFamily kBudgetBytes{"tflite_serving_model_memory_budget_bytes", MetricType::kGauge, "--model_memory_budget_mb; 0: there is none."};
+inline constexpr MetricFamily kBudgetBytes{"tflite_serving_model_memory_budget_bytes", MetricType::kGauge, "What --model_memory_budget_mb allows."};
 inline constexpr MetricFamily kBudgetUsed{"tflite_serving_model_memory_budget_used_bytes", MetricType::kGauge,
     "Memory of models that count towards the budget and are loaded."};
 inline constexpr MetricFamily kBudgetLoaded{"tflite_serving_model_memory_budget_loaded_versions", MetricType::kGauge, "Versions of these that are in memory."};
@@ -165,11 +167,11 @@ inline constexpr MetricFamily kTfGraphBuildTime{":tensorflow:core:graph_build_ti
 
 // What stands on a page, in this order: ours alone, and all.
 inline constexpr std::array kOurs = {
-    &kRequests,        &kRequestSeconds,  &kStageSeconds,   &kInFlight,         &kRejected,       &kConnections,   &kPoolSaturation,   &kPoolThreads,
-    &kQueueDepth,      &kQueueAge,        &kThreadCpu,      &kBatchRows,        &kModelAvailable, &kModelState,    &kModelHealthy,     &kModelMemory,
-    &kInterpreters,    &kWorkerProcesses, &kWorkerRestarts, &kCustomQueueDepth, &kCustomRejected, &kModelLoads,    &kModelLoadSeconds, &kBudgetBytes,
-    &kBudgetUsed,      &kBudgetLoaded,    &kBudgetUnloaded, &kBudgetEvictions,  &kBudgetReloads,  &kBudgetWaiting, &kBuildInfo,        &kProcessCpu,
-    &kProcessResident, &kProcessVirtual,  &kProcessOpenFds, &kProcessMaxFds,    &kProcessStart,   &kProcessThreads};
+    &kRequests,    &kRequestSeconds,  &kStageSeconds,    &kInFlight,       &kRejected,         &kConnections,    &kPoolSaturation, &kPoolThreads,
+    &kQueueDepth,  &kQueueAge,        &kThreadCpu,       &kBatchRows,      &kModelAvailable,   &kModelProblems,  &kModelState,     &kModelHealthy,
+    &kModelMemory, &kInterpreters,    &kWorkerProcesses, &kWorkerRestarts, &kCustomQueueDepth, &kCustomRejected, &kModelLoads,     &kModelLoadSeconds,
+    &kBudgetBytes, &kBudgetUsed,      &kBudgetLoaded,    &kBudgetUnloaded, &kBudgetEvictions,  &kBudgetReloads,  &kBudgetWaiting,  &kBuildInfo,
+    &kProcessCpu,  &kProcessResident, &kProcessVirtual,  &kProcessOpenFds, &kProcessMaxFds,    &kProcessStart,   &kProcessThreads};
 inline constexpr std::array kOriginals = {&kTfRequestCount,   &kTfRequestLatency,     &kTfRuntimeLatency, &kTfExampleCounts,
                                           &kTfExampleTotal,   &kTfQueuingLatency,     &kTfWrappedRuns,    &kTfPaddingSize,
                                           &kTfInputBatchSize, &kTfProcessedBatchSize, &kTfLoadAttempts,   &kTfLoadLatency,

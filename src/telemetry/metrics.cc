@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/usable_cpus.h"
+#include "base/utf8.h"
 
 namespace tflite_serving {
 namespace {
@@ -34,8 +35,9 @@ std::string_view NameOf(MetricType type) {
 
 bool IsOriginal(const MetricFamily& family) { return family.name.starts_with(':'); }
 
+// Prometheus refuses a page with a label that is not UTF-8; a model's file may have such names.
 void AppendEscaped(std::string& text, std::string_view value) {
-  for (const char c : value) {
+  for (const char c : ReplaceInvalidUtf8(value)) {
     switch (c) {
       case '\\':
         text += "\\\\";
@@ -124,7 +126,7 @@ uint64_t Histogram::count() const {
 MetricsPage::MetricsPage(std::span<const MetricFamily* const> families) {
   for (const MetricFamily* family : families) {
     by_name_[family->name] = sections_.size();
-    sections_.push_back({family, {}});
+    sections_.push_back({.family = family});
   }
 }
 
@@ -134,7 +136,10 @@ MetricsPage::Section* MetricsPage::SectionOf(const MetricFamily& family) {
 }
 
 void MetricsPage::Add(const MetricFamily& family, LabelValues labels, double value) {
-  if (Section* section = SectionOf(family)) AppendSample(section->samples, family, {}, labels, {}, value);
+  Section* section = SectionOf(family);
+  if (section == nullptr) return;
+  section->sum = section->sum.value_or(0) + value;
+  AppendSample(section->samples, family, {}, labels, {}, value);
 }
 
 void MetricsPage::Add(const MetricFamily& family, LabelValues labels, const Histogram& histogram) {
@@ -151,6 +156,11 @@ void MetricsPage::Add(const MetricFamily& family, LabelValues labels, const Hist
   AppendSample(text, family, "_bucket", labels, "le=\"+Inf\"", static_cast<double>(count));
   AppendSample(text, family, "_sum", labels, {}, static_cast<double>(histogram.sum()) / family.ticks_per_unit);
   AppendSample(text, family, "_count", labels, {}, static_cast<double>(count));
+}
+
+std::optional<double> MetricsPage::Sum(std::string_view name) const {
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? std::nullopt : sections_[found->second].sum;
 }
 
 std::string MetricsPage::Text() const {

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,7 +28,8 @@ class ShardedCells {
   explicit ShardedCells(size_t num_cells);
 
   void Add(size_t cell, uint64_t count) { At(ShardOfThread(), cell).fetch_add(count, std::memory_order_relaxed); }
-  // What was added so far; while others add, any number between before and after.
+  // What was added so far; while others add, any number between before and after. Of a cell that also falls it may then be off by what they add, to
+  // either side.
   uint64_t Sum(size_t cell) const;
 
  private:
@@ -117,10 +119,14 @@ class MetricsPage {
 
   std::string Text() const;
 
+  // Of the values that were added to the counter or gauge of this name; nothing if there is none.
+  std::optional<double> Sum(std::string_view name) const;
+
  private:
   struct Section {
     const MetricFamily* family;
     std::string samples;
+    std::optional<double> sum;
   };
   Section* SectionOf(const MetricFamily& family);
 

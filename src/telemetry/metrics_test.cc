@@ -50,10 +50,25 @@ TEST(MetricsTest, PageOfAllKinds) {
             "level 0.25\n");
 }
 
+TEST(MetricsTest, SumOfAFamily) {
+  MetricsPage page(kFamilies);
+  page.Add(kThings, {"a", "b"}, 12);
+  page.Add(kThings, {"a", "c"}, 13);
+  EXPECT_EQ(page.Sum("things_total"), 25.0);
+  EXPECT_EQ(page.Sum("level"), std::nullopt);
+  EXPECT_EQ(page.Sum("other"), std::nullopt);
+}
+
 TEST(MetricsTest, LabelsCannotForgeASample) {
   MetricsPage page(kFamilies);
   page.Add(kThings, {"\"} 1\nlevel 2", "\\"}, 1);
   EXPECT_THAT(page.Text(), HasSubstr("things_total{who=\"\\\"} 1\\nlevel 2\",how=\"\\\\\"} 1\n"));
+}
+
+TEST(MetricsTest, LabelsAreAlwaysUtf8) {
+  MetricsPage page(kFamilies);
+  page.Add(kThings, {"\xff\xc3", "\xc3\xa9"}, 1);
+  EXPECT_THAT(page.Text(), HasSubstr("things_total{who=\"\xEF\xBF\xBD\xEF\xBF\xBD\",how=\"\xc3\xa9\"} 1\n"));
 }
 
 TEST(MetricsTest, WhatDoesNotStandOnThePageIsDropped) {

@@ -1,6 +1,7 @@
 #include "telemetry/process_metrics.h"
 
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <array>
@@ -87,6 +88,12 @@ void CollectProcessMetrics(MetricsPage& page) {
   }
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) page.Add(metrics::kProcessMaxFds, {}, static_cast<double>(limit.rlim_cur));
+}
+
+std::chrono::nanoseconds ProcessCpuTime() {
+  timespec time{};
+  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
 }
 
 std::map<std::string, ThreadTimes, std::less<>> ReadThreadTimes() {

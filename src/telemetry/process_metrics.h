@@ -35,6 +35,9 @@ struct ThreadTimes {
 // By that name; what cannot be read is left out. Thread-safe, as the next.
 std::map<std::string, ThreadTimes, std::less<>> ReadThreadTimes();
 
+// Processor time of this process, in all its threads so far.
+std::chrono::nanoseconds ProcessCpuTime();
+
 // The process_… families.
 void CollectProcessMetrics(MetricsPage& page);
 

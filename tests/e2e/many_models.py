@@ -47,12 +47,12 @@ def main():
         empty = pathlib.Path(directory) / "none"
         empty.mkdir()
         server = ConfiguredServer(write_models(empty, 0)).wait_until_ready()
-        nothing_mib = lifecycle_load.resident_mib(server)
+        nothing_mib = lifecycle_load.resident_mib(server)[0]
         server.stop()
         begin = time.monotonic()
         server = ConfiguredServer(write_models(pathlib.Path(directory), count)).wait_until_ready()
         start_s = time.monotonic() - begin
-        mib = lifecycle_load.resident_mib(server)
+        mib = lifecycle_load.resident_mib(server)[0]
         begin = time.monotonic()
         listed = len(requests.get(f"{server.base_url}/v1/models").json()["models"])
         list_ms = (time.monotonic() - begin) * 1000

@@ -9,11 +9,13 @@ import grpc
 import numpy as np
 import pytest
 import requests
+from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc
 
 from grpc_client import fails_with, predict_request, tensor_content
 import server_process
 
 PROMETHEUS = server_process.REPOSITORY / "build" / "prometheus"
+DEPLOY = server_process.REPOSITORY / "deploy"
 ORIGINAL = "/monitoring/prometheus/metrics"
 BAD_BODIES = ['{"instances": [', '{"instances": "x"}', "{}"]
 
@@ -145,6 +147,36 @@ def test_prometheus_scrapes(monitored, tmp_path, path):
     finally:
         prometheus.terminate()
         prometheus.wait(timeout=60)
+
+
+def test_alert_rules():
+    for arguments in (["check", "rules", "alerts.yml"], ["test", "rules", "alerts_test.yml"]):
+        checked = subprocess.run([PROMETHEUS / "promtool", *arguments], cwd=DEPLOY / "prometheus", text=True, capture_output=True, timeout=60)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_alerts_and_dashboard_ask_for_metrics_that_there_are(monitored):
+    server = monitored()
+    families = dict(re.findall(r"^# TYPE (\S+) (\S+)$", requests.get(f"{server.base_url}/metrics").text, re.M))
+    samples = {name + suffix for name, kind in families.items() for suffix in (("_bucket", "_sum", "_count") if kind == "histogram" else ("",))}
+    dashboard = json.loads((DEPLOY / "grafana" / "dashboard.json").read_text())
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    asked += [variable["definition"] for variable in dashboard["templating"]["list"] if variable["type"] == "query"]
+    asked += re.findall(r"expr: (.*(?:\n {10}.*)*)", (DEPLOY / "prometheus" / "alerts.yml").read_text())
+    names = set(re.findall(r"\b(?:tflite_serving|process)_\w+", "\n".join(asked)))
+    assert len(asked) > 20 and len(names) > 15
+    assert names <= samples, names - samples
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+
+
+def test_a_reload_tells_the_increase_of_counters(start_server):
+    server = start_server("half_plus_two", server_process.base_path("half_plus_two"))
+    request = model_management_pb2.ReloadConfigRequest(metric_names=["/tensorflow/core/graph_build_calls", "/tensorflow/no/such/metric"])
+    for name in ("half_plus_two", "one", "two"):
+        request.config.model_config_list.config.add(name=name, base_path=str(server_process.base_path("half_plus_two")), model_platform="tensorflow")
+    with grpc.insecure_channel(server.grpc_target) as channel:
+        response = model_service_pb2_grpc.ModelServiceStub(channel).HandleReloadConfigRequest(request, timeout=60)
+    assert [(metric.name, metric.int64_value_increase) for metric in response.metric] == [("/tensorflow/core/graph_build_calls", 2)]
 
 
 def test_a_wrong_monitoring_file_is_refused(tmp_path):
