@@ -181,6 +181,18 @@ std::string ModelListJson(std::span<const ModelStatus> models) {
   return std::move(json).Finish();
 }
 
+std::string ReadinessJson(bool ready, bool draining, std::span<const std::pair<std::string, std::string>> not_serving) {
+  Layout json;
+  json.Open('{');
+  json.Bool("ready", ready);
+  json.Bool("draining", draining);
+  json.Open("models", '{');
+  for (const auto& [model, why] : not_serving) json.String(model, why);
+  json.Close();
+  json.Close();
+  return std::move(json).Finish();
+}
+
 std::string ModelMetadataJson(const ServableId& id, std::span<const Signature> signatures, bool with_quantization) {
   Layout spec;
   spec.Open('{');

@@ -5,6 +5,7 @@
 
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "servable/model_spec.h"
@@ -24,6 +25,10 @@ struct ModelStatus {
 // GET /v1/models, which the original lacks: {"models": [{"name": "m", "versions": […]}]}, with versions as in ModelStatusJson; all in the order
 // given.
 std::string ModelListJson(std::span<const ModelStatus> models);
+
+// GET /readyz, which the original lacks: {"ready": false, "draining": false, "models": {"m": "version 3 is LOADING"}}. `not_serving`: models and why
+// they have nothing to serve.
+std::string ReadinessJson(bool ready, bool draining, std::span<const std::pair<std::string, std::string>> not_serving);
 
 // GET /v1/models/M/metadata, a GetModelMetadataResponse: the original glues it together from the JSON of two messages, which shows in the line
 // breaks. `with_quantization` adds to each quantised tensor, behind its name, "quantization": {"scale": 0.5, "zero_point": "3"} [ours].

@@ -159,5 +159,13 @@ TEST(MetadataJsonTest, MetadataIsSortedByKey) {
   EXPECT_EQ(ModelMetadataJson({.name = "default", .version = 123}, signatures), kMetadata);
 }
 
+TEST(MetadataJsonTest, Readiness) {
+  EXPECT_EQ(ReadinessJson(true, false, {}), "{\n \"ready\": true,\n \"draining\": false,\n \"models\": {}\n}\n");
+  const std::pair<std::string, std::string> not_serving[] = {{"a\"b", "version 3 is LOADING"}, {"c", "line\nbreak"}};
+  EXPECT_EQ(
+      ReadinessJson(false, true, not_serving),
+      "{\n \"ready\": false,\n \"draining\": true,\n \"models\": {\n  \"a\\\"b\": \"version 3 is LOADING\",\n  \"c\": \"line\\nbreak\"\n }\n}\n");
+}
+
 }  // namespace
 }  // namespace tflite_serving

@@ -114,6 +114,9 @@ constexpr Flag kFlags[] = {
 
     {"monitoring_config_file", kMetrics, &Options::monitoring_config_file,
      "text MonitoringConfig: where the REST port has metrics under the original's names; empty: nowhere"},
+    {"readiness", kMetrics, &Options::readiness,
+     "when /readyz and grpc.health.v1 call the server ready: all_models (all have a version to serve), any_model, or started (no model of the first "
+     "configuration is loading any more)"},
     {"metrics_path", kMetrics, &Options::metrics_path, "where the REST port has metrics for Prometheus; empty: nowhere"},
 
     {"dry_run", kProcess, &Options::dry_run, "load what is configured, as a start would, print what it is, and exit; opens no port"},

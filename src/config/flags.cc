@@ -260,7 +260,7 @@ constexpr std::array<HelpGroup, 12> kHelpGroups = {{{FlagGroup::kGrpc, "gRPC"},
                                                     {FlagGroup::kRunning, "Running models"},
                                                     {FlagGroup::kCustom, "Custom servables (model_platform: \"custom\")"},
                                                     {FlagGroup::kBatching, "Batching"},
-                                                    {FlagGroup::kMetrics, "Metrics"},
+                                                    {FlagGroup::kMetrics, "Metrics and health"},
                                                     {FlagGroup::kProcess, "Process"},
                                                     {FlagGroup::kIgnored, "Flags of TensorFlow Serving that have no effect here"},
                                                     {FlagGroup::kNotSupported, "Flags of TensorFlow Serving that are not supported"}}};

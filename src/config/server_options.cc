@@ -2,7 +2,11 @@
 
 #include <sys/un.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace tflite_serving {
 namespace {
@@ -21,6 +25,9 @@ Status CheckServerOptions(const ServerOptions& options) {
   if (options.grpc_socket_path.size() > kMaxSocketPathBytes) {
     return InvalidArgumentError(fmt::format("--grpc_socket_path={}: {} bytes, and a socket's path may have {}", options.grpc_socket_path,
                                             options.grpc_socket_path.size(), kMaxSocketPathBytes));
+  }
+  if (std::ranges::find(kReadinessPolicies, options.readiness) == std::end(kReadinessPolicies)) {
+    return InvalidArgumentError(fmt::format("--readiness={}: expected one of {}", options.readiness, fmt::join(kReadinessPolicies, ", ")));
   }
   if (!options.metrics_path.empty() && (!options.metrics_path.starts_with('/') || options.metrics_path.find('?') != std::string::npos)) {
     return InvalidArgumentError(fmt::format("--metrics_path={}: a path begins with '/' and has no query", options.metrics_path));

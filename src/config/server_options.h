@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -22,6 +23,10 @@ struct GrpcChannelArgument {
   friend bool operator==(const GrpcChannelArgument&, const GrpcChannelArgument&) = default;
 };
 using GrpcChannelArguments = std::vector<GrpcChannelArgument>;
+
+// What --readiness may say: that all configured models have a version to serve, or one of them has, or that no model of the first configuration is
+// loading any more.
+inline constexpr std::string_view kReadinessPolicies[] = {"all_models", "any_model", "started"};
 
 // A value: thread-compatible. What ParseFlags returns has passed CheckServerOptions.
 struct ServerOptions {
@@ -88,7 +93,8 @@ struct ServerOptions {
   std::string batching_parameters_file;  // as config/batching_parameters_file.h reads it; empty: none
   bool enable_per_model_batching_parameters = false;  // a version has its own such file, or is not batched; the one above says the threads alone
 
-  // --- metrics ---
+  // --- metrics and health ---
+  std::string readiness = "all_models";   // [ours] when it is ready: kReadinessPolicies
   std::string monitoring_config_file;     // as config/monitoring_config.h reads it; empty: none
   std::string metrics_path = "/metrics";  // [ours] of the page on the REST port; empty: none
 

@@ -86,6 +86,14 @@ TEST(ServerOptionsTest, TheModelHasAName) {
   EXPECT_EQ(CheckServerOptions(options), InvalidArgumentError("--model_name must not be empty"));
 }
 
+TEST(ServerOptionsTest, Readiness) {
+  ServerOptions options = Good();
+  options.readiness = "any_model";
+  EXPECT_TRUE(CheckServerOptions(options).ok());
+  options.readiness = "all";
+  EXPECT_EQ(CheckServerOptions(options), InvalidArgumentError("--readiness=all: expected one of all_models, any_model, started"));
+}
+
 TEST(ServerOptionsTest, PathOfMetrics) {
   ServerOptions options = Good();
   for (const char* path : {"", "/m", "/a/b"}) {

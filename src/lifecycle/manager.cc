@@ -202,7 +202,7 @@ void Manager::Load(const LoadJob& job) {
     Loads load{.time = servable.ok() ? clock_.Now() - start : std::chrono::nanoseconds(0)};
     load.by_code[static_cast<size_t>(servable.status().code())] = 1;
     const MutexLock lock(mutex_);
-    std::erase_if(loads_, [this](const auto& entry) { return !models_.contains(entry.first); });
+    for (auto entry = loads_.begin(); entry != loads_.end();) entry = models_.contains(entry->first) ? std::next(entry) : loads_.erase(entry);
     if (models_.contains(job.id.name)) loads_[job.id.name].Add(load);
     all_loads_.Add(load);
   }

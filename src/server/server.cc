@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/thread.h"
 #include "base/usable_cpus.h"
+#include "codec/metadata_json.h"
 #include "config/model_server_config.h"
 #include "config/monitoring_config.h"
 #include "server/model_loading.h"
@@ -75,14 +76,7 @@ Server::Server(const ServerOptions& options, const std::optional<BatchingParamet
                 .cors = options.rest_api_enable_cors_support,
                 .check_method_names = options.enable_signature_method_name_check,
                 .metrics = &request_metrics_}),
-      metrics_handler_(
-          [&] {
-            std::map<std::string, MetricsHandler::Page, std::less<>> pages;
-            if (!options.metrics_path.empty()) pages[options.metrics_path] = [this] { return MetricsText(metrics::kOurs); };
-            if (!original_metrics_path.empty()) pages[original_metrics_path] = [this] { return MetricsText(metrics::kAll); };
-            return pages;
-          }(),
-          workers_, rest_v1_),
+      rest_pages_(Pages(original_metrics_path), workers_, rest_v1_),
       config_updater_(manager_, {.file = options.model_config_file,
                                  .poll_interval = std::chrono::seconds(options.model_config_file_poll_wait_seconds),
                                  .time_limit = std::chrono::seconds(options.reload_timeout_seconds),
@@ -105,6 +99,7 @@ StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, st
   TFLS_RETURN_IF_ERROR(server->OpenRest());
   server->manager_.StartPolling(std::chrono::seconds(std::max(options.file_system_poll_wait_seconds, 0)));
   server->config_updater_.Start([raw = server.get(), on_started = std::move(on_started)](const Status& failures) {
+    raw->has_started_ = true;
     raw->UpdateHealth(raw->manager_.ListModels());  // the manager's thread may be about to: who reads the log finds it done
     if (failures.ok() || !raw->options_.strict_start) raw->Announce();
     on_started(failures);
@@ -143,7 +138,46 @@ void Server::UpdateHealth(std::span<const std::string> names) {
       not_serving_.insert(name);
     }
   }
-  for (const std::string_view name : kHealthServices) health_service_.SetServing(std::string(name), not_serving_.empty());
+  const bool ready = IsReady(manager_.ListModels().size(), not_serving_.size());
+  for (const std::string_view name : kHealthServices) health_service_.SetServing(std::string(name), ready);
+}
+
+bool Server::IsReady(size_t num_models, size_t num_not_serving) const {
+  if (is_draining_) return false;
+  if (options_.readiness == "started") return has_started_;
+  if (options_.readiness == "any_model") return num_models == 0 || num_not_serving < num_models;
+  return num_not_serving == 0;
+}
+
+RestPage Server::Readiness() const {
+  const std::vector<std::string> models = manager_.ListModels();
+  std::vector<std::pair<std::string, std::string>> not_serving;
+  for (const std::string& name : models) {
+    const std::vector<VersionStatus> versions = manager_.GetVersionStatuses(name);
+    if (std::ranges::find(versions, VersionState::kAvailable, &VersionStatus::state) != versions.end()) continue;
+    const Status problem = manager_.Problem(name);
+    std::string why = problem.ok() ? "no version yet" : problem.message();
+    if (!versions.empty()) {
+      const VersionStatus& highest = versions.front();
+      why = fmt::format("version {} is {}{}{}", highest.version, VersionStateName(highest.state), highest.status.ok() ? "" : ": ",
+                        highest.status.message());
+    }
+    not_serving.emplace_back(name, std::move(why));
+  }
+  const bool ready = IsReady(models.size(), not_serving.size());
+  return {.status = ready ? 200 : 503, .content_type = "application/json", .body = ReadinessJson(ready, is_draining_, not_serving)};
+}
+
+RestPages::Sources Server::Pages(const std::string& original_metrics_path) {
+  RestPages::Sources sources;
+  sources["/healthz"] = {[] { return RestPage{.content_type = "text/plain", .body = "ok\n"}; }};
+  sources["/readyz"] = {[this] { return Readiness(); }};
+  const auto page_of = [this](std::span<const MetricFamily* const> families) {
+    return RestPages::Source{[this, families] { return RestPage{.content_type = MetricsPage::kContentType, .body = MetricsText(families)}; }, true};
+  };
+  if (!options_.metrics_path.empty()) sources[options_.metrics_path] = page_of(metrics::kOurs);
+  if (!original_metrics_path.empty()) sources[original_metrics_path] = page_of(metrics::kAll);
+  return sources;
 }
 
 Status Server::OpenGrpc() {
@@ -173,7 +207,7 @@ Status Server::OpenRest() {
   if (!options_.bind_address.empty()) http.addresses = {options_.bind_address};
   http.limits.max_body_bytes = static_cast<size_t>(options_.max_body_bytes);
   http.limits.min_gzip_bytes = static_cast<size_t>(options_.rest_api_min_gzip_bytes);
-  TFLS_ASSIGN_OR_RETURN(http_, HttpServer::Create(http, metrics_handler_));
+  TFLS_ASSIGN_OR_RETURN(http_, HttpServer::Create(http, rest_pages_));
   http_->Start();
   return OkStatus();
 }
@@ -226,6 +260,7 @@ void Server::Announce() const {
 
 void Server::Shutdown() {
   const TimePoint deadline = Clock::Steady().Now() + kDrainTime;
+  is_draining_ = true;
   health_service_.Shutdown();
   manager_.Stop();
   config_updater_.Stop();   // so that no HandleReloadConfigRequest is waited for

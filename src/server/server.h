@@ -1,6 +1,7 @@
 // The whole server: takes its configuration, opens the ports, loads the models, and ends all of it in order.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -10,11 +11,11 @@
 
 #include "api/health_service.h"
 #include "api/inference_service.h"
-#include "api/metrics_handler.h"
 #include "api/model_service.h"
 #include "api/prediction_service.h"
 #include "api/reflection_service.h"
 #include "api/request_metrics.h"
+#include "api/rest_pages.h"
 #include "api/rest_v1.h"
 #include "base/mutex.h"
 #include "base/status.h"
@@ -55,6 +56,11 @@ class Server {
   void UpdateHealth(std::span<const std::string> names);
   Status OpenGrpc();
   Status OpenRest();
+  // Whether the server is ready, by --readiness and so many models, of which some have nothing to serve.
+  bool IsReady(size_t num_models, size_t num_not_serving) const;
+  // /readyz: whether it is, and what each model says that has nothing to serve.
+  RestPage Readiness() const;
+  RestPages::Sources Pages(const std::string& original_metrics_path);
   // What is counted of requests and models.
   void CollectCounts(MetricsPage& page);
   // The page of these families, now: that, and how the process is. Once REST is open.
@@ -64,6 +70,8 @@ class Server {
   void Announce() const;
 
   const ServerOptions options_;
+  std::atomic<bool> has_started_ = false;  // no model of the first configuration is loading
+  std::atomic<bool> is_draining_ = false;
   // In the order of who uses whom: each is destroyed before those above it.
   HealthService health_service_;
   Mutex health_mutex_;                                                // one UpdateHealth at a time, so that an older state never comes last
@@ -78,7 +86,7 @@ class Server {
   InferenceService inference_service_;
   ModelService model_service_;
   RestV1 rest_v1_;
-  MetricsHandler metrics_handler_;
+  RestPages rest_pages_;
   ConfigUpdater config_updater_;
   std::unique_ptr<ReflectionService> reflection_service_;
   std::unique_ptr<GrpcServer> grpc_;

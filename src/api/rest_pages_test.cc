@@ -1,4 +1,4 @@
-#include "api/metrics_handler.h"
+#include "api/rest_pages.h"
 
 #include <future>
 
@@ -18,7 +18,7 @@ class Elsewhere : public HttpHandler {
   }
 };
 
-class MetricsHandlerTest : public testing::Test {
+class RestPagesTest : public testing::Test {
  protected:
   HttpResponse Ask(const std::string& target) {
     FakeHttpCall call("GET", target, "");
@@ -28,27 +28,31 @@ class MetricsHandlerTest : public testing::Test {
 
   Elsewhere next_;
   WorkerPool workers_{"worker", 1, 0};
-  MetricsHandler handler_{{{"/metrics", [] { return std::string("ours"); }}, {"/m/original", [] { return std::string("theirs"); }}}, workers_, next_};
+  RestPages handler_{{{"/metrics", {[] { return RestPage{.content_type = "text/plain", .body = "ours"}; }, true}},
+                      {"/m/original", {[] { return RestPage{.status = 503, .content_type = "text/plain", .body = "theirs"}; }}}},
+                     workers_,
+                     next_};
 };
 
-TEST_F(MetricsHandlerTest, EachPageAtItsPath) {
+TEST_F(RestPagesTest, EachPageAtItsPath) {
   const HttpResponse ours = Ask("/metrics");
   EXPECT_EQ(ours.status, 200);
   EXPECT_EQ(ours.body, "ours");
-  EXPECT_EQ(ours.content_type, "text/plain; version=0.0.4; charset=utf-8");
+  EXPECT_EQ(ours.content_type, "text/plain");
   EXPECT_EQ(Ask("/m/original").body, "theirs");
+  EXPECT_EQ(Ask("/m/original").status, 503);
   for (const char* other : {"/", "/metrics/", "/metric", "/v1/models/m"}) EXPECT_EQ(Ask(other).status, 404) << other;
 }
 
-TEST_F(MetricsHandlerTest, AQueryIsRefused) {
+TEST_F(RestPagesTest, AQueryIsRefused) {
   const HttpResponse refused = Ask("/m/original?x=1");
   EXPECT_EQ(refused.status, 400);
   EXPECT_EQ(refused.body, "{\n    \"error\": \"Unexpected path: /m/original?x=1. Should be /m/original\"\n}");
 }
 
-TEST_F(MetricsHandlerTest, BusyWorkersDoNotHideThem) {
+TEST_F(RestPagesTest, BusyWorkersHideNothing) {
   WorkerPool busy("worker", 1, 1);
-  MetricsHandler handler({{"/metrics", [] { return std::string("ours"); }}}, busy, next_);
+  RestPages handler({{"/metrics", {[] { return RestPage{.content_type = "text/plain", .body = "ours"}; }, true}}}, busy, next_);
   std::promise<void> gate;
   std::promise<void> running;
   std::function<void()> wait = [&] {

@@ -1,0 +1,44 @@
+// The REST port as a whole: pages about the server itself at their paths (metrics, health), and the REST API at all others.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "base/worker_pool.h"
+#include "transport/http_call.h"
+
+namespace tflite_serving {
+
+struct RestPage {
+  int status = 200;
+  std::string_view content_type;  // a string literal
+  std::string body;
+};
+
+// Thread-safe. Must outlive every call that it was handed.
+class RestPages : public HttpHandler {
+ public:
+  // A page, now. Thread-safe. Either it takes no time, or it is written on a worker.
+  struct Source {
+    std::function<RestPage()> page;
+    bool on_worker = false;
+  };
+  using Sources = std::map<std::string, Source, std::less<>>;  // by path
+
+  // All is borrowed but the sources, and must outlive this object. `next` answers what is for none of them.
+  RestPages(Sources sources, WorkerPool& workers, HttpHandler& next);
+
+  // What belongs on a worker is written here if none is to be had: an overloaded server must still tell of it. Any method will do; a query is an
+  // INVALID_ARGUMENT in the original's words.
+  void Handle(HttpCall& call) override;
+  bool RefusesUnread(const HttpRequest& head, HttpResponse& response) override { return next_.RefusesUnread(head, response); }
+
+ private:
+  const Sources sources_;
+  WorkerPool& workers_;
+  HttpHandler& next_;
+};
+
+}  // namespace tflite_serving
