@@ -20,11 +20,14 @@ void GrpcConnection::Start() {
 
 void GrpcConnection::Read() {
   if (closed_) return;
-  socket_.async_read_some(asio::buffer(input_), [self = shared_from_this()](const ErrorCode& error, size_t size) { self->OnRead(error, size); });
+  // Only waits: a read on its way may have taken bytes that its handler has not seen yet, when ReadMore is called by others and takes the next.
+  socket_.async_wait(Socket::wait_read, [self = shared_from_this()](const ErrorCode& error) { self->OnReadable(error); });
 }
 
-void GrpcConnection::OnRead(const ErrorCode& error, size_t size) {
+void GrpcConnection::OnReadable(ErrorCode error) {
   if (closed_) return;
+  const size_t size = error ? 0 : socket_.read_some(asio::buffer(input_), error);
+  if (error == asio::error::would_block) return Read();
   if (error) return Close();
   if (lingering_) {
     lingered_bytes_ += size;

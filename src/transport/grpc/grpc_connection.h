@@ -36,7 +36,7 @@ class GrpcConnection : public std::enable_shared_from_this<GrpcConnection> {
   void Read();
   // Has the kernel wake this thread when a good part of a large message has come, and not for each packet of it.
   void AwaitRest();
-  void OnRead(const ErrorCode& error, size_t size);
+  void OnReadable(ErrorCode error);
   // Receives what else has arrived already, up to kMaxBytesPerTurn. False: the connection cannot go on.
   bool ReadMore();
   // Sends what there is to send, until the socket takes no more; then goes on when it does. Lets others have a turn after kMaxBytesPerTurn.

@@ -259,6 +259,27 @@ TEST(GrpcServerTest, ASmallReplyNeedNotWaitForALargeOne) {
   EXPECT_EQ(client.Await(large).data.size(), kLarge + 5);
 }
 
+// Time is checked whenever a deadline comes: also between two pieces of another connection's message, which must stay in their order.
+TEST(GrpcServerTest, DeadlinesOfOthersDoNotDisturbAMessage) {
+  GrpcServerOptions options;
+  options.num_threads = 1;
+  const auto server = StartServer(Echo, options);
+  std::atomic<bool> over = false;
+  std::jthread deadlines([&] {
+    GrpcTestClient client(server->port());
+    while (!over) client.Await(client.Begin(kEchoPath, "", {{"grpc-timeout", "1m"}}, false));
+  });
+  GrpcTestClient client(server->port());
+  std::string request(3'000'000, '\0');
+  for (size_t i = 0; i < request.size(); ++i) request[i] = static_cast<char>(i * 7);
+  for (int i = 0; i < 30 && !testing::Test::HasFailure(); ++i) {
+    const GrpcAnswer answer = client.Call(kEchoPath, request);
+    EXPECT_EQ(answer.status(), 0) << i << ": " << answer.message();
+    EXPECT_TRUE(answer.reply() == request) << i;
+  }
+  over = true;
+}
+
 TEST(GrpcServerTest, ClientsMayLeaveInTheMiddleOfAReply) {
   const auto server = StartServer([](GrpcCall& call) { ReplyWith(call, std::string(4 << 20, 'r')); });
   for (int i = 0; i < 50; ++i) {
