@@ -13,7 +13,6 @@ using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 using std::chrono::seconds;
 using testing::HasSubstr;
-using testing::Not;
 
 TEST(SaturationTest, IsTheShareOfTheWindow) {
   Saturation saturation;

@@ -43,7 +43,7 @@ constexpr std::array<uint64_t, count> GrowingBounds(double first, double growth)
   std::array<uint64_t, count> bounds{};
   double bound = first;
   for (uint64_t& rounded : bounds) {
-    rounded = static_cast<uint64_t>(bound + 0.5);
+    rounded = static_cast<uint64_t>(bound + 0.5);  // NOLINT(bugprone-incorrect-roundings): std::lround is no constant, and no bound is negative
     bound *= growth;
   }
   return bounds;
