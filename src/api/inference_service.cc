@@ -84,7 +84,7 @@ void InferenceService::Handle(GrpcCall& call, Rpc rpc) {
   task->rpc = rpc;
   task->record.Begin(options_.metrics, Protocol::kGrpc, MetricOf(rpc));
   const bool on_worker = call.request_size_bytes() > kMaxInlineBodyBytes;
-  const Status started = RunHereOrOnWorker(!on_worker, workers_, {}, task->record, [this, task, on_worker] { Prepare(task, on_worker); });
+  const Status started = RunHereOrOnWorker(!on_worker, workers_, {}, &task->record, [this, task, on_worker] { Prepare(task, on_worker); });
   if (!started.ok()) Finish(*task, started);
 }
 
@@ -94,7 +94,7 @@ void InferenceService::Prepare(const std::shared_ptr<Task>& task, bool on_worker
   if (const Status status = Parse(*task); !status.ok()) return Finish(*task, status);
   task->record.SetExamples(task->examples.size());
   const bool run_here = on_worker || (task->runs.size() == 1 && task->servable->RunsInline(call.request_size_bytes()));
-  const Status started = RunHereOrOnWorker(run_here, workers_, FlowOf(task->servable), task->record, [this, task] { RunAll(task); });
+  const Status started = RunHereOrOnWorker(run_here, workers_, FlowOf(task->servable), &task->record, [this, task] { RunAll(task); });
   if (!started.ok()) Finish(*task, started);
 }
 

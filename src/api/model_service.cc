@@ -21,7 +21,7 @@ void ModelService::GetModelStatus(GrpcCall& call) {
   tensorflow::serving::GetModelStatusRequest request;
   const Status parsed = ParseMessage(call, request);
   const StatusOr<tensorflow::serving::GetModelStatusResponse> response = parsed.ok() ? StatusOf(request) : parsed;
-  if (metrics_ != nullptr) metrics_->Count(Protocol::kGrpc, ApiMethod::kStatus, request.model_spec().name(), response.status().code());
+  CountCall(metrics_, Protocol::kGrpc, ApiMethod::kStatus, request.model_spec().name(), response.status().code());
   if (!response.ok()) return call.Finish(response.status());
   FinishWithMessage(call, *response);
 }
@@ -49,16 +49,15 @@ StatusOr<tensorflow::serving::GetModelStatusResponse> ModelService::StatusOf(con
 
 void ModelService::HandleReloadConfigRequest(GrpcCall& call) {
   const bool here = call.request_size_bytes() <= kMaxInlineBodyBytes;
-  RequestRecord untimed;
-  const Status started = RunHereOrOnWorker(here, workers_, {}, untimed, [this, &call] { ReloadConfigOnThisThread(call); });
+  const Status started = RunHereOrOnWorker(here, workers_, {}, nullptr, [this, &call] { ReloadConfigOnThisThread(call); });
   if (started.ok()) return;
-  if (metrics_ != nullptr) metrics_->Count(Protocol::kGrpc, ApiMethod::kReload, {}, started.code());
+  CountCall(metrics_, Protocol::kGrpc, ApiMethod::kReload, {}, started.code());
   call.Finish(started);
 }
 
 void ModelService::ReloadConfigOnThisThread(GrpcCall& call) {
   const auto finish = [this, &call](const Status& status, const tensorflow::serving::ReloadConfigResponse& response) {
-    if (metrics_ != nullptr) metrics_->Count(Protocol::kGrpc, ApiMethod::kReload, {}, status.code());
+    CountCall(metrics_, Protocol::kGrpc, ApiMethod::kReload, {}, status.code());
     if (status.ok()) return FinishWithMessage(call, response);
     TFLS_ERROR("ReloadConfig failed: {}", status.ToString());
     call.Finish(status);

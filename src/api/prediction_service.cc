@@ -57,7 +57,7 @@ void PredictionService::Predict(GrpcCall& call) {
   if (!servable.ok()) return FinishPredict(task, servable.status());
   task->servable = *std::move(servable);
   const bool run_here = task->servable->RunsInline(call.request_size_bytes());
-  const Status started = RunHereOrOnWorker(run_here, workers_, FlowOf(task->servable), task->record, [this, task] { RunPredict(task); });
+  const Status started = RunHereOrOnWorker(run_here, workers_, FlowOf(task->servable), &task->record, [this, task] { RunPredict(task); });
   if (!started.ok()) FinishPredict(task, started);
 }
 
@@ -160,9 +160,7 @@ void PredictionService::GetModelMetadata(GrpcCall& call) {
   tensorflow::serving::GetModelMetadataRequest request;
   const Status parsed = ParseMessage(call, request);
   const StatusOr<tensorflow::serving::GetModelMetadataResponse> response = parsed.ok() ? Metadata(request) : parsed;
-  if (options_.metrics != nullptr) {
-    options_.metrics->Count(Protocol::kGrpc, ApiMethod::kMetadata, request.model_spec().name(), response.status().code());
-  }
+  CountCall(options_.metrics, Protocol::kGrpc, ApiMethod::kMetadata, request.model_spec().name(), response.status().code());
   if (!response.ok()) return call.Finish(response.status());
   FinishWithMessage(call, *response);
 }

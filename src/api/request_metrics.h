@@ -99,6 +99,11 @@ class RequestMetrics {
   std::map<std::string, std::shared_ptr<ModelMetrics>, std::less<>> models_ TFLS_GUARDED_BY(mutex_);
 };
 
+// Counts a request that is not timed, where there are metrics.
+inline void CountCall(RequestMetrics* metrics, Protocol protocol, ApiMethod method, std::string_view model, StatusCode code) {
+  if (metrics != nullptr) metrics->Count(protocol, method, model, code);
+}
+
 // The times of one inference request, from Begin to End; used again by the next one of its task, for its memory. Does nothing without metrics.
 // Thread-compatible.
 class RequestRecord {

@@ -14,14 +14,14 @@ std::string_view FlowOf(const StatusOr<ServableHandle>& servable) { return serva
 
 Status TooManyRequests() { return UnavailableError("too many requests are waiting; try again later"); }
 
-Status RunHereOrOnWorker(bool here, WorkerPool& workers, std::string_view flow, RequestRecord& record, std::function<void()> work) {
+Status RunHereOrOnWorker(bool here, WorkerPool& workers, std::string_view flow, RequestRecord* record, std::function<void()> work) {
   if (here) {
     work();
     return OkStatus();
   }
-  record.Queued();
+  if (record != nullptr) record->Queued();
   if (workers.TrySubmit(work, flow)) return OkStatus();
-  record.Rejected();
+  if (record != nullptr) record->Rejected();
   return TooManyRequests();
 }
 

@@ -33,9 +33,9 @@ std::string_view FlowOf(const StatusOr<ServableHandle>& servable);
 // How a request is refused for which there is no time.
 Status TooManyRequests();
 
-// Calls `work` on this thread if `here`, otherwise on a worker, in its flow: `work` then begins by telling `record` that it has started.
-// UNAVAILABLE, and `work` is not called, when too many requests wait for one.
-Status RunHereOrOnWorker(bool here, WorkerPool& workers, std::string_view flow, RequestRecord& record, std::function<void()> work);
+// Calls `work` on this thread if `here`, otherwise on a worker, in its flow: `work` then begins by telling `record`, if there is one, that it has
+// started. UNAVAILABLE, and `work` is not called, when too many requests wait for one.
+Status RunHereOrOnWorker(bool here, WorkerPool& workers, std::string_view flow, RequestRecord* record, std::function<void()> work);
 
 // What a client says to switch something on: "1" or "true"; "0", "false" or nothing leave it off. `name` is for the message.
 StatusOr<bool> ParseSwitch(std::string_view name, std::string_view text);

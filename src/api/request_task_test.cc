@@ -29,7 +29,7 @@ TEST(RequestTaskTest, WorkIsDoneHereOrOnAWorker) {
   RequestRecord record;
   for (const bool here : {true, false}) {
     std::promise<std::thread::id> ran_on;
-    ASSERT_TRUE(RunHereOrOnWorker(here, workers, "m", record, [&] { ran_on.set_value(std::this_thread::get_id()); }).ok());
+    ASSERT_TRUE(RunHereOrOnWorker(here, workers, "m", &record, [&] { ran_on.set_value(std::this_thread::get_id()); }).ok());
     EXPECT_EQ(ran_on.get_future().get() == std::this_thread::get_id(), here);
   }
 }

@@ -22,7 +22,7 @@ void RestInference::Handle(HttpCall& call, const ModelSpec& spec, InferenceMetho
   task->servable = servables_.GetServable(spec);
   task->deadline = deadline;
   const bool run_here = RunsHere(task->servable, call.request().body.size());
-  const Status started = RunHereOrOnWorker(run_here, workers_, FlowOf(task->servable), task->record, [this, task] { Run(task); });
+  const Status started = RunHereOrOnWorker(run_here, workers_, FlowOf(task->servable), &task->record, [this, task] { Run(task); });
   if (!started.ok()) Finish(task, started);
 }
 

@@ -91,7 +91,7 @@ void RestV1::Predict(HttpCall& call, RestPath& path) {
   task->deadline = DeadlineOf(call);
   if (task->servable.ok() && (*task->servable)->TakesJson()) return RunJson(task);
   const bool run_here = RunsHere(task->servable, call.request().body.size());
-  const Status started = RunHereOrOnWorker(run_here, workers_, FlowOf(task->servable), task->record, [this, task] { RunPredict(task); });
+  const Status started = RunHereOrOnWorker(run_here, workers_, FlowOf(task->servable), &task->record, [this, task] { RunPredict(task); });
   if (!started.ok()) FinishPredict(task, started);
 }
 
@@ -161,7 +161,7 @@ void RestV1::AnswerOptions(HttpCall& call) {
 }
 
 void RestV1::Finish(HttpCall& call, ApiMethod method, std::string_view model, const Status& status) {
-  if (options_.metrics != nullptr) options_.metrics->Count(Protocol::kRest, method, model, status.code());
+  CountCall(options_.metrics, Protocol::kRest, method, model, status.code());
   if (!status.ok()) return FinishWithError(call, status);
   call.Finish();
 }
