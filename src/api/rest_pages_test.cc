@@ -51,10 +51,10 @@ TEST_F(RestPagesTest, AQueryIsRefused) {
 }
 
 TEST_F(RestPagesTest, BusyWorkersHideNothing) {
-  WorkerPool busy("worker", 1, 1);
-  RestPages handler({{"/metrics", {[] { return RestPage{.content_type = "text/plain", .body = "ours"}; }, true}}}, busy, next_);
   std::promise<void> gate;
   std::promise<void> running;
+  WorkerPool busy("worker", 1, 1);  // its thread may ask for the gate when the test is over: before that is gone, it is joined
+  RestPages handler({{"/metrics", {[] { return RestPage{.content_type = "text/plain", .body = "ours"}; }, true}}}, busy, next_);
   std::function<void()> wait = [&] {
     running.set_value();
     gate.get_future().wait();

@@ -169,8 +169,8 @@ TEST(ProcessMetricsTest, OfThisProcess) {
 TEST(ProcessMetricsTest, ThreadsByName) {
   std::promise<void> gate;
   std::shared_future<void> open = gate.get_future().share();
-  std::vector<std::jthread> threads;
   std::latch running(3);
+  std::vector<std::jthread> threads;
   for (int i = 0; i < 3; ++i) {
     threads.push_back(StartThread("metrics_test", [&running, open] {
       running.count_down();

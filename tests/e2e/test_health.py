@@ -53,7 +53,8 @@ def test_a_model_that_is_missing_blocks_until_it_comes(configured, tmp_path):
     assert code == 503 and list(models) == ["missing"]
     assert f"{tmp_path}/missing.tflite" in models["missing"]
     shutil.copy(base_path("half_plus_two"), tmp_path / "missing.tflite")
-    assert server_process.settles(lambda: ready(server) == (200, {}), server.running)
+    assert server_process.settles(lambda: requests.get(f"{server.base_url}/readyz", timeout=60).status_code == 200, server.running)
+    assert ready(server) == (200, {})
 
 
 @pytest.mark.parametrize("names, policy, code", [
