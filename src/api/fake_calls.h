@@ -66,6 +66,7 @@ class FakeGrpcCall : public GrpcCall {
     const auto found = metadata_.find(key);
     return found == metadata_.end() ? std::string_view() : found->second;
   }
+  CallIds& ids() override { return ids_; }
   TimePoint deadline() const override { return deadline_; }
   const Cancellation& cancellation() const override { return cancellation_; }
   std::span<std::byte> AllocateReply(size_t size_bytes) override {
@@ -85,6 +86,7 @@ class FakeGrpcCall : public GrpcCall {
   const std::string request_;
   const std::vector<std::span<const std::byte>> pieces_;
   std::map<std::string, std::string, std::less<>> metadata_;
+  CallIds ids_;
   TimePoint deadline_ = kNoDeadline;
   Cancellation cancellation_;
   std::string reply_;

@@ -16,13 +16,13 @@ Status ParseMessage(const GrpcCall& call, google::protobuf::MessageLite& message
   return OkStatus();
 }
 
-Status WriteMessage(GrpcCall& call, const google::protobuf::MessageLite& message) {
+StatusOr<size_t> WriteMessage(GrpcCall& call, const google::protobuf::MessageLite& message) {
   const std::span<std::byte> reply = call.AllocateReply(message.ByteSizeLong());
-  if (message.SerializeToArray(reply.data(), static_cast<int>(reply.size()))) return OkStatus();
+  if (message.SerializeToArray(reply.data(), static_cast<int>(reply.size()))) return reply.size();
   return InternalError(fmt::format("a {} of {} bytes cannot be serialized", message.GetTypeName(), reply.size()));
 }
 
-void FinishWithMessage(GrpcCall& call, const google::protobuf::MessageLite& message) { call.Finish(WriteMessage(call, message)); }
+void FinishWithMessage(GrpcCall& call, const google::protobuf::MessageLite& message) { call.Finish(WriteMessage(call, message).status()); }
 
 ModelSpec FromProto(const tensorflow::serving::ModelSpec& proto) {
   ModelSpec spec{.name = proto.name(), .version_label = proto.version_label(), .signature_name = proto.signature_name()};

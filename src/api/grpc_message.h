@@ -15,7 +15,7 @@ namespace tflite_serving {
 Status ParseMessage(const GrpcCall& call, google::protobuf::MessageLite& message);
 
 // Makes `message` the call's reply, which is then to be finished. INTERNAL if it cannot be.
-Status WriteMessage(GrpcCall& call, const google::protobuf::MessageLite& message);
+StatusOr<size_t> WriteMessage(GrpcCall& call, const google::protobuf::MessageLite& message);
 
 // Finishes the call with `message` as its reply.
 void FinishWithMessage(GrpcCall& call, const google::protobuf::MessageLite& message);

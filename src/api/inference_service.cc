@@ -48,7 +48,7 @@ void FillResult(const Regressions& regressions, tensorflow::serving::InferenceRe
 
 // A Response of Classify or Regress from the `result` and model spec that MultiInference would give.
 template <typename Response, typename Result>
-Status WriteSingle(GrpcCall& call, tensorflow::serving::InferenceResult& from, Result& result) {
+StatusOr<size_t> WriteSingle(GrpcCall& call, tensorflow::serving::InferenceResult& from, Result& result) {
   Response response;
   response.mutable_result()->Swap(&result);
   response.mutable_model_spec()->Swap(from.mutable_model_spec());
@@ -82,7 +82,7 @@ void InferenceService::Handle(GrpcCall& call, Rpc rpc) {
   const auto task = std::make_shared<Task>();
   task->call = &call;
   task->rpc = rpc;
-  task->record.Begin(options_.metrics, Protocol::kGrpc, MetricOf(rpc));
+  task->record.Begin(options_.observers, call, MetricOf(rpc));
   const bool on_worker = call.request_size_bytes() > kMaxInlineBodyBytes;
   const Status started = RunHereOrOnWorker(!on_worker, workers_, {}, &task->record, [this, task, on_worker] { Prepare(task, on_worker); });
   if (!started.ok()) Finish(*task, started);
@@ -93,6 +93,7 @@ void InferenceService::Prepare(const std::shared_ptr<Task>& task, bool on_worker
   task->record.Started();
   if (const Status status = Parse(*task); !status.ok()) return Finish(*task, status);
   task->record.SetExamples(task->examples.size());
+  task->record.SetVersion(task->servable->id().version);
   const bool run_here = on_worker || (task->runs.size() == 1 && task->servable->RunsInline(call.request_size_bytes()));
   const Status started = RunHereOrOnWorker(run_here, workers_, FlowOf(task->servable), &task->record, [this, task] { RunAll(task); });
   if (!started.ok()) Finish(*task, started);
@@ -191,12 +192,12 @@ void InferenceService::Reply(Task& task) {
 }
 
 void InferenceService::Finish(Task& task, const Status& status) {
-  const Status written = status.ok() ? WriteReply(task) : status;
-  task.record.End(task.runs.size() == 1 ? task.runs.front().signature : nullptr, written.code());
-  task.call->Finish(written);
+  const StatusOr<size_t> written = status.ok() ? WriteReply(task) : status;
+  task.record.End(task.runs.size() == 1 ? task.runs.front().signature : nullptr, written.status().code(), written.ok() ? *written : 0);
+  task.call->Finish(written.status());
 }
 
-Status InferenceService::WriteReply(Task& task) {
+StatusOr<size_t> InferenceService::WriteReply(Task& task) {
   GrpcCall& call = *task.call;
   if (task.rpc == Rpc::kMultiInference) return WriteMessage(call, task.response);
   tensorflow::serving::InferenceResult& only = *task.response.mutable_results(0);

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "api/request_metrics.h"
+#include "api/request_record.h"
 #include "base/clock.h"
 #include "base/worker_pool.h"
 #include "example/serialized_examples.h"
@@ -21,8 +21,8 @@ namespace tflite_serving {
 class InferenceService {
  public:
   struct Options {
-    bool check_method_names = false;    // --enable_signature_method_name_check
-    RequestMetrics* metrics = nullptr;  // borrowed; null: nothing is counted
+    bool check_method_names = false;  // --enable_signature_method_name_check
+    RequestObservers observers;
   };
 
   // Everything is borrowed and must outlive this object.
@@ -66,7 +66,8 @@ class InferenceService {
   static void Reply(Task& task);
   // The end of a call: with `status`, or if that is OK the response.
   static void Finish(Task& task, const Status& status);
-  static Status WriteReply(Task& task);
+  // How long it is.
+  static StatusOr<size_t> WriteReply(Task& task);
 
   const ServableSource& servables_;
   WorkerPool& workers_;

@@ -21,7 +21,8 @@ void ModelService::GetModelStatus(GrpcCall& call) {
   tensorflow::serving::GetModelStatusRequest request;
   const Status parsed = ParseMessage(call, request);
   const StatusOr<tensorflow::serving::GetModelStatusResponse> response = parsed.ok() ? StatusOf(request) : parsed;
-  CountCall(metrics_, Protocol::kGrpc, ApiMethod::kStatus, request.model_spec().name(), response.status().code());
+  ReportCall(observers_, call, ApiMethod::kStatus, request.model_spec().name(), response.status().code(),
+             response.ok() ? response->ByteSizeLong() : 0);
   if (!response.ok()) return call.Finish(response.status());
   FinishWithMessage(call, *response);
 }
@@ -51,13 +52,13 @@ void ModelService::HandleReloadConfigRequest(GrpcCall& call) {
   const bool here = call.request_size_bytes() <= kMaxInlineBodyBytes;
   const Status started = RunHereOrOnWorker(here, workers_, {}, nullptr, [this, &call] { ReloadConfigOnThisThread(call); });
   if (started.ok()) return;
-  CountCall(metrics_, Protocol::kGrpc, ApiMethod::kReload, {}, started.code());
+  ReportCall(observers_, call, ApiMethod::kReload, {}, started.code(), 0);
   call.Finish(started);
 }
 
 void ModelService::ReloadConfigOnThisThread(GrpcCall& call) {
   const auto finish = [this, &call](const Status& status, const tensorflow::serving::ReloadConfigResponse& response) {
-    CountCall(metrics_, Protocol::kGrpc, ApiMethod::kReload, {}, status.code());
+    ReportCall(observers_, call, ApiMethod::kReload, {}, status.code(), status.ok() ? response.ByteSizeLong() : 0);
     if (status.ok()) return FinishWithMessage(call, response);
     TFLS_ERROR("ReloadConfig failed: {}", status.ToString());
     call.Finish(status);

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "api/request_metrics.h"
+#include "api/request_record.h"
 #include "base/status.h"
 #include "base/worker_pool.h"
 #include "servable/servable.h"
@@ -28,12 +28,13 @@ using ReloadConfig = std::function<void(const tensorflow::serving::ModelServerCo
 // The values now of counters with these names, TensorFlow's ("/tensorflow/core/graph_runs"); nothing for one that there is not. Thread-safe.
 using ReadCounters = std::function<std::vector<std::optional<int64_t>>(const std::vector<std::string>& names)>;
 
-// Thread-safe. `servables`, `workers` and `metrics` (null: nothing is counted) are borrowed and must outlive this object, and no `done` may be called
+// Thread-safe. `servables`, `workers` and what `observers` names are borrowed and must outlive this object, and no `done` may be called
 // after it.
 class ModelService {
  public:
-  ModelService(const ServableSource& servables, WorkerPool& workers, ReloadConfig reload, ReadCounters counters, RequestMetrics* metrics = nullptr)
-      : servables_(servables), workers_(workers), reload_(std::move(reload)), counters_(std::move(counters)), metrics_(metrics) {}
+  ModelService(const ServableSource& servables, WorkerPool& workers, ReloadConfig reload, ReadCounters counters,
+               const RequestObservers& observers = {})
+      : servables_(servables), workers_(workers), reload_(std::move(reload)), counters_(std::move(counters)), observers_(observers) {}
 
   // The service's methods, for the gRPC server. They borrow this object.
   std::vector<GrpcMethod> methods();
@@ -50,7 +51,7 @@ class ModelService {
   WorkerPool& workers_;
   const ReloadConfig reload_;
   const ReadCounters counters_;
-  RequestMetrics* const metrics_;
+  const RequestObservers observers_;
 };
 
 }  // namespace tflite_serving

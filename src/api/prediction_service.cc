@@ -50,12 +50,13 @@ void PredictionService::Predict(GrpcCall& call) {
   PredictTask* task = tasks_.Take().release();
   task->call = &call;
   task->signature = nullptr;
-  task->record.Begin(options_.metrics, Protocol::kGrpc, ApiMethod::kPredict);
+  task->record.Begin(options_.observers, call, ApiMethod::kPredict);
   if (const Status status = ParsePredictRequest(call.request(), task->parts); !status.ok()) return FinishPredict(task, status);
   task->record.SetModel(task->parts.model_spec.name);
   StatusOr<ServableHandle> servable = LookUp(servables_, task->parts.has_model_spec, task->parts.model_spec);
   if (!servable.ok()) return FinishPredict(task, servable.status());
   task->servable = *std::move(servable);
+  task->record.SetVersion(task->servable->id().version);
   const bool run_here = task->servable->RunsInline(call.request_size_bytes());
   const Status started = RunHereOrOnWorker(run_here, workers_, FlowOf(task->servable), &task->record, [this, task] { RunPredict(task); });
   if (!started.ok()) FinishPredict(task, started);
@@ -143,10 +144,11 @@ Status PredictionService::WriteReply(PredictTask& task, std::span<const TensorVi
 
 void PredictionService::FinishPredict(PredictTask* task, const Status& status) {
   GrpcCall& call = *task->call;
+  const size_t reply_bytes = status.ok() ? task->response.size() : 0;
   if (task->servable != nullptr && task->servable->TakesJson()) {
-    task->record.End(kDefaultSignatureKey, status.code());  // whatever the client calls it
+    task->record.End(kDefaultSignatureKey, status.code(), reply_bytes);  // whatever the client calls it
   } else {
-    task->record.End(task->signature, status.code());
+    task->record.End(task->signature, status.code(), reply_bytes);
   }
   task->servable = nullptr;
   FreeLargeInputs(task->inputs);
@@ -160,7 +162,8 @@ void PredictionService::GetModelMetadata(GrpcCall& call) {
   tensorflow::serving::GetModelMetadataRequest request;
   const Status parsed = ParseMessage(call, request);
   const StatusOr<tensorflow::serving::GetModelMetadataResponse> response = parsed.ok() ? Metadata(request) : parsed;
-  CountCall(options_.metrics, Protocol::kGrpc, ApiMethod::kMetadata, request.model_spec().name(), response.status().code());
+  ReportCall(options_.observers, call, ApiMethod::kMetadata, request.model_spec().name(), response.status().code(),
+             response.ok() ? response->ByteSizeLong() : 0);
   if (!response.ok()) return call.Finish(response.status());
   FinishWithMessage(call, *response);
 }

@@ -4,7 +4,7 @@
 #include <memory>
 #include <vector>
 
-#include "api/request_metrics.h"
+#include "api/request_record.h"
 #include "base/clock.h"
 #include "base/object_pool.h"
 #include "base/worker_pool.h"
@@ -22,7 +22,7 @@ class PredictionService {
   struct Options {
     bool tensor_content_in_replies = false;  // --enable_serialization_as_tensor_content; otherwise float_val and its like
     bool check_method_names = false;         // --enable_signature_method_name_check
-    RequestMetrics* metrics = nullptr;       // borrowed; null: nothing is counted
+    RequestObservers observers;
   };
 
   // Everything is borrowed and must outlive this object.

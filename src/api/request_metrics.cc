@@ -7,10 +7,10 @@ namespace {
 
 constexpr std::string_view kProtocolNames[] = {"rest", "grpc"};
 constexpr std::string_view kMethodNames[] = {"predict", "classify", "regress",       "multi_inference", "metadata",
-                                             "status",  "list",     "reload_config", "malformed"};
+                                             "status",  "list",     "reload_config", "malformed",       "refused"};
 static_assert(std::size(kMethodNames) == ModelMetrics::kNumMethods);
 constexpr std::string_view kStageNames[] = {"queue", "decode", "run", "encode"};
-constexpr std::string_view kRejectionNames[] = {"worker_queue", "unread_body"};
+constexpr std::string_view kRejectionNames[] = {"worker_queue", "unread_body", "unauthenticated", "permission_denied", "rate"};
 
 // The original's labels; those of the methods that it times.
 constexpr std::string_view kEntrypoints[] = {"REST", "GRPC"};
@@ -22,6 +22,9 @@ constexpr std::string_view kOriginalRuntime = "TF1";  // also what it says of .t
 bool OriginalCounts(Protocol protocol, size_t method) { return protocol == Protocol::kRest || method < std::size(kOriginalMethods); }
 
 }  // namespace
+
+std::string_view ProtocolName(Protocol protocol) { return kProtocolNames[static_cast<size_t>(protocol)]; }
+std::string_view ApiMethodName(ApiMethod method) { return kMethodNames[static_cast<size_t>(method)]; }
 
 struct ModelMetrics::Stages {
   explicit Stages(std::string_view name) : signature(name) {}
@@ -124,6 +127,11 @@ std::shared_ptr<ModelMetrics> RequestMetrics::Of(std::string_view model) {
   return metrics;
 }
 
+void RequestMetrics::CountRefused(StatusCode why) {
+  if (why == StatusCode::kUnauthenticated) return CountRejected(Rejection::kNoKey);
+  CountRejected(why == StatusCode::kPermissionDenied ? Rejection::kNoPermission : Rejection::kRate);
+}
+
 void RequestMetrics::Collect(MetricsPage& page) {
   const std::vector<std::string> configured = servables_.ListModels();
   std::vector<std::shared_ptr<ModelMetrics>> models;
@@ -141,56 +149,6 @@ void RequestMetrics::Collect(MetricsPage& page) {
     page.Add(metrics::kInFlight, {kProtocolNames[p]}, static_cast<double>(std::max<int64_t>(static_cast<int64_t>(in_flight_.Sum(p)), 0)));
   }
   for (size_t i = 0; i < std::size(kRejectionNames); ++i) page.Add(metrics::kRejected, {kRejectionNames[i]}, static_cast<double>(rejected_.Sum(i)));
-}
-
-void RequestRecord::Begin(RequestMetrics* metrics, Protocol protocol, ApiMethod method) {
-  metrics_ = metrics;
-  if (metrics == nullptr) return;
-  protocol_ = protocol;
-  method_ = method;
-  has_model_ = false;
-  waited_ = {};
-  queued_at_ = {};
-  num_examples_ = 0;
-  arrived_ = metrics->clock_.Now();
-  run_ = {};
-  metrics->AddInFlight(protocol, 1);
-}
-
-void RequestRecord::SetModel(std::string_view name) {
-  if (metrics_ == nullptr) return;
-  has_model_ = true;
-  if (model_ == nullptr || model_->name() != name || model_->retired()) model_ = metrics_->Of(name);
-}
-
-void RequestRecord::Queued() {
-  if (metrics_ != nullptr) queued_at_ = metrics_->clock_.Now();
-}
-
-void RequestRecord::Started() {
-  if (metrics_ == nullptr || queued_at_ == TimePoint{}) return;
-  waited_ += metrics_->clock_.Now() - queued_at_;
-  queued_at_ = {};
-}
-
-void RequestRecord::End(std::string_view signature, StatusCode code) {
-  if (metrics_ == nullptr) return;
-  if (!has_model_) SetModel({});
-  model_->Count(protocol_, method_, code);
-  if (code == StatusCode::kOk) {
-    const TimePoint now = metrics_->clock_.Now();
-    ModelMetrics::Times times{.total = now - arrived_};
-    if (run_.ended != TimePoint{}) {
-      times.queue = waited_ + (run_.began - run_.given);
-      times.decode = run_.given - arrived_ - waited_;
-      times.run = run_.ended - run_.began;
-      times.encode = now - run_.ended;
-    }
-    model_->Observe(protocol_, method_, run_.ended != TimePoint{} ? signature : std::string_view(), times);
-  }
-  if (code == StatusCode::kOk && num_examples_ > 0) model_->ObserveExamples(num_examples_);
-  metrics_->AddInFlight(protocol_, ~uint64_t{0});
-  metrics_ = nullptr;
 }
 
 }  // namespace tflite_serving

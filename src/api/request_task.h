@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "api/request_metrics.h"
+#include "api/request_record.h"
 #include "base/status.h"
 #include "base/worker_pool.h"
 #include "servable/servable.h"

@@ -25,8 +25,8 @@ TEST(RequestTaskTest, SwitchesAreOnOrOff) {
 }
 
 TEST(RequestTaskTest, WorkIsDoneHereOrOnAWorker) {
-  WorkerPool workers("worker", 1, 1);
   RequestRecord record;
+  WorkerPool workers("worker", 1, 1);
   for (const bool here : {true, false}) {
     std::promise<std::thread::id> ran_on;
     ASSERT_TRUE(RunHereOrOnWorker(here, workers, "m", &record, [&] { ran_on.set_value(std::this_thread::get_id()); }).ok());

@@ -17,9 +17,10 @@ void RestInference::Handle(HttpCall& call, const ModelSpec& spec, InferenceMetho
   task->call = &call;
   task->method = method;
   task->signature = nullptr;
-  task->record.Begin(options_.metrics, Protocol::kRest, MetricOf(method));
+  task->record.Begin(options_.observers, call, MetricOf(method));
   task->record.SetModel(spec.name);
   task->servable = servables_.GetServable(spec);
+  if (task->servable.ok()) task->record.SetVersion((*task->servable)->id().version);
   task->deadline = deadline;
   const bool run_here = RunsHere(task->servable, call.request().body.size());
   const Status started = RunHereOrOnWorker(run_here, workers_, FlowOf(task->servable), &task->record, [this, task] { Run(task); });
@@ -55,12 +56,12 @@ void RestInference::Run(Task* task) {
 
 void RestInference::Finish(Task* task, Status status) {
   HttpCall& call = *task->call;
-  task->record.End(task->signature, status.code());
+  if (!status.ok()) WriteError(status, call.response());
+  task->record.End(task->signature, status.code(), call.response().body.size());
   task->servable = ServableHandle();
   FreeLargeInputs(task->inputs);
   if (task->examples.size_bytes() > kMaxKeptInputBytes) task->examples = {};
   tasks_.GiveBack(std::unique_ptr<Task>(task));
-  if (!status.ok()) return FinishWithError(call, status);
   call.Finish();
 }
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "api/request_metrics.h"
+#include "api/request_record.h"
 #include "base/clock.h"
 #include "base/object_pool.h"
 #include "base/worker_pool.h"
@@ -20,8 +20,8 @@ namespace tflite_serving {
 class RestInference {
  public:
   struct Options {
-    bool check_method_names = false;    // --enable_signature_method_name_check
-    RequestMetrics* metrics = nullptr;  // borrowed; null: nothing is counted
+    bool check_method_names = false;  // --enable_signature_method_name_check
+    RequestObservers observers;
   };
 
   // Everything is borrowed and must outlive this object.

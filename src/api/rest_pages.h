@@ -3,9 +3,12 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "api/access_control.h"
+#include "api/request_record.h"
 #include "base/worker_pool.h"
 #include "transport/http_call.h"
 
@@ -22,23 +25,29 @@ class RestPages : public HttpHandler {
  public:
   // A page, now. Thread-safe. Either it takes no time, or it is written on a worker.
   struct Source {
-    std::function<RestPage()> page;
+    std::function<RestPage(const HttpRequest& request)> page;
     bool on_worker = false;
+    std::optional<Scope> scope = {};  // none: for everybody
   };
   using Sources = std::map<std::string, Source, std::less<>>;  // by path
 
-  // All is borrowed but the sources, and must outlive this object. `next` answers what is for none of them.
-  RestPages(Sources sources, WorkerPool& workers, HttpHandler& next);
+  // All is borrowed but the sources, and must outlive this object. `next` answers what is for none of them. `access`: who may ask; null: everybody.
+  RestPages(Sources sources, WorkerPool& workers, HttpHandler& next, AccessControl* access = nullptr, const RequestObservers& observers = {});
 
   // What belongs on a worker is written here if none is to be had: an overloaded server must still tell of it. Any method will do; a query is an
   // INVALID_ARGUMENT in the original's words.
   void Handle(HttpCall& call) override;
-  bool RefusesUnread(const HttpRequest& head, HttpResponse& response) override { return next_.RefusesUnread(head, response); }
+  bool RefusesUnread(const HttpRequest& head, HttpResponse& response) override;
 
  private:
+  // Whether the request may be answered; otherwise `response` says why not.
+  Status Admit(const HttpRequest& request, std::optional<Scope> scope, bool take_token, HttpResponse& response);
+
   const Sources sources_;
   WorkerPool& workers_;
   HttpHandler& next_;
+  AccessControl* const access_;
+  const RequestObservers observers_;
 };
 
 }  // namespace tflite_serving

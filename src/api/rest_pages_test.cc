@@ -28,8 +28,8 @@ class RestPagesTest : public testing::Test {
 
   Elsewhere next_;
   WorkerPool workers_{"worker", 1, 0};
-  RestPages handler_{{{"/metrics", {[] { return RestPage{.content_type = "text/plain", .body = "ours"}; }, true}},
-                      {"/m/original", {[] { return RestPage{.status = 503, .content_type = "text/plain", .body = "theirs"}; }}}},
+  RestPages handler_{{{"/metrics", {[](const HttpRequest&) { return RestPage{.content_type = "text/plain", .body = "ours"}; }, true}},
+                      {"/m/original", {[](const HttpRequest&) { return RestPage{.status = 503, .content_type = "text/plain", .body = "theirs"}; }}}},
                      workers_,
                      next_};
 };
@@ -54,7 +54,7 @@ TEST_F(RestPagesTest, BusyWorkersHideNothing) {
   std::promise<void> gate;
   std::promise<void> running;
   WorkerPool busy("worker", 1, 1);  // its thread may ask for the gate when the test is over: before that is gone, it is joined
-  RestPages handler({{"/metrics", {[] { return RestPage{.content_type = "text/plain", .body = "ours"}; }, true}}}, busy, next_);
+  RestPages handler({{"/metrics", {[](const HttpRequest&) { return RestPage{.content_type = "text/plain", .body = "ours"}; }, true}}}, busy, next_);
   std::function<void()> wait = [&] {
     running.set_value();
     gate.get_future().wait();

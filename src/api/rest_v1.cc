@@ -28,7 +28,7 @@ RestV1::RestV1(const ServableSource& servables, WorkerPool& workers, const Clock
       clock_(clock),
       options_(options),
       tasks_(kMaxIdleTasks),
-      inference_(servables, workers, clock, {.check_method_names = options.check_method_names, .metrics = options.metrics}) {}
+      inference_(servables, workers, clock, {.check_method_names = options.check_method_names, .observers = options.observers}) {}
 
 void RestV1::Handle(HttpCall& call) {
   const HttpRequest& request = call.request();
@@ -65,9 +65,9 @@ bool RestV1::RefusesUnread(const HttpRequest& head, HttpResponse& response) {
   const StatusOr<ServableHandle> servable = servables_.GetServable(path.spec);
   if (!servable.ok() || (*servable)->TakesJson() || !workers_.WouldRefuse(FlowOf(servable))) return false;
   if (options_.cors) response.headers = CorsHeaders();
-  if (options_.metrics != nullptr) {
-    options_.metrics->Count(Protocol::kRest, ApiMethod::kPredict, path.spec.name, StatusCode::kUnavailable);
-    options_.metrics->CountRejected(RequestMetrics::Rejection::kUnreadBody);
+  if (RequestMetrics* const metrics = options_.observers.metrics) {
+    metrics->Count(Protocol::kRest, ApiMethod::kPredict, path.spec.name, StatusCode::kUnavailable);
+    metrics->CountRejected(RequestMetrics::Rejection::kUnreadBody);
   }
   WriteError(TooManyRequests(), response);
   return true;
@@ -81,13 +81,14 @@ void RestV1::Predict(HttpCall& call, RestPath& path) {
   PredictTask* task = tasks_.Take().release();
   task->call = &call;
   task->view.Begin(false);  // the signature of the request before is not to be remembered
-  task->record.Begin(options_.metrics, Protocol::kRest, ApiMethod::kPredict);
+  task->record.Begin(options_.observers, call, ApiMethod::kPredict);
   task->record.SetModel(path.spec.name);
   if (const Status status = task->body.Open(call.request(), path.query, path.spec); !status.ok()) return FinishPredict(task, status);
   const StatusOr<bool> dequantize = ParseSwitch("dequantize", FindQueryParameter(path.query, "dequantize").value_or(""));
   if (!dequantize.ok()) return FinishPredict(task, dequantize.status());
   task->view.Begin(*dequantize);
   task->servable = servables_.GetServable(path.spec);
+  if (task->servable.ok()) task->record.SetVersion((*task->servable)->id().version);
   task->deadline = DeadlineOf(call);
   if (task->servable.ok() && (*task->servable)->TakesJson()) return RunJson(task);
   const bool run_here = RunsHere(task->servable, call.request().body.size());
@@ -140,17 +141,18 @@ void RestV1::RunJson(PredictTask* task) {
 
 void RestV1::FinishPredict(PredictTask* task, const Status& status) {
   HttpCall& call = *task->call;
+  HttpResponse& response = call.response();
+  if (!status.ok()) WriteError(status, response);
   const bool took_json = task->servable.ok() && *task->servable != nullptr && (*task->servable)->TakesJson();
   if (took_json && status.ok()) {  // and may have said itself what is wrong
-    task->record.End(kDefaultSignatureKey, call.response().status == 200 ? StatusCode::kOk : StatusCode::kInvalidArgument);
+    task->record.End(kDefaultSignatureKey, response.status == 200 ? StatusCode::kOk : StatusCode::kInvalidArgument, response.body.size());
   } else {
-    task->record.End(task->view.own(), status.code());
+    task->record.End(task->view.own(), status.code(), response.body.size());
   }
   task->servable = ServableHandle();
   task->body.Trim(kMaxKeptInputBytes);
   task->view.Trim(kMaxKeptInputBytes);
   tasks_.GiveBack(std::unique_ptr<PredictTask>(task));
-  if (!status.ok()) return FinishWithError(call, status);
   call.Finish();
 }
 
@@ -161,8 +163,8 @@ void RestV1::AnswerOptions(HttpCall& call) {
 }
 
 void RestV1::Finish(HttpCall& call, ApiMethod method, std::string_view model, const Status& status) {
-  CountCall(options_.metrics, Protocol::kRest, method, model, status.code());
-  if (!status.ok()) return FinishWithError(call, status);
+  if (!status.ok()) WriteError(status, call.response());
+  ReportCall(options_.observers, call, method, model, status.code());
   call.Finish();
 }
 

@@ -14,7 +14,7 @@
 #include <memory>
 #include <vector>
 
-#include "api/request_metrics.h"
+#include "api/request_record.h"
 #include "api/rest_body.h"
 #include "api/rest_inference.h"
 #include "base/clock.h"
@@ -39,7 +39,7 @@ class RestV1 : public HttpHandler {
     bool tensor_content_in_replies = false;    // --enable_serialization_as_tensor_content, for replies of application/x-protobuf
     bool cors = false;                         // every answer has CorsHeaders
     bool check_method_names = false;           // --enable_signature_method_name_check
-    RequestMetrics* metrics = nullptr;         // borrowed; null: nothing is counted
+    RequestObservers observers;
   };
 
   // Everything is borrowed and must outlive this object.

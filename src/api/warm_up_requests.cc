@@ -84,6 +84,7 @@ class LoggedCall : public GrpcCall {
   std::span<const std::span<const std::byte>> request() const override { return pieces_; }
   void AlignNext(const std::byte* /*byte*/) override {}
   std::string_view metadata(std::string_view /*key*/) const override { return {}; }
+  CallIds& ids() override { return ids_; }
   TimePoint deadline() const override { return kNoDeadline; }
   const Cancellation& cancellation() const override { return cancellation_; }
   std::span<std::byte> AllocateReply(size_t size_bytes) override {
@@ -96,6 +97,7 @@ class LoggedCall : public GrpcCall {
 
  private:
   const Pieces pieces_;
+  CallIds ids_;
   const Cancellation& cancellation_;
   std::vector<std::byte> reply_;
   std::promise<Status> finished_;

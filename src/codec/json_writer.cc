@@ -1,11 +1,11 @@
 #include "codec/json_writer.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstring>
 
+#include "base/json_escape.h"
 #include "base/utf8.h"
 #include "codec/base64.h"
 
@@ -38,34 +38,6 @@ char* WriteInteger(char* out, Integer value) {
   return std::to_chars(out, out + kMaxNumberChars, value).ptr;
 }
 
-// For each byte the escape that JSON requires: 0 none, 'u' \u00XX, else a backslash and this character.
-constexpr std::array<char, 256> kEscapes = [] {
-  std::array<char, 256> escapes{};
-  std::fill_n(escapes.begin(), ' ', 'u');
-  escapes['"'] = '"';
-  escapes['\\'] = '\\';
-  escapes['\b'] = 'b';
-  escapes['\f'] = 'f';
-  escapes['\n'] = 'n';
-  escapes['\r'] = 'r';
-  escapes['\t'] = 't';
-  return escapes;
-}();
-constexpr char EscapeOf(char c) { return kEscapes[static_cast<unsigned char>(c)]; }
-
-char* PutEscape(char* out, char c) {
-  constexpr std::string_view kHexDigits = "0123456789ABCDEF";
-  const char escape = EscapeOf(c);
-  *out++ = '\\';
-  *out++ = escape;
-  if (escape != 'u') return out;
-  out = Put(out, "00");
-  *out++ = kHexDigits[static_cast<size_t>(c >> 4)];
-  *out++ = kHexDigits[static_cast<size_t>(c & 0xF)];
-  return out;
-}
-constexpr size_t kMaxEscapeChars = 6;
-
 }  // namespace
 
 char* WriteNumber(char* out, float value) { return WriteFloat(out, value); }
@@ -91,10 +63,10 @@ void JsonBuffer::AppendString(std::string_view text) {
   Reserve(text.size() + 2);
   Append('"');
   while (!text.empty()) {
-    const auto* const special = std::find_if(text.begin(), text.end(), [](char c) { return EscapeOf(c) != 0; });
+    const auto* const special = std::find_if(text.begin(), text.end(), NeedsJsonEscape);
     const auto plain = static_cast<size_t>(special - text.begin());
-    char* out = Put(Reserve(plain + kMaxEscapeChars), text.substr(0, plain));
-    if (special != text.end()) out = PutEscape(out, *special);
+    char* out = Put(Reserve(plain + kMaxJsonEscapeChars), text.substr(0, plain));
+    if (special != text.end()) out = PutJsonEscape(out, *special);
     Commit(out);
     text.remove_prefix(std::min(plain + 1, text.size()));
   }
@@ -105,14 +77,6 @@ void JsonBuffer::AppendBase64(std::string_view bytes) {
   Append(R"({"b64":")");
   Commit(EncodeBase64(bytes, Reserve(Base64EncodedSize(bytes.size()))));
   Append(R"("})");
-}
-
-void AppendJsonString(std::string& out, std::string_view text) {
-  std::string quoted;
-  JsonBuffer buffer(quoted);
-  buffer.AppendString(text);
-  buffer.Finish();
-  out += quoted;
 }
 
 std::string ErrorJson(std::string_view message) {

@@ -48,7 +48,7 @@ class JsonBuffer {
     Commit(out + 1);
   }
   void Append(std::string_view bytes);
-  // In quotes. The characters that JSON requires to be escaped are, as RapidJSON does it; other bytes go out as they are.
+  // As AppendJsonString of base/json_escape.h.
   void AppendString(std::string_view text);
   // {"b64":"<standard base64 with padding>"}
   void AppendBase64(std::string_view bytes);
@@ -61,9 +61,6 @@ class JsonBuffer {
   std::string& text_;
   size_t used_ = 0;
 };
-
-// JsonBuffer::AppendString for a plain string.
-void AppendJsonString(std::string& out, std::string_view text);
 
 // The body of every error answer, laid out as TensorFlow Serving does: {\n    "error": "<message>"\n}. Bytes of `message` that are not UTF-8
 // become U+FFFD, so that a client can always read the body.

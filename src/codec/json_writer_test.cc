@@ -9,6 +9,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/json_escape.h"
+
 namespace tflite_serving {
 namespace {
 

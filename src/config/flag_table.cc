@@ -16,6 +16,7 @@ constexpr FlagRange kGzipRange = {0, kInt32Max};
 constexpr FlagRange kBodyBytesRange = {1, std::numeric_limits<int64_t>::max()};
 constexpr FlagRange kCountRange = {0, kInt32Max};
 constexpr FlagRange kSecondsRange = {1, 86400};
+constexpr FlagRange kDrainRange = {0, 86400};
 
 using Options = ServerOptions;
 using Action = ParsedFlags::Action;
@@ -28,6 +29,7 @@ constexpr auto kRunning = FlagGroup::kRunning;
 constexpr auto kBatching = FlagGroup::kBatching;
 constexpr auto kCustom = FlagGroup::kCustom;
 constexpr auto kMetrics = FlagGroup::kMetrics;
+constexpr auto kAccess = FlagGroup::kAccess;
 constexpr auto kProcess = FlagGroup::kProcess;
 
 constexpr Flag Ignored(std::string_view name, PlainFlagValue original_default, std::string_view why) {
@@ -119,8 +121,19 @@ constexpr Flag kFlags[] = {
      "configuration is loading any more)"},
     {"metrics_path", kMetrics, &Options::metrics_path, "where the REST port has metrics for Prometheus; empty: nowhere"},
 
+    {"api_keys_file", kAccess, &Options::api_keys_file,
+     "clients with the hashes of their API keys, which all but health checks then need; empty: no keys"},
+    {"admin_api", kAccess, &Options::admin_api,
+     "whether the REST port has /admin/ and models' profiles: on, off, or auto (where keys are asked for, or --bind_address is a loopback address)"},
+
     {"dry_run", kProcess, &Options::dry_run, "load what is configured, as a start would, print what it is, and exit; opens no port"},
     {"log_level", kProcess, &Options::log_level, "least level that is logged"},
+    {"log_format", kProcess, &Options::log_format, "of the log's lines: text or json"},
+    {"access_log", kProcess, &Options::access_log,
+     "where each request has a line: stderr, stdout, or a file, opened again at SIGHUP; empty: nowhere"},
+    {"drain_timeout_seconds", kProcess, &Options::drain_timeout_seconds, "time for requests in flight when the server is told to stop", kDrainRange},
+    {"shutdown_grace_seconds", kProcess, &Options::shutdown_grace_seconds,
+     "time that it goes on serving before that, while it says that it is not ready", kDrainRange},
     {"help", kProcess, ActionFlag{Action::kShowHelp}, "print this text and exit"},
     {"version", kProcess, ActionFlag{Action::kShowVersion}, "print the version and exit"},
 

@@ -13,7 +13,7 @@
 namespace tflite_serving {
 
 // The headings of --help, in its order.
-enum class FlagGroup { kGrpc, kRest, kNetwork, kModel, kLoading, kRunning, kCustom, kBatching, kMetrics, kProcess, kIgnored, kNotSupported };
+enum class FlagGroup { kGrpc, kRest, kNetwork, kModel, kLoading, kRunning, kCustom, kBatching, kMetrics, kAccess, kProcess, kIgnored, kNotSupported };
 
 // A value of a flag that has no field in ServerOptions.
 using PlainFlagValue = std::variant<bool, int64_t, double, std::string_view>;

@@ -252,7 +252,7 @@ struct HelpGroup {
   FlagGroup group;
   std::string_view heading;
 };
-constexpr std::array<HelpGroup, 12> kHelpGroups = {{{FlagGroup::kGrpc, "gRPC"},
+constexpr std::array<HelpGroup, 13> kHelpGroups = {{{FlagGroup::kGrpc, "gRPC"},
                                                     {FlagGroup::kRest, "REST"},
                                                     {FlagGroup::kNetwork, "gRPC and REST"},
                                                     {FlagGroup::kModel, "Models"},
@@ -261,6 +261,7 @@ constexpr std::array<HelpGroup, 12> kHelpGroups = {{{FlagGroup::kGrpc, "gRPC"},
                                                     {FlagGroup::kCustom, "Custom servables (model_platform: \"custom\")"},
                                                     {FlagGroup::kBatching, "Batching"},
                                                     {FlagGroup::kMetrics, "Metrics and health"},
+                                                    {FlagGroup::kAccess, "Access"},
                                                     {FlagGroup::kProcess, "Process"},
                                                     {FlagGroup::kIgnored, "Flags of TensorFlow Serving that have no effect here"},
                                                     {FlagGroup::kNotSupported, "Flags of TensorFlow Serving that are not supported"}}};
@@ -303,7 +304,8 @@ std::string HelpText() {
       "usage: tflite_model_server --model_base_path=PATH [--name=value ...]\n"
       "       tflite_model_server --model_config_file=FILE [--name=value ...]\n"
       "       tflite_model_server inspect FILE\n"
-      "       tflite_model_server bench FILE [--seconds=0.3]\n\n"
+      "       tflite_model_server bench FILE [--seconds=0.3]\n"
+      "       tflite_model_server api_key NAME SCOPES\n\n"
       "Flags are shown with their defaults. A bool may be written --name for --name=true. The last of a repeated flag counts.\n";
   for (const auto& [group, heading] : kHelpGroups) {
     std::vector<const Flag*> flags;

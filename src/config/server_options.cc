@@ -29,6 +29,12 @@ Status CheckServerOptions(const ServerOptions& options) {
   if (std::ranges::find(kReadinessPolicies, options.readiness) == std::end(kReadinessPolicies)) {
     return InvalidArgumentError(fmt::format("--readiness={}: expected one of {}", options.readiness, fmt::join(kReadinessPolicies, ", ")));
   }
+  if (std::ranges::find(kAdminApis, options.admin_api) == std::end(kAdminApis)) {
+    return InvalidArgumentError(fmt::format("--admin_api={}: expected one of {}", options.admin_api, fmt::join(kAdminApis, ", ")));
+  }
+  if (std::ranges::find(kLogFormats, options.log_format) == std::end(kLogFormats)) {
+    return InvalidArgumentError(fmt::format("--log_format={}: expected one of {}", options.log_format, fmt::join(kLogFormats, ", ")));
+  }
   if (!options.metrics_path.empty() && (!options.metrics_path.starts_with('/') || options.metrics_path.find('?') != std::string::npos)) {
     return InvalidArgumentError(fmt::format("--metrics_path={}: a path begins with '/' and has no query", options.metrics_path));
   }

@@ -28,6 +28,10 @@ using GrpcChannelArguments = std::vector<GrpcChannelArgument>;
 // loading any more.
 inline constexpr std::string_view kReadinessPolicies[] = {"all_models", "any_model", "started"};
 
+// auto: where only this machine reaches it (--bind_address is a loopback address), or keys are asked for.
+inline constexpr std::string_view kAdminApis[] = {"auto", "on", "off"};
+inline constexpr std::string_view kLogFormats[] = {"text", "json"};
+
 // A value: thread-compatible. What ParseFlags returns has passed CheckServerOptions.
 struct ServerOptions {
   // --- gRPC ---
@@ -98,9 +102,17 @@ struct ServerOptions {
   std::string monitoring_config_file;     // as config/monitoring_config.h reads it; empty: none
   std::string metrics_path = "/metrics";  // [ours] of the page on the REST port; empty: none
 
+  // --- access ---
+  std::string api_keys_file;       // [ours] as api/api_keys_file.h reads it; empty: whoever reaches the ports may ask for anything
+  std::string admin_api = "auto";  // [ours] whether the REST port has /admin/ and profiles: kAdminApis
+
   // --- process ---
   bool dry_run = false;                  // [ours] what is configured is tried, as server/dry_run.h says, and not served
   LogLevel log_level = LogLevel::kInfo;  // [ours] lines below are dropped
+  std::string log_format = "text";       // [ours] of every line: kLogFormats
+  std::string access_log;                // [ours] where each request has a line: "stderr", "stdout" or a file; empty: nowhere
+  int32_t drain_timeout_seconds = 8;     // [ours] of requests in flight at the end; less than the 10 s after which `docker stop` kills
+  int32_t shutdown_grace_seconds = 0;    // [ours] how long it serves on, not ready, before that
 };
 
 // Whether the options fit together; each flag's own range has been checked by then. INVALID_ARGUMENT with TensorFlow Serving's text where it has

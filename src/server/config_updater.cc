@@ -33,15 +33,24 @@ void ConfigUpdater::Start(std::function<void(const Status&)> on_started) {
 }
 
 void ConfigUpdater::Reload(ModelConfigList config, std::function<void(const Status&)> done) {
+  Enqueue({.config = std::move(config), .done = std::move(done)});
+}
+
+void ConfigUpdater::ReloadFile(std::function<void(const Status&)> done) {
+  if (options_.file.empty()) return done(FailedPreconditionError("there is no --model_config_file"));
+  Enqueue({.is_in_file = true, .done = std::move(done)});
+}
+
+void ConfigUpdater::Enqueue(Waiting next) {
   {
     MutexLock lock(mutex_);
     if (!stopping_ && waiting_.size() < kMaxWaiting) {
-      waiting_.push_back({std::move(config), std::move(done)});
+      waiting_.push_back(std::move(next));
       wake_.NotifyOne();
       return;
     }
   }
-  done(UnavailableError("too many configurations are waiting, or the server is stopping"));
+  next.done(UnavailableError("too many configurations are waiting, or the server is stopping"));
 }
 
 void ConfigUpdater::Stop() {
@@ -74,7 +83,7 @@ void ConfigUpdater::Work() {
     const std::optional<Waiting> next = Next(next_poll);
     if (next) {
       bool accepted = false;
-      next->done(Apply(next->config, accepted));
+      next->done(next->is_in_file ? ApplyFile(true) : Apply(next->config, accepted));
     } else if (Clock::Steady().Now() < next_poll) {
       return;  // stopping
     } else {
@@ -99,16 +108,17 @@ Status ConfigUpdater::Apply(const ModelConfigList& config, bool& accepted) {
                                            fmt::join(*changed, ", "), options_.time_limit.count()));
 }
 
+Status ConfigUpdater::ApplyFile(bool anyway) {
+  TFLS_ASSIGN_OR_RETURN(const ModelConfigList models, ReadModelServerConfigFile(options_.file));
+  if (!anyway && models == from_file_) return OkStatus();  // what HandleReloadConfigRequest said since then holds
+  bool accepted = false;
+  const Status status = Apply(models, accepted);
+  if (accepted) from_file_ = models;
+  return status;
+}
+
 void ConfigUpdater::PollFile() {
-  const auto apply = [this]() -> Status {
-    TFLS_ASSIGN_OR_RETURN(const ModelConfigList models, ReadModelServerConfigFile(options_.file));
-    if (models == from_file_) return OkStatus();  // what HandleReloadConfigRequest said since then holds
-    bool accepted = false;
-    const Status status = Apply(models, accepted);
-    if (accepted) from_file_ = models;
-    return status;
-  };
-  Status problem = apply();
+  Status problem = ApplyFile(false);
   if (!problem.ok() && problem != file_problem_) TFLS_ERROR("{}: reloading the model config failed: {}", options_.file, problem.ToString());
   file_problem_ = std::move(problem);
 }

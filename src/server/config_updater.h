@@ -52,6 +52,9 @@ class ConfigUpdater {
   //   UNAVAILABLE        kMaxWaiting others wait, or the server is stopping; nothing was changed
   void Reload(ModelConfigList config, std::function<void(const Status&)> done);
 
+  // The same with what the file says now, whether it has changed or not. FAILED_PRECONDITION without a file.
+  void ReloadFile(std::function<void(const Status&)> done);
+
   // Finishes what is being applied without waiting for its models, refuses what waits, and joins. Calling it again does nothing.
   // Manager::Stop must have been called, or this waits for models that are loading.
   void Stop();
@@ -59,14 +62,19 @@ class ConfigUpdater {
  private:
   struct Waiting {
     ModelConfigList config;
+    bool is_in_file = false;  // the configuration is what the file says
     std::function<void(const Status&)> done;
   };
+
+  void Enqueue(Waiting next);
 
   void Work();
   // The next one to apply, or nothing at `until`, or when it is time to stop.
   std::optional<Waiting> Next(TimePoint until);
   // Whether the manager took it is in `accepted`.
   Status Apply(const ModelConfigList& config, bool& accepted);
+  // `anyway`: also if it says what it said last.
+  Status ApplyFile(bool anyway);
   void PollFile();
 
   Manager& manager_;

@@ -32,6 +32,7 @@ class ReusedGrpcCall : public GrpcCall {
   std::span<const std::span<const std::byte>> request() const override { return pieces_; }
   void AlignNext(const std::byte* /*byte*/) override {}
   std::string_view metadata(std::string_view /*key*/) const override { return {}; }
+  CallIds& ids() override { return ids_; }
   TimePoint deadline() const override { return kNoDeadline; }
   const Cancellation& cancellation() const override { return cancellation_; }
   std::span<std::byte> AllocateReply(size_t size_bytes) override { return std::span(reply_).first(size_ = size_bytes); }
@@ -43,6 +44,7 @@ class ReusedGrpcCall : public GrpcCall {
  private:
   const std::string request_;
   const std::array<std::span<const std::byte>, 1> pieces_;
+  CallIds ids_;
   Cancellation cancellation_;
   std::array<std::byte, 4096> reply_{};
   size_t size_ = 0;

@@ -8,12 +8,14 @@
 
 #include <fmt/format.h>
 
+#include "api/openapi.h"
 #include "base/clock.h"
 #include "base/thread.h"
 #include "base/usable_cpus.h"
 #include "codec/metadata_json.h"
 #include "config/model_server_config.h"
 #include "config/monitoring_config.h"
+#include "server/admin_pages.h"
 #include "server/model_loading.h"
 #include "telemetry/log.h"
 #include "telemetry/process_metrics.h"
@@ -21,8 +23,6 @@
 namespace tflite_serving {
 namespace {
 
-// What requests in flight get when the server is told to stop: less than the 10 s after which `docker stop` kills.
-constexpr std::chrono::seconds kDrainTime{8};
 // Requests that may wait for a worker; one more is refused.
 constexpr size_t kMaxQueuedRequests = 4096;
 
@@ -42,25 +42,40 @@ Manager MakeManager(const ServerOptions& options, BatchedModels* batched, Worker
   return {std::move(loaders.load), lifecycle, std::move(on_change)};
 }
 
+// What a gRPC method tells or changes.
+Scope ScopeOfMethod(std::string_view path) {
+  if (path.ends_with("/HandleReloadConfigRequest")) return Scope::kAdmin;
+  return path.ends_with("/GetModelMetadata") || path.ends_with("/GetModelStatus") ? Scope::kMetadata : Scope::kInference;
+}
+
+bool HasAdminApi(const ServerOptions& options) {
+  if (options.admin_api != "auto") return options.admin_api == "on";
+  return !options.api_keys_file.empty() || options.bind_address == "::1" || options.bind_address.starts_with("127.");
+}
+
 // Of others the processor time would fall when they end.
 constexpr std::string_view kLastingThreads[] = {"http_io", "grpc_io", "worker", "batch", "model_poll", "model_config", "model_unload"};
 constexpr std::string_view kVersion = TFLITE_SERVING_VERSION;
 
 }  // namespace
 
-Server::Server(const ServerOptions& options, const std::optional<BatchingParameters>& batching, const std::string& original_metrics_path)
+Server::Server(const ServerOptions& options, const std::optional<BatchingParameters>& batching, const std::string& original_metrics_path,
+               std::unique_ptr<AccessLog> access_log, std::unique_ptr<AccessControl> access)
     : options_(options),
       workers_("worker", {.num_threads = NumWorkers(options), .max_queued = kMaxQueuedRequests, .max_wait = MaxQueueWait(options)}),
       batched_models_(batching ? std::make_unique<BatchedModels>(*batching, options.enable_per_model_batching_parameters, MaxQueueWait(options))
                                : nullptr),
       manager_(MakeManager(options, batched_models_.get(), workers_, run_counters_, [this](const std::string& name) { UpdateHealth({&name, 1}); })),
-      request_metrics_(manager_, Clock::Steady()),
+      request_metrics_(manager_),
+      access_log_(std::move(access_log)),
+      observers_{.metrics = &request_metrics_, .access_log = access_log_.get()},
+      access_(std::move(access)),
       prediction_service_(manager_, workers_, Clock::Steady(),
                           {.tensor_content_in_replies = options.enable_serialization_as_tensor_content,
                            .check_method_names = options.enable_signature_method_name_check,
-                           .metrics = &request_metrics_}),
+                           .observers = observers_}),
       inference_service_(manager_, workers_, Clock::Steady(),
-                         {.check_method_names = options.enable_signature_method_name_check, .metrics = &request_metrics_}),
+                         {.check_method_names = options.enable_signature_method_name_check, .observers = observers_}),
       model_service_(
           manager_, workers_,
           [this](const tensorflow::serving::ModelServerConfig& config, std::function<void(const Status&)> done) {
@@ -69,14 +84,14 @@ Server::Server(const ServerOptions& options, const std::optional<BatchingParamet
             if (Status code = CheckBringsNoCode(*models); !code.ok()) return done(code);
             config_updater_.Reload(*std::move(models), std::move(done));
           },
-          [this](const std::vector<std::string>& names) { return ReadCounters(names); }, &request_metrics_),
+          [this](const std::vector<std::string>& names) { return ReadCounters(names); }, observers_),
       rest_v1_(manager_, workers_, Clock::Steady(),
                {.timeout = std::chrono::milliseconds(options.rest_api_timeout_in_ms),
                 .tensor_content_in_replies = options.enable_serialization_as_tensor_content,
                 .cors = options.rest_api_enable_cors_support,
                 .check_method_names = options.enable_signature_method_name_check,
-                .metrics = &request_metrics_}),
-      rest_pages_(Pages(original_metrics_path), workers_, rest_v1_),
+                .observers = observers_}),
+      rest_pages_(Pages(original_metrics_path), workers_, rest_v1_, access_.get(), observers_),
       config_updater_(manager_, {.file = options.model_config_file,
                                  .poll_interval = std::chrono::seconds(options.model_config_file_poll_wait_seconds),
                                  .time_limit = std::chrono::seconds(options.reload_timeout_seconds),
@@ -90,9 +105,18 @@ StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, st
   if (!options.monitoring_config_file.empty()) {
     TFLS_ASSIGN_OR_RETURN(original_metrics_path, ReadMonitoringConfigFile(options.monitoring_config_file));
   }
+  std::unique_ptr<AccessLog> access_log;
+  if (!options.access_log.empty()) {
+    TFLS_ASSIGN_OR_RETURN(access_log, AccessLog::Open(options.access_log));
+  }
+  std::unique_ptr<AccessControl> access;
+  if (!options.api_keys_file.empty()) {
+    TFLS_ASSIGN_OR_RETURN(std::vector<ApiKey> keys, ReadApiKeysFile(options.api_keys_file));
+    access = std::make_unique<AccessControl>(std::move(keys), Clock::Steady());
+  }
   RaiseDescriptorLimit();
   ReturnLargeMemory();
-  std::unique_ptr<Server> server(new Server(options, batching, original_metrics_path));
+  std::unique_ptr<Server> server(new Server(options, batching, original_metrics_path, std::move(access_log), std::move(access)));
   TFLS_RETURN_IF_ERROR(server->config_updater_.ApplyFirst({.name = options.model_name, .base_path = options.model_base_path}));
   server->UpdateHealth(server->manager_.ListModels());
   TFLS_RETURN_IF_ERROR(server->OpenGrpc());
@@ -170,13 +194,19 @@ RestPage Server::Readiness() const {
 
 RestPages::Sources Server::Pages(const std::string& original_metrics_path) {
   RestPages::Sources sources;
-  sources["/healthz"] = {[] { return RestPage{.content_type = "text/plain", .body = "ok\n"}; }};
-  sources["/readyz"] = {[this] { return Readiness(); }};
+  sources["/openapi.json"] = {[](const HttpRequest&) { return RestPage{.content_type = "application/json", .body = std::string(OpenApiDocument())}; },
+                              true, Scope::kMetadata};
+  sources["/healthz"] = {[](const HttpRequest&) { return RestPage{.content_type = "text/plain", .body = "ok\n"}; }};
+  sources["/readyz"] = {[this](const HttpRequest&) { return Readiness(); }};
   const auto page_of = [this](std::span<const MetricFamily* const> families) {
-    return RestPages::Source{[this, families] { return RestPage{.content_type = MetricsPage::kContentType, .body = MetricsText(families)}; }, true};
+    const auto page = [this, families](const HttpRequest&) {
+      return RestPage{.content_type = MetricsPage::kContentType, .body = MetricsText(families)};
+    };
+    return RestPages::Source{page, true, Scope::kMetrics};
   };
   if (!options_.metrics_path.empty()) sources[options_.metrics_path] = page_of(metrics::kOurs);
   if (!original_metrics_path.empty()) sources[original_metrics_path] = page_of(metrics::kAll);
+  if (HasAdminApi(options_)) AddAdminPages(sources, [this] { Reload(); });
   return sources;
 }
 
@@ -191,6 +221,7 @@ Status Server::OpenGrpc() {
   std::vector<GrpcMethod> methods = prediction_service_.methods();
   std::ranges::move(inference_service_.methods(), std::back_inserter(methods));
   std::ranges::move(model_service_.methods(), std::back_inserter(methods));
+  if (access_ != nullptr) Guard(methods, ScopeOfMethod, *access_, observers_);
   std::ranges::move(health_service_.methods(), std::back_inserter(methods));
   std::vector<GrpcStreamMethod> stream_methods = health_service_.stream_methods();
   reflection_service_ = std::make_unique<ReflectionService>(methods, stream_methods);
@@ -258,10 +289,30 @@ void Server::Announce() const {
   if (http_ != nullptr) TFLS_INFO("Exporting HTTP/REST API at:localhost:{} ...", http_->port());
 }
 
-void Server::Shutdown() {
-  const TimePoint deadline = Clock::Steady().Now() + kDrainTime;
+void Server::Reload() {
+  if (access_log_ != nullptr) access_log_->Reopen();
+  if (access_ != nullptr) {
+    StatusOr<std::vector<ApiKey>> keys = ReadApiKeysFile(options_.api_keys_file);
+    if (keys.ok()) {
+      access_->Replace(*std::move(keys));
+    } else {
+      TFLS_ERROR("The API keys stay as they are: {}", keys.status().ToString());
+    }
+  }
+  if (options_.model_config_file.empty()) return;
+  config_updater_.ReloadFile([file = options_.model_config_file](const Status& status) {
+    if (!status.ok()) TFLS_ERROR("{}: reloading the model config failed: {}", file, status.ToString());
+  });
+}
+
+void Server::BeginDrain() {
   is_draining_ = true;
   health_service_.Shutdown();
+}
+
+void Server::Shutdown() {
+  const TimePoint deadline = Clock::Steady().Now() + std::chrono::seconds(options_.drain_timeout_seconds);
+  BeginDrain();
   manager_.Stop();
   config_updater_.Stop();   // so that no HandleReloadConfigRequest is waited for
   std::jthread http_drain;  // both at the same time: neither may eat up the other's

@@ -9,12 +9,14 @@
 #include <span>
 #include <string>
 
+#include "api/access_control.h"
+#include "api/access_log.h"
 #include "api/health_service.h"
 #include "api/inference_service.h"
 #include "api/model_service.h"
 #include "api/prediction_service.h"
 #include "api/reflection_service.h"
-#include "api/request_metrics.h"
+#include "api/request_record.h"
 #include "api/rest_pages.h"
 #include "api/rest_v1.h"
 #include "base/mutex.h"
@@ -44,14 +46,21 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Refuses new work, gives requests in flight a few seconds (kDrainTime) to finish, then cancels them. Calling it again does nothing.
+  // Says that it is not ready (/readyz, grpc.health.v1), and serves on.
+  void BeginDrain();
+  // Refuses new work, gives requests in flight --drain_timeout_seconds to finish, then cancels them. Calling it again does nothing.
   void Shutdown();
+
+  // Reads the files again that the server was given: --model_config_file and --api_keys_file are applied, the access log is opened anew. Returns at
+  // once; what is wrong with them is logged. Thread-safe.
+  void Reload();
 
  private:
   // PERMISSION_DENIED if these models, which a client of HandleReloadConfigRequest gave, name code that they are not configured with already.
   Status CheckBringsNoCode(const ModelConfigList& models) const;
   // `original_metrics_path`: of --monitoring_config_file; empty: none.
-  Server(const ServerOptions& options, const std::optional<BatchingParameters>& batching, const std::string& original_metrics_path);
+  Server(const ServerOptions& options, const std::optional<BatchingParameters>& batching, const std::string& original_metrics_path,
+         std::unique_ptr<AccessLog> access_log, std::unique_ptr<AccessControl> access);
   // Tells grpc.health.v1 which of these models have a version to serve. The server as a whole serves if all models have.
   void UpdateHealth(std::span<const std::string> names);
   Status OpenGrpc();
@@ -82,6 +91,9 @@ class Server {
   const std::unique_ptr<BatchedModels> batched_models_;  // null: nothing is batched
   Manager manager_;
   RequestMetrics request_metrics_;
+  const std::unique_ptr<AccessLog> access_log_;  // null: none
+  const RequestObservers observers_;
+  const std::unique_ptr<AccessControl> access_;  // null: no keys are asked for
   PredictionService prediction_service_;
   InferenceService inference_service_;
   ModelService model_service_;

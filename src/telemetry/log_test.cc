@@ -1,7 +1,17 @@
 #include "telemetry/log.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <thread>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "base/file.h"
+#include "base/temporary_directory.h"
+#include "telemetry/line_writer.h"
 
 namespace tflite_serving {
 namespace {
@@ -27,6 +37,55 @@ TEST(LogTest, DropsWhatIsBelowTheLevel) {
   testing::internal::CaptureStderr();
   TFLS_DEBUG("hidden");
   EXPECT_THAT(testing::internal::GetCapturedStderr(), IsEmpty());
+}
+
+TEST(LogTest, AsJson) {
+  SetLogFormat(LogFormat::kJson);
+  testing::internal::CaptureStderr();
+  TFLS_WARNING("model {}", "\"a\"\n\xff");
+  SetLogFormat(LogFormat::kText);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              MatchesRegex("\\{\"time\":\"[0-9-]+T[0-9:]+\\.[0-9]+Z\",\"level\":\"warning\",\"source\":\"telemetry/log_test.cc:[0-9]+\","
+                           "\"message\":\"model \\\\\"a\\\\\"\\\\n\xEF\xBF\xBD\"\\}\n"));
+}
+
+// A pipe that nobody reads takes 64 KiB.
+TEST(LineWriterTest, WhoWritesDoesNotWaitForWhoeverReads) {
+  TemporaryDirectory directory;
+  const std::string path = directory.path() + "/pipe";
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  const UniqueFd reader(::open(path.c_str(), O_RDONLY | O_NONBLOCK));
+  StatusOr<std::unique_ptr<LineWriter>> writer = LineWriter::Open(path, "test");
+  ASSERT_TRUE(writer.ok());
+  const std::string line = std::string(999, 'x') + '\n';
+  const size_t lines = 2 * LineWriter::kMaxWaitingBytes / line.size();
+  for (size_t i = 0; i < lines; ++i) (*writer)->Write(line);
+  EXPECT_GT((*writer)->dropped(), 0u);
+  EXPECT_LT((*writer)->dropped(), lines);
+  writer->reset();  // ends, though nobody reads
+  std::string head(line.size(), '\0');
+  EXPECT_EQ(::read(reader.get(), head.data(), head.size()), static_cast<ssize_t>(head.size()));
+  EXPECT_EQ(head, line);
+}
+
+TEST(LineWriterTest, AFileIsAddedToAndMayBeMovedAway) {
+  TemporaryDirectory directory;
+  const std::string path = directory.Write("a.log", "before\n");
+  StatusOr<std::unique_ptr<LineWriter>> writer = LineWriter::Open(path, "test");
+  ASSERT_TRUE(writer.ok());
+  (*writer)->Write("one\n");
+  while (ReadFile(path, 100)->size() < sizeof("before\none")) std::this_thread::yield();
+  std::filesystem::rename(path, path + ".1");
+  (*writer)->Reopen();
+  while (*GetFileKind(path) == FileKind::kMissing) std::this_thread::yield();
+  (*writer)->Write("two\n");
+  writer->reset();
+  EXPECT_EQ(*ReadFile(path + ".1", 100), "before\none\n");
+  EXPECT_EQ(*ReadFile(path, 100), "two\n");
+}
+
+TEST(LineWriterTest, AFileThatCannotBeOpened) {
+  EXPECT_THAT(LineWriter::Open("/none/such.log", "test").status().message(), testing::HasSubstr("/none/such.log"));
 }
 
 }  // namespace

@@ -72,7 +72,7 @@ inline constexpr MetricFamily kStageSeconds{"tflite_serving_request_stage_durati
 inline constexpr MetricFamily kInFlight{"tflite_serving_requests_in_flight", MetricType::kGauge,
     "Requests for inference that have arrived and are not answered yet.", {"protocol"}};
 inline constexpr MetricFamily kRejected{"tflite_serving_requests_rejected_total", MetricType::kCounter,
-    "Requests that were refused for want of capacity, by reason.", {"reason"}};
+    "Requests that were refused for want of capacity, of a key or of permission, by reason.", {"reason"}};
 inline constexpr MetricFamily kConnections{"tflite_serving_connections_open", MetricType::kGauge, "Open client connections.", {"protocol"}};
 
 // Threads and queues.

@@ -10,6 +10,7 @@
 #include "base/cancellation.h"
 #include "base/clock.h"
 #include "base/status.h"
+#include "transport/call_ids.h"
 
 namespace tflite_serving {
 
@@ -33,6 +34,9 @@ class GrpcCall {
   // The value of the request's metadata `key`, an ASCII name in lower case ("x-dequantize"), the first if it is there several times; empty if it is
   // not. Names that gRPC uses itself are not to be seen. Valid until Finish.
   virtual std::string_view metadata(std::string_view key) const = 0;
+
+  // What goes back with the reply. Before Finish.
+  virtual CallIds& ids() = 0;
 
   // The client's deadline; kNoDeadline if it set none.
   virtual TimePoint deadline() const = 0;

@@ -11,6 +11,7 @@
 
 #include "base/cancellation.h"
 #include "base/clock.h"
+#include "transport/call_ids.h"
 
 namespace tflite_serving {
 
@@ -22,6 +23,10 @@ struct HttpRequest {
   std::string_view content_type;
   std::string_view accept;
   std::string_view origin;
+  std::string_view traceparent;
+  std::string_view tracestate;
+  std::string_view authorization;
+  std::string_view api_key;  // X-API-Key
   // The whole body, decoded from chunks and inflated; mutable, so that a parser may work in place. It begins at a multiple of 64 if it came as it is
   // and with its length. 64 zero bytes follow it and may be read, not written.
   std::span<char> body;
@@ -34,7 +39,8 @@ using HttpHeaders = std::vector<std::pair<std::string_view, std::string>>;  // n
 struct HttpResponse {
   int status = 200;
   std::string_view content_type = "application/json";  // a string literal
-  HttpHeaders headers;                                 // beside Content-Type, Content-Length, Date and Connection
+  HttpHeaders headers;                                 // beside Content-Type, Content-Length, Date, Connection and those of `ids`
+  CallIds ids;                                         // the request's own when the handler is given the call
   // Sent as Content-Length bytes, compressed if the client accepts that and it is worth it; a HEAD request is answered with its length and without
   // it.
   std::string body;

@@ -4,6 +4,7 @@
 #include <new>
 #include <utility>
 
+#include "telemetry/trace_context.h"
 #include "transport/grpc/grpc_limits.h"
 #include "transport/grpc/grpc_loop.h"
 #include "transport/grpc/grpc_stream.h"
@@ -21,6 +22,7 @@ GrpcExchange::~GrpcExchange() = default;
 void GrpcExchange::Begin() {
   state_.store(State::kHandling, std::memory_order_relaxed);
   request_ = std::as_bytes(std::span(reader.message()));
+  if (const std::string_view id = head.metadata("x-request-id"); IsValidRequestId(id)) ids_.request_id.assign(id);
 }
 
 std::span<std::byte> GrpcExchange::AllocateReply(size_t size_bytes) {
@@ -68,6 +70,7 @@ size_t GrpcExchange::Recycle() {
   stream.reset();
   request_ = {};
   status_ = OkStatus();
+  ids_.Clear();
   reply_.Clear();
   if (reply_.capacity() > kMaxPooledMessageBytes) reply_.Free();
   return reader.capacity() + reply_.capacity();

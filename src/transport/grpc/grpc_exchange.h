@@ -32,6 +32,7 @@ class GrpcExchange final : public GrpcCall, private FinishedCall {
   std::span<const std::span<const std::byte>> request() const override { return {&request_, 1}; }
   void AlignNext(const std::byte* byte) override { aligned_byte = static_cast<size_t>(byte - request_.data()); }
   std::string_view metadata(std::string_view key) const override { return head.metadata(key); }
+  CallIds& ids() override { return ids_; }
   TimePoint deadline() const override { return deadline_time; }
   const Cancellation& cancellation() const override { return cancelled; }
   std::span<std::byte> AllocateReply(size_t size_bytes) override;
@@ -79,6 +80,7 @@ class GrpcExchange final : public GrpcCall, private FinishedCall {
   std::atomic<State> state_ = State::kHandling;
   std::span<const std::byte> request_;
   Status status_;
+  CallIds ids_;
   ByteBuffer reply_;  // kReplyOffset bytes, the last five of them the prefix, and the reply
 };
 

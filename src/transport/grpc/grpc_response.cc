@@ -25,10 +25,14 @@ std::string_view CodeText(StatusCode code) {
 
 // Room for every field of a response.
 struct Fields {
-  std::array<nghttp2_nv, 5> array{};
+  std::array<nghttp2_nv, 7> array{};
   size_t count = 0;
 
   void Add(const nghttp2_nv& field) { array[count++] = field; }
+  void AddIds(const CallIds& ids) {
+    if (!ids.request_id.empty()) Add(Field("x-request-id", ids.request_id, NGHTTP2_NV_FLAG_NO_COPY_NAME));
+    if (!ids.traceparent.empty()) Add(Field("traceparent", ids.traceparent, NGHTTP2_NV_FLAG_NO_COPY_NAME));
+  }
   void AddStatus(const Status& status, const std::string& message) {
     Add(Field("grpc-status", CodeText(status.code())));
     if (!message.empty()) Add(Field("grpc-message", message, NGHTTP2_NV_FLAG_NO_COPY_NAME));
@@ -37,10 +41,11 @@ struct Fields {
 
 }  // namespace
 
-int SubmitResponseHead(nghttp2_session* http2, int32_t stream_id, const nghttp2_data_provider& body) {
+int SubmitResponseHead(nghttp2_session* http2, int32_t stream_id, const CallIds& ids, const nghttp2_data_provider& body) {
   Fields fields;
   fields.Add(Field(":status", "200"));
   fields.Add(Field("content-type", "application/grpc"));
+  fields.AddIds(ids);
   return nghttp2_submit_response(http2, stream_id, fields.array.data(), fields.count, &body);
 }
 
@@ -51,12 +56,13 @@ int SubmitTrailers(nghttp2_session* http2, int32_t stream_id, const Status& stat
   return nghttp2_submit_trailer(http2, stream_id, fields.array.data(), fields.count);
 }
 
-int SubmitStatus(nghttp2_session* http2, int32_t stream_id, const Status& status, bool with_encodings) {
+int SubmitStatus(nghttp2_session* http2, int32_t stream_id, const Status& status, const CallIds& ids, bool with_encodings) {
   const std::string message = EncodeStatusMessage(status.message());
   Fields fields;
   fields.Add(Field(":status", "200"));
   fields.Add(Field("content-type", "application/grpc"));
   fields.AddStatus(status, message);
+  fields.AddIds(ids);
   if (with_encodings) fields.Add(Field("grpc-accept-encoding", kAcceptedEncodings));
   return nghttp2_submit_response(http2, stream_id, fields.array.data(), fields.count, nullptr);
 }

@@ -249,7 +249,7 @@ void GrpcSession::OnFrameSent(const nghttp2_frame& frame) {
 void GrpcSession::OpenStream(GrpcExchange& exchange) {
   exchange.stream = std::make_unique<GrpcStream>(*this, exchange, loop_.shared_io());
   exchange.answered = true;
-  Expect(SubmitResponseHead(http2_, exchange.stream_id, StreamBody(exchange)));
+  Expect(SubmitResponseHead(http2_, exchange.stream_id, exchange.ids(), StreamBody(exchange)));
   exchange.stream->Open(exchange.method->open);
   if (draining_) exchange.stream->Finish(UnavailableError(std::string(kGoAway)));
 }
@@ -275,11 +275,11 @@ void GrpcSession::Reply(GrpcExchange& exchange) {
   if (!exchange.status().ok()) return Refuse(exchange, exchange.status());
   exchange.answered = true;
   exchange.progress = now_;
-  Expect(SubmitResponseHead(http2_, exchange.stream_id, ReplyBody(exchange)));
+  Expect(SubmitResponseHead(http2_, exchange.stream_id, exchange.ids(), ReplyBody(exchange)));
 }
 
 void GrpcSession::Refuse(GrpcExchange& exchange, const Status& status) {
-  Expect(SubmitStatus(http2_, exchange.stream_id, status, exchange.head.has_unknown_encoding()));
+  Expect(SubmitStatus(http2_, exchange.stream_id, status, exchange.ids(), exchange.head.has_unknown_encoding()));
   Detach(exchange);
 }
 

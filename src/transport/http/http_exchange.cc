@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "telemetry/trace_context.h"
 #include "transport/http/http_coding.h"
 #include "transport/http/http_connection.h"
 
@@ -51,8 +52,13 @@ void HttpExchange::Begin(HttpConnection& connection, std::string_view method, st
               .content_type = fields_.content_type,
               .accept = fields_.accept,
               .origin = fields_.origin,
+              .traceparent = fields_.traceparent,
+              .tracestate = fields_.tracestate,
+              .authorization = fields_.authorization,
+              .api_key = fields_.api_key,
               .body = {},
               .received_at = received_at};
+  if (IsValidRequestId(fields_.request_id)) response_.ids.request_id = fields_.request_id;
 }
 
 void HttpExchange::Complete() { request_.body = body_.Padded(); }

@@ -103,7 +103,7 @@ struct HttpRequestParser::Beast {
     }
     void on_response_impl(int, beast::string_view, int, ErrorCode&) override {}
 
-    void on_field_impl(http::field field, beast::string_view, beast::string_view value, ErrorCode&) override {
+    void on_field_impl(http::field field, beast::string_view name, beast::string_view value, ErrorCode&) override {
       if (in_body) return;  // a trailer
       if (field == http::field::host) {
         ++num_hosts;
@@ -112,13 +112,13 @@ struct HttpRequestParser::Beast {
         transfer_encoding_is_chunked = beast::iequals(value, "chunked");
       } else if (field == http::field::expect) {
         (beast::iequals(value, "100-continue") ? expects_continue : expects_other) = true;
-      } else if (std::string* const kept = Kept(field)) {
+      } else if (std::string* const kept = Kept(field, name)) {
         if (!kept->empty()) *kept += ", ";
         kept->append(value.data(), value.size());
       }
     }
 
-    std::string* Kept(http::field field) const {
+    std::string* Kept(http::field field, beast::string_view name) const {
       switch (field) {
         case http::field::content_type:
           return &fields->content_type;
@@ -130,9 +130,18 @@ struct HttpRequestParser::Beast {
           return &fields->accept_encoding;
         case http::field::origin:
           return &fields->origin;
+        case http::field::authorization:
+          return &fields->authorization;
+        case http::field::unknown:
+          break;
         default:
           return nullptr;
       }
+      if (beast::iequals(name, "x-request-id")) return &fields->request_id;
+      if (beast::iequals(name, "traceparent")) return &fields->traceparent;
+      if (beast::iequals(name, "tracestate")) return &fields->tracestate;
+      if (beast::iequals(name, "x-api-key")) return &fields->api_key;
+      return nullptr;
     }
 
     void on_header_impl(ErrorCode&) override { in_body = true; }
@@ -162,7 +171,8 @@ struct HttpRequestParser::Beast {
 };
 
 void HttpFields::Clear() {
-  for (std::string* const field : {&content_type, &content_encoding, &accept, &accept_encoding, &origin}) {
+  for (std::string* const field :
+       {&content_type, &content_encoding, &accept, &accept_encoding, &origin, &request_id, &traceparent, &tracestate, &authorization, &api_key}) {
     if (field->capacity() > kMaxPooledFieldBytes) std::string().swap(*field);
     field->clear();
   }

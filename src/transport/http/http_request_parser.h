@@ -24,6 +24,11 @@ struct HttpFields {
   std::string accept;
   std::string accept_encoding;
   std::string origin;
+  std::string request_id;
+  std::string traceparent;
+  std::string tracestate;
+  std::string authorization;
+  std::string api_key;
 
   // Keeps the memory of each up to kMaxPooledFieldBytes.
   void Clear();

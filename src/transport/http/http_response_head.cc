@@ -59,7 +59,10 @@ void AppendNumber(std::string& out, uint64_t number) {
   out.append(digits, end.ptr);
 }
 
-void AppendHeaderValue(std::string& out, std::string_view value) {
+void AppendHeader(std::string& out, std::string_view name, std::string_view value) {
+  out += "\r\n";
+  out += name;
+  out += ": ";
   for (const char c : value) {
     const auto byte = static_cast<unsigned char>(c);
     out += (byte < 0x20 && c != '\t') || byte == 0x7f ? ' ' : c;
@@ -72,6 +75,7 @@ void HttpResponse::Clear() {
   status = 200;
   content_type = "application/json";
   headers.clear();
+  ids.Clear();
   body.clear();
 }
 
@@ -104,12 +108,9 @@ void RenderResponseHead(const HttpResponse& response, std::string_view date, Htt
     head += "\r\nContent-Length: ";
     AppendNumber(head, response.body.size());
   }
-  for (const auto& [name, value] : response.headers) {
-    head += "\r\n";
-    head += name;
-    head += ": ";
-    AppendHeaderValue(head, value);
-  }
+  for (const auto& [name, value] : response.headers) AppendHeader(head, name, value);
+  if (!response.ids.request_id.empty()) AppendHeader(head, "X-Request-Id", response.ids.request_id);
+  if (!response.ids.traceparent.empty()) AppendHeader(head, "traceparent", response.ids.traceparent);
   if (persistence == HttpPersistence::kClose) {
     head += "\r\nConnection: close";
   } else if (persistence == HttpPersistence::kKeepAliveHttp10) {
