@@ -1,5 +1,8 @@
 #include "api/request_record.h"
 
+#include <optional>
+#include <utility>
+
 #include "telemetry/trace_context.h"
 
 namespace tflite_serving {
@@ -54,10 +57,12 @@ void ReportRefused(const RequestObservers& observers, GrpcCall& call, const Stat
 
 void RequestRecord::Begin(const RequestObservers& observers, HttpCall& call, ApiMethod method) {
   Begin(observers, Protocol::kRest, method, call.response().ids, call.request().body.size());
+  if (observers.tracer != nullptr) BeginSpan(call.request().traceparent, call.request().tracestate, call.response().ids);
 }
 
 void RequestRecord::Begin(const RequestObservers& observers, GrpcCall& call, ApiMethod method) {
   Begin(observers, Protocol::kGrpc, method, call.ids(), call.request_size_bytes());
+  if (observers.tracer != nullptr) BeginSpan(call.metadata("traceparent"), call.metadata("tracestate"), call.ids());
 }
 
 void RequestRecord::Begin(const RequestObservers& observers, Protocol protocol, ApiMethod method, CallIds& ids, size_t request_bytes) {
@@ -67,10 +72,47 @@ void RequestRecord::Begin(const RequestObservers& observers, Protocol protocol, 
   summary_ = {.protocol = protocol, .method = method, .id = ids.request_id, .client = ids.client, .request_bytes = request_bytes, .was_timed = true};
   has_model_ = false;
   queued_at_ = {};
+  started_ = {};
+  span_.reset();
   num_examples_ = 0;
   arrived_ = observers.clock->Now();
   run_ = {};
   if (observers.metrics != nullptr) observers.metrics->AddInFlight(protocol, 1);
+}
+
+void RequestRecord::BeginSpan(std::string_view traceparent, std::string_view tracestate, CallIds& ids) {
+  const std::optional<TraceContext> parent = ParseTraceParent(traceparent);
+  const TraceContext context = observers_->tracer->ContextOf(parent);
+  ids.traceparent = FormatTraceParent(context);
+  if (!context.sampled) return;
+  span_ = std::make_unique<RequestSpan>();
+  span_->context = context;
+  if (parent) span_->parent = parent->span_id;
+  if (parent && IsValidTraceState(tracestate)) span_->trace_state = tracestate;
+}
+
+void RequestRecord::EndSpan(TimePoint now) {
+  const std::unique_ptr<RequestSpan> span = std::move(span_);
+  span->name = ApiMethodName(summary_.method);
+  span->protocol = ProtocolName(summary_.protocol);
+  span->begin = arrived_;
+  span->end = now;
+  const TimePoint decoding = started_ != TimePoint{} ? started_ : arrived_;
+  if (started_ != TimePoint{}) span->stage(SpanStage::kQueue) = {started_ - summary_.queue, started_};
+  if (summary_.has_run) {
+    span->stage(SpanStage::kDecode) = {decoding, run_.given};
+    if (run_.began > run_.given) span->stage(SpanStage::kWait) = {run_.given, run_.began};
+    span->stage(SpanStage::kRun) = {run_.began, run_.ended};
+    span->stage(SpanStage::kEncode) = {run_.ended, now};
+  }
+  span->model = summary_.model;
+  if (summary_.version != 0) span->version = summary_.version;
+  span->signature = summary_.signature;
+  span->request_id = summary_.id;
+  span->request_bytes = summary_.request_bytes;
+  span->reply_bytes = summary_.reply_bytes;
+  span->status = Status(summary_.code, "");
+  observers_->tracer->Export(std::move(*span));
 }
 
 void RequestRecord::SetModel(std::string_view name) {
@@ -87,7 +129,8 @@ void RequestRecord::Queued() {
 
 void RequestRecord::Started() {
   if (observers_ == nullptr || queued_at_ == TimePoint{}) return;
-  summary_.queue += observers_->clock->Now() - queued_at_;
+  started_ = observers_->clock->Now();
+  summary_.queue += started_ - queued_at_;
   queued_at_ = {};
 }
 
@@ -121,6 +164,7 @@ void RequestRecord::End(std::string_view signature, StatusCode code, size_t repl
     observers_->metrics->AddInFlight(summary_.protocol, ~uint64_t{0});
   }
   if (observers_->access_log != nullptr) observers_->access_log->Write(summary_);
+  if (span_ != nullptr) EndSpan(now);
   observers_ = nullptr;
 }
 

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "servable/servable.h"
+#include "telemetry/tracer.h"
 #include "transport/grpc_call.h"
 #include "transport/http_call.h"
 
@@ -25,8 +26,9 @@ struct RequestObservers {
   const Clock* clock = &Clock::Steady();
   RequestMetrics* metrics = nullptr;
   AccessLog* access_log = nullptr;
+  Tracer* tracer = nullptr;
 
-  bool any() const { return metrics != nullptr || access_log != nullptr; }
+  bool any() const { return metrics != nullptr || access_log != nullptr || tracer != nullptr; }
 };
 
 // Tells of a call that is not timed, as all but inference are. It must not have been finished.
@@ -66,6 +68,9 @@ class RequestRecord {
 
  private:
   void Begin(const RequestObservers& observers, Protocol protocol, ApiMethod method, CallIds& ids, size_t request_bytes);
+  // Gives the call a span if it is to be traced, which its parent's context says, or the tracer.
+  void BeginSpan(std::string_view traceparent, std::string_view tracestate, CallIds& ids);
+  void EndSpan(TimePoint now);
 
   const RequestObservers* observers_ = nullptr;  // null: between requests, or there are none
   RequestSummary summary_;
@@ -75,6 +80,8 @@ class RequestRecord {
   size_t num_examples_ = 0;
   TimePoint arrived_{};
   TimePoint queued_at_{};
+  TimePoint started_{};                // when a worker had it last; the epoch: it was not queued
+  std::unique_ptr<RequestSpan> span_;  // null: the request is not traced
   RunTimeline run_;
 };
 

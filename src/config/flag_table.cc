@@ -121,6 +121,10 @@ constexpr Flag kFlags[] = {
      "configuration is loading any more)"},
     {"metrics_path", kMetrics, &Options::metrics_path, "where the REST port has metrics for Prometheus; empty: nowhere"},
 
+    {"otlp_traces_endpoint", kMetrics, &Options::otlp_traces_endpoint,
+     "URL of an OpenTelemetry collector that takes traces over HTTP; empty: as OpenTelemetry's environment variables say, which also say how much is "
+     "sampled"},
+
     {"api_keys_file", kAccess, &Options::api_keys_file,
      "clients with the hashes of their API keys, which all but health checks then need; empty: no keys"},
     {"admin_api", kAccess, &Options::admin_api,

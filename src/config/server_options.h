@@ -102,6 +102,9 @@ struct ServerOptions {
   std::string monitoring_config_file;     // as config/monitoring_config.h reads it; empty: none
   std::string metrics_path = "/metrics";  // [ours] of the page on the REST port; empty: none
 
+  // --- tracing ---
+  std::string otlp_traces_endpoint;  // [ours] a collector's URL, "http://collector:4318/v1/traces"; empty: OTEL_EXPORTER_OTLP_…'s, or no tracing
+
   // --- access ---
   std::string api_keys_file;       // [ours] as api/api_keys_file.h reads it; empty: whoever reaches the ports may ask for anything
   std::string admin_api = "auto";  // [ours] whether the REST port has /admin/ and profiles: kAdminApis

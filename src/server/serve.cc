@@ -3,13 +3,12 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <chrono>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <string_view>
-#include <thread>
 
 #include "server/server.h"
 #include "telemetry/log.h"
@@ -41,6 +40,16 @@ int WaitForSignal(const sigset_t& signals) {
   return signal;
 }
 
+// Whether one of the signals came within so many seconds.
+bool SignalComes(const sigset_t& signals, int32_t seconds) {
+  const timespec time{.tv_sec = seconds, .tv_nsec = 0};
+  int signal = 0;
+  do {
+    signal = sigtimedwait(&signals, nullptr, &time);
+  } while (signal == SIGHUP || (signal < 0 && errno == EINTR));
+  return signal > 0;
+}
+
 }  // namespace
 
 int Serve(const ServerOptions& options) {
@@ -61,12 +70,12 @@ int Serve(const ServerOptions& options) {
     (*server)->Reload();
   }
   const std::string_view name = signal == SIGTERM ? "SIGTERM" : "SIGINT";
-  EndAtNextSignal(signals);
   if (options.shutdown_grace_seconds > 0 && strict_failure.ok()) {
     TFLS_INFO("{}: not ready any more, and serving on for {} s", name, options.shutdown_grace_seconds);
     (*server)->BeginDrain();
-    std::this_thread::sleep_for(std::chrono::seconds(options.shutdown_grace_seconds));
+    if (SignalComes(signals, options.shutdown_grace_seconds)) ::_exit(128 + SIGTERM);
   }
+  EndAtNextSignal(signals);
   TFLS_INFO("{}: finishing requests in flight", name);
   (*server)->Shutdown();
   if (!strict_failure.ok()) return RefuseToStart(strict_failure);

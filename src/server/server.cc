@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <string>
 #include <thread>
 #include <utility>
@@ -60,16 +61,15 @@ constexpr std::string_view kVersion = TFLITE_SERVING_VERSION;
 }  // namespace
 
 Server::Server(const ServerOptions& options, const std::optional<BatchingParameters>& batching, const std::string& original_metrics_path,
-               std::unique_ptr<AccessLog> access_log, std::unique_ptr<AccessControl> access)
+               Attachments attachments)
     : options_(options),
       workers_("worker", {.num_threads = NumWorkers(options), .max_queued = kMaxQueuedRequests, .max_wait = MaxQueueWait(options)}),
       batched_models_(batching ? std::make_unique<BatchedModels>(*batching, options.enable_per_model_batching_parameters, MaxQueueWait(options))
                                : nullptr),
       manager_(MakeManager(options, batched_models_.get(), workers_, run_counters_, [this](const std::string& name) { UpdateHealth({&name, 1}); })),
       request_metrics_(manager_),
-      access_log_(std::move(access_log)),
-      observers_{.metrics = &request_metrics_, .access_log = access_log_.get()},
-      access_(std::move(access)),
+      attached_(std::move(attachments)),
+      observers_{.metrics = &request_metrics_, .access_log = attached_.access_log.get(), .tracer = attached_.tracer.get()},
       prediction_service_(manager_, workers_, Clock::Steady(),
                           {.tensor_content_in_replies = options.enable_serialization_as_tensor_content,
                            .check_method_names = options.enable_signature_method_name_check,
@@ -91,7 +91,7 @@ Server::Server(const ServerOptions& options, const std::optional<BatchingParamet
                 .cors = options.rest_api_enable_cors_support,
                 .check_method_names = options.enable_signature_method_name_check,
                 .observers = observers_}),
-      rest_pages_(Pages(original_metrics_path), workers_, rest_v1_, access_.get(), observers_),
+      rest_pages_(Pages(original_metrics_path), workers_, rest_v1_, attached_.access.get(), observers_),
       config_updater_(manager_, {.file = options.model_config_file,
                                  .poll_interval = std::chrono::seconds(options.model_config_file_poll_wait_seconds),
                                  .time_limit = std::chrono::seconds(options.reload_timeout_seconds),
@@ -99,24 +99,35 @@ Server::Server(const ServerOptions& options, const std::optional<BatchingParamet
 
 Server::~Server() { Shutdown(); }
 
+StatusOr<Server::Attachments> Server::OpenAttachments(const ServerOptions& options) {
+  Attachments opened;
+  if (!options.access_log.empty()) {
+    TFLS_ASSIGN_OR_RETURN(opened.access_log, AccessLog::Open(options.access_log));
+  }
+  if (!options.api_keys_file.empty()) {
+    TFLS_ASSIGN_OR_RETURN(std::vector<ApiKey> keys, ReadApiKeysFile(options.api_keys_file));
+    opened.access = std::make_unique<AccessControl>(std::move(keys), Clock::Steady());
+  }
+  TracerOptions tracer;
+  const Status environment = ReadTracerEnvironment([](const char* name) -> const char* { return std::getenv(name); }, tracer);
+  if (!options.otlp_traces_endpoint.empty()) tracer.endpoint = options.otlp_traces_endpoint;
+  if (tracer.endpoint.empty()) return opened;
+  TFLS_RETURN_IF_ERROR(environment);
+  tracer.resource.emplace_back("service.version", std::string(kVersion));
+  TFLS_ASSIGN_OR_RETURN(opened.tracer, Tracer::Create(std::move(tracer)));
+  return opened;
+}
+
 StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, std::function<void(const Status&)> on_started) {
   TFLS_ASSIGN_OR_RETURN(const std::optional<BatchingParameters> batching, ReadBatchingParameters(options));
   std::string original_metrics_path;
   if (!options.monitoring_config_file.empty()) {
     TFLS_ASSIGN_OR_RETURN(original_metrics_path, ReadMonitoringConfigFile(options.monitoring_config_file));
   }
-  std::unique_ptr<AccessLog> access_log;
-  if (!options.access_log.empty()) {
-    TFLS_ASSIGN_OR_RETURN(access_log, AccessLog::Open(options.access_log));
-  }
-  std::unique_ptr<AccessControl> access;
-  if (!options.api_keys_file.empty()) {
-    TFLS_ASSIGN_OR_RETURN(std::vector<ApiKey> keys, ReadApiKeysFile(options.api_keys_file));
-    access = std::make_unique<AccessControl>(std::move(keys), Clock::Steady());
-  }
+  TFLS_ASSIGN_OR_RETURN(Attachments attachments, OpenAttachments(options));
   RaiseDescriptorLimit();
   ReturnLargeMemory();
-  std::unique_ptr<Server> server(new Server(options, batching, original_metrics_path, std::move(access_log), std::move(access)));
+  std::unique_ptr<Server> server(new Server(options, batching, original_metrics_path, std::move(attachments)));
   TFLS_RETURN_IF_ERROR(server->config_updater_.ApplyFirst({.name = options.model_name, .base_path = options.model_base_path}));
   server->UpdateHealth(server->manager_.ListModels());
   TFLS_RETURN_IF_ERROR(server->OpenGrpc());
@@ -221,7 +232,7 @@ Status Server::OpenGrpc() {
   std::vector<GrpcMethod> methods = prediction_service_.methods();
   std::ranges::move(inference_service_.methods(), std::back_inserter(methods));
   std::ranges::move(model_service_.methods(), std::back_inserter(methods));
-  if (access_ != nullptr) Guard(methods, ScopeOfMethod, *access_, observers_);
+  if (attached_.access != nullptr) Guard(methods, ScopeOfMethod, *attached_.access, observers_);
   std::ranges::move(health_service_.methods(), std::back_inserter(methods));
   std::vector<GrpcStreamMethod> stream_methods = health_service_.stream_methods();
   reflection_service_ = std::make_unique<ReflectionService>(methods, stream_methods);
@@ -263,6 +274,13 @@ std::string Server::MetricsText(std::span<const MetricFamily* const> families) {
     if (name.ends_with("_io")) CollectThreads(name, times.count, times.cpu, now, saturation_, page);
   }
   CollectThreads("cpu", UsableCpus(), ProcessCpuTime(), now, saturation_, page);
+  if (attached_.tracer != nullptr) {
+    const Tracer::Counts spans = attached_.tracer->counts();
+    page.Add(metrics::kTraceSpans, {"exported"}, static_cast<double>(spans.exported));
+    page.Add(metrics::kTraceSpans, {"dropped"}, static_cast<double>(spans.dropped));
+    page.Add(metrics::kTraceSpans, {"failed"}, static_cast<double>(spans.failed));
+  }
+  if (attached_.access_log != nullptr) page.Add(metrics::kAccessLogDropped, {}, static_cast<double>(attached_.access_log->dropped()));
   page.Add(metrics::kBuildInfo, {kVersion}, 1);
   CollectProcessMetrics(page);
   page.Add(metrics::kConnections, {"rest"}, static_cast<double>(http_->num_connections()));
@@ -290,11 +308,11 @@ void Server::Announce() const {
 }
 
 void Server::Reload() {
-  if (access_log_ != nullptr) access_log_->Reopen();
-  if (access_ != nullptr) {
+  if (attached_.access_log != nullptr) attached_.access_log->Reopen();
+  if (attached_.access != nullptr) {
     StatusOr<std::vector<ApiKey>> keys = ReadApiKeysFile(options_.api_keys_file);
     if (keys.ok()) {
-      access_->Replace(*std::move(keys));
+      attached_.access->Replace(*std::move(keys));
     } else {
       TFLS_ERROR("The API keys stay as they are: {}", keys.status().ToString());
     }

@@ -56,11 +56,19 @@ class Server {
   void Reload();
 
  private:
+  // What is opened before the server is made; null: not asked for.
+  struct Attachments {
+    std::unique_ptr<AccessLog> access_log;
+    std::unique_ptr<AccessControl> access;
+    std::unique_ptr<Tracer> tracer;
+  };
+  static StatusOr<Attachments> OpenAttachments(const ServerOptions& options);
+
   // PERMISSION_DENIED if these models, which a client of HandleReloadConfigRequest gave, name code that they are not configured with already.
   Status CheckBringsNoCode(const ModelConfigList& models) const;
   // `original_metrics_path`: of --monitoring_config_file; empty: none.
   Server(const ServerOptions& options, const std::optional<BatchingParameters>& batching, const std::string& original_metrics_path,
-         std::unique_ptr<AccessLog> access_log, std::unique_ptr<AccessControl> access);
+         Attachments attachments);
   // Tells grpc.health.v1 which of these models have a version to serve. The server as a whole serves if all models have.
   void UpdateHealth(std::span<const std::string> names);
   Status OpenGrpc();
@@ -91,9 +99,8 @@ class Server {
   const std::unique_ptr<BatchedModels> batched_models_;  // null: nothing is batched
   Manager manager_;
   RequestMetrics request_metrics_;
-  const std::unique_ptr<AccessLog> access_log_;  // null: none
+  const Attachments attached_;
   const RequestObservers observers_;
-  const std::unique_ptr<AccessControl> access_;  // null: no keys are asked for
   PredictionService prediction_service_;
   InferenceService inference_service_;
   ModelService model_service_;
