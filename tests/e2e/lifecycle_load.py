@@ -136,6 +136,8 @@ class Changes:
     "stable" moves.
     """
 
+    more_models = ""  # configurations of such as do not change
+
     def __init__(self, directory, seed):
         self.directory = pathlib.Path(directory)
         self.generator = random.Random(seed)
@@ -156,10 +158,10 @@ class Changes:
             "labelled/labels/stable": Allowed({self._labelled[1]}),
         }
 
-    def start_server(self):
+    def start_server(self, *flags):
         config = self.directory / "models.config"
         config.write_text(self.config())
-        self.server = server_process.ConfiguredServer(config, "--file_system_poll_wait_seconds=1")
+        self.server = server_process.ConfiguredServer(config, "--file_system_poll_wait_seconds=1", *flags)
         return self.server.wait_until_ready()
 
     def config(self):
@@ -170,7 +172,7 @@ class Changes:
           config {{ name: 'labelled' base_path: '{self.directory}/labelled' model_platform: 'tflite'
                    model_version_policy {{ all {{}} }}
                    version_labels {{ key: 'stable' value: {self._stable} }} }}
-          {extra}
+          {extra}{self.more_models}
         }}"""
 
     def each_once(self):
@@ -298,12 +300,15 @@ class Changes:
         """What the waits for a change do over and over, without a change."""
         self._states("rolling")
 
+    def between_looks(self):
+        self.server.running()
+
     def _wait(self, model, expected):
         def reached():
             now = self._states(model)
             return all(now.get(version) in ((states,) if isinstance(states, str) else states)
                        for version, states in expected.items())
-        assert server_process.settles(reached, self.server.running, CHANGE_SECONDS), (
+        assert server_process.settles(reached, self.between_looks, CHANGE_SECONDS), (
             self.server.describe(f"{model} is {self._states(model)}, expected {expected}"))
         return self._states(model)
 
@@ -313,7 +318,7 @@ class Changes:
 
     def _wait_for_replacements(self, model, version, count):
         assert server_process.settles(lambda: self._replaced(model, version) >= count,
-                                      self.server.running, CHANGE_SECONDS), (
+                                      self.between_looks, CHANGE_SECONDS), (
             self.server.describe(f"{model} {version} was not replaced"))
 
 

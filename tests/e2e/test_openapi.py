@@ -1,6 +1,7 @@
 """The document at /openapi.json: it is OpenAPI, it has every route, and the server answers as it
 says, to its examples and to what schemathesis makes of it, much of which is wrong on purpose."""
 
+import hashlib
 import os
 import re
 import subprocess
@@ -18,7 +19,10 @@ MODELS = ("digits", "half_plus_two")
 ROUTES = {"Status": ("get", ""), "Metadata": ("get", "/metadata"), "Predict": ("post", ":predict"),
           "Classify": ("post", ":classify"), "Regress": ("post", ":regress")}
 OTHER_ROUTES = {"NotApi", "Options", "List"}
-PAGES = ("/v1/models", "/metrics", "/healthz", "/readyz", "/openapi.json")
+PAGES = {("get", "/v1/models"), ("get", "/metrics"), ("get", "/healthz"), ("get", "/readyz"),
+         ("get", "/openapi.json"), ("get", "/admin/log_level"), ("put", "/admin/log_level"),
+         ("post", "/admin/reload")}
+KEY = {"X-API-Key": "open_sesame"}
 
 CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance",
           "response_schema_conformance", "response_headers_conformance")
@@ -36,23 +40,27 @@ RUN_SECONDS = 240  # takes 12 of processor time
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    config = tmp_path_factory.mktemp("openapi") / "models.config"
+    directory = tmp_path_factory.mktemp("openapi")
+    keys = directory / "api_keys"
+    keys.write_text("client inference,metadata,metrics,admin sha256:"
+                    f"{hashlib.sha256(KEY['X-API-Key'].encode()).hexdigest()}\n")
+    config = directory / "models.config"
     config.write_text("model_config_list {" + "\n".join(
         f"config {{ name: '{model}' base_path: '{server_process.base_path(model)}' "
         "model_platform: 'tflite' version_labels { key: 'stable' value: 1 } }"
         for model in MODELS) + "}")
-    server = server_process.ConfiguredServer(config)
+    server = server_process.ConfiguredServer(config, f"--api_keys_file={keys}")
     yield server.wait_until_ready()
     server.stop()
 
 
 @pytest.fixture(scope="module")
 def schema(server):
-    return schemathesis.openapi.from_url(f"{server.base_url}/openapi.json")
+    return schemathesis.openapi.from_url(f"{server.base_url}/openapi.json", headers=KEY)
 
 
 def test_document(server, schema):
-    response = requests.get(f"{server.base_url}/openapi.json", timeout=TIMEOUT_SECONDS)
+    response = requests.get(f"{server.base_url}/openapi.json", headers=KEY, timeout=TIMEOUT_SECONDS)
     assert response.headers["Content-Type"] == "application/json"
     schema.validate()
     version = schema.raw_schema["info"]["version"]
@@ -65,7 +73,7 @@ def test_every_route(schema):
     routes = {(method, f"/v1/models/{{model}}{spec}{end}") for method, end in ROUTES.values()
               for spec in ("", "/versions/{version}", "/labels/{label}")}
     assert {(method, path) for path, item in schema.raw_schema["paths"].items()
-            for method in item.keys() - {"parameters"}} == routes | {("get", page) for page in PAGES}
+            for method in item.keys() - {"parameters"}} == routes | PAGES
 
 
 def test_examples(schema):
@@ -76,8 +84,11 @@ def test_examples(schema):
         for media_type, body in bodies or [(None, NOT_SET)]:
             case = operation.Case(path_parameters=path, query=query, body=body,
                                   media_type=media_type)
-            response = case.call_and_validate(timeout=TIMEOUT_SECONDS)
+            response = case.call_and_validate(headers=KEY, timeout=TIMEOUT_SECONDS)
             assert response.status_code == 200, case.as_curl_command()
+            needs_key = operation.definition.raw.get("security") != []
+            response = case.call_and_validate(timeout=TIMEOUT_SECONDS)
+            assert response.status_code == (401 if needs_key else 200), case.as_curl_command()
 
 
 @pytest.mark.timeout(RUN_SECONDS + 60)
@@ -85,7 +96,8 @@ def test_requests(server, tmp_path):
     (tmp_path / "hooks.py").write_text(HOOKS)
     run = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", "run", f"{server.base_url}/openapi.json",
-         f"--checks={','.join(CHECKS)}", *FLAGS], cwd=tmp_path,
+         "--header=X-API-Key:" + KEY["X-API-Key"], f"--checks={','.join(CHECKS)}", *FLAGS],
+        cwd=tmp_path,
         env={**os.environ, "SCHEMATHESIS_HOOKS": "hooks"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=RUN_SECONDS)
     print(run.stdout)
