@@ -4,11 +4,11 @@
 #include <set>
 #include <string>
 #include <utility>
-#include <variant>
 
 #include <fmt/format.h>
 
 #include "api/grpc_message.h"
+#include "api/prediction_log.h"
 #include "api/request_task.h"
 #include "serving/infer.h"
 #include "tensorflow_serving/apis/classification.pb.h"
@@ -27,23 +27,6 @@ Status ReadInput(const tensorflow::serving::Input& input, SerializedExamples& ex
   if (!input.has_example_list_with_context()) return AddAll(input.example_list().examples(), examples);
   examples.SetContext(input.example_list_with_context().context().SerializeAsString());
   return AddAll(input.example_list_with_context().examples(), examples);
-}
-
-void FillResult(const Classifications& classifications, tensorflow::serving::InferenceResult& out) {
-  tensorflow::serving::ClassificationResult& result = *out.mutable_classification_result();
-  for (size_t i = 0; i < classifications.num_examples; ++i) {
-    tensorflow::serving::Classifications& row = *result.add_classifications();
-    for (size_t c = 0; c < classifications.classes_per_example; ++c) {
-      const ClassScore& from = classifications.classes[i * classifications.classes_per_example + c];
-      tensorflow::serving::Class& to = *row.add_classes();
-      to.set_label(from.label.data(), from.label.size());
-      to.set_score(from.score);
-    }
-  }
-}
-
-void FillResult(const Regressions& regressions, tensorflow::serving::InferenceResult& out) {
-  for (const float value : regressions.values) out.mutable_regression_result()->add_regressions()->set_value(value);
 }
 
 // A Response of Classify or Regress from the `result` and model spec that MultiInference would give.
@@ -181,7 +164,8 @@ void InferenceService::RunAll(const std::shared_ptr<Task>& task) {
 void InferenceService::FinishRun(Task& task, size_t i, const Status& status, const InferenceResult& result) {
   task.runs[i].status = status;
   if (status.ok()) {
-    std::visit([&](const auto& results) { FillResult(results, *task.response.mutable_results(static_cast<int>(i))); }, result);
+    FillResult(result, *task.response.mutable_results(static_cast<int>(i)));
+    task.record.LogSample([&] { return InferLogOf(task.servable->id(), *task.runs[i].signature, task.examples, result); });
   }
   if (task.unfinished_runs.fetch_sub(1) == 1) Reply(task);
 }

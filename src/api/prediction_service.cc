@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "api/grpc_message.h"
+#include "api/prediction_log.h"
 #include "api/request_task.h"
 #include "codec/json_bridge.h"
 #include "serving/predict.h"
@@ -92,7 +93,9 @@ void PredictionService::RunPredict(PredictTask* task) {
                            .times = task->record.run_times(),
                            .check_method_name = options_.check_method_names},
                           clock_, [this, task](const Status& status, std::span<const TensorView> outputs) {
-                            FinishPredict(task, status.ok() ? WriteReply(*task, outputs) : status);
+                            if (!status.ok()) return FinishPredict(task, status);
+                            task->record.LogSample([&] { return PredictLogOf(task->servable->id(), *task->view.own(), task->views, outputs); });
+                            FinishPredict(task, WriteReply(*task, outputs));
                           });
 }
 

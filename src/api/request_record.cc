@@ -74,6 +74,7 @@ void RequestRecord::Begin(const RequestObservers& observers, Protocol protocol, 
   queued_at_ = {};
   started_ = {};
   span_.reset();
+  sample_.reset();
   num_examples_ = 0;
   arrived_ = observers.clock->Now();
   run_ = {};
@@ -119,6 +120,7 @@ void RequestRecord::SetModel(std::string_view name) {
   if (observers_ == nullptr) return;
   has_model_ = true;
   model_name_.assign(name);
+  if (observers_->sampler != nullptr) sample_ = observers_->sampler->Choose(name);
   if (observers_->metrics == nullptr) return;
   if (model_ == nullptr || model_->name() != name || model_->retired()) model_ = observers_->metrics->Of(name);
 }

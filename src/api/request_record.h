@@ -12,6 +12,7 @@
 
 #include "api/access_log.h"
 #include "api/request_metrics.h"
+#include "api/request_sampler.h"
 #include "base/clock.h"
 #include "base/status.h"
 #include "servable/servable.h"
@@ -27,8 +28,9 @@ struct RequestObservers {
   RequestMetrics* metrics = nullptr;
   AccessLog* access_log = nullptr;
   Tracer* tracer = nullptr;
+  RequestSampler* sampler = nullptr;
 
-  bool any() const { return metrics != nullptr || access_log != nullptr || tracer != nullptr; }
+  bool any() const { return metrics != nullptr || access_log != nullptr || tracer != nullptr || sampler != nullptr; }
 };
 
 // Tells of a call that is not timed, as all but inference are. It must not have been finished.
@@ -56,6 +58,13 @@ class RequestRecord {
   // For RunRequest.
   RunTimeline* run_times() { return observers_ != nullptr ? &run_ : nullptr; }
   void SetExamples(size_t count) { num_examples_ = count; }
+  // Logs the request as `make` has it, if it is one of those that are; a failure is counted there. Thread-safe between SetModel and End.
+  template <typename Make>
+  void LogSample(Make make) const {
+    if (sample_ == nullptr) return;
+    auto log = make();
+    if (log.ok()) observers_->sampler->Log(sample_, *std::move(log));
+  }
   // No thread would take it.
   void Rejected() {
     if (observers_ != nullptr && observers_->metrics != nullptr) observers_->metrics->CountRejected(RequestMetrics::Rejection::kWorkerQueue);
@@ -74,7 +83,8 @@ class RequestRecord {
 
   const RequestObservers* observers_ = nullptr;  // null: between requests, or there are none
   RequestSummary summary_;
-  std::shared_ptr<ModelMetrics> model_;  // of the request before, until SetModel
+  std::shared_ptr<ModelMetrics> model_;                   // of the request before, until SetModel
+  std::shared_ptr<const RequestSampler::Target> sample_;  // null: it is not logged
   std::string model_name_;
   bool has_model_ = false;
   size_t num_examples_ = 0;

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "api/prediction_log.h"
 #include "api/request_task.h"
 #include "api/rest_error.h"
 #include "codec/json_examples.h"
@@ -49,7 +50,10 @@ void RestInference::Run(Task* task) {
          .cancellation = &task->call->cancellation(),
          .times = task->record.run_times()},
         clock_, [this, task](const Status& status, const InferenceResult& result) {
-          if (status.ok()) EncodeJsonResults(result, task->call->response().body);
+          if (status.ok()) {
+            EncodeJsonResults(result, task->call->response().body);
+            task->record.LogSample([&] { return InferLogOf((*task->servable)->id(), *task->signature, task->examples, result); });
+          }
           Finish(task, status);
         });
 }

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "api/prediction_log.h"
 #include "api/request_task.h"
 #include "api/rest_error.h"
 #include "codec/metadata_json.h"
@@ -117,6 +118,7 @@ void RestV1::RunPredict(PredictTask* task) {
                            .check_method_name = options_.check_method_names},
                           clock_, [this, task](const Status& status, std::span<const TensorView> outputs) {
                             if (!status.ok()) return FinishPredict(task, status);
+                            task->record.LogSample([&] { return PredictLogOf((*task->servable)->id(), *task->view.own(), task->views, outputs); });
                             FinishPredict(task, task->body.Encode((*task->servable)->id(), task->view.DequantizeOutputs(outputs),
                                                                   options_.tensor_content_in_replies, task->call->response()));
                           });

@@ -1,4 +1,4 @@
-// For tests: the bytes of TFRecord files.
+// The bytes of TFRecord files.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,7 @@ inline std::string WithMaskedCrc(std::string_view bytes) {
   return std::string(bytes) + std::string(reinterpret_cast<const char*>(&sum), sizeof(sum));
 }
 
+// One record.
 inline std::string TfRecord(std::string_view data) {
   const uint64_t length = data.size();
   return WithMaskedCrc({reinterpret_cast<const char*>(&length), sizeof(length)}) + WithMaskedCrc(data);

@@ -142,6 +142,27 @@ StatusOr<std::optional<CustomModel>> CheckCustomModel(const proto::ModelConfig& 
   return custom;
 }
 
+StatusOr<std::optional<RequestLogConfig>> CheckLoggingConfig(const proto::ModelConfig& model) {
+  if (!model.has_logging_config()) return std::optional<RequestLogConfig>();
+  const proto::LoggingConfig& logging = model.logging_config();
+  const proto::LogCollectorConfig& collector = logging.log_collector_config();
+  const double rate = logging.sampling_config().sampling_rate();
+  if (logging.has_custom_logging_config() || (!collector.type().empty() && collector.type() != "file")) {
+    return InvalidArgumentError(fmt::format("Model {}: requests are logged to files: log_collector_config {{ type: \"file\" … }}", model.name()));
+  }
+  if (!collector.filename_prefix().starts_with('/')) {
+    return InvalidArgumentError(fmt::format("Model {}: log_collector_config.filename_prefix must be an absolute path, got \"{}\"", model.name(),
+                                            collector.filename_prefix()));
+  }
+  if (!(rate >= 0 && rate <= 1)) {
+    return InvalidArgumentError(fmt::format("Model {}: sampling_config.sampling_rate is {}, expected 0 to 1", model.name(), rate));
+  }
+  if (logging.sampling_config().per_task_sampling_configs_size() > 0) {
+    return InvalidArgumentError(fmt::format("Model {}: per_task_sampling_configs are not supported; sampling_rate is", model.name()));
+  }
+  return std::optional(RequestLogConfig{.filename_prefix = collector.filename_prefix(), .sampling_rate = rate});
+}
+
 StatusOr<ModelConfig> CheckModel(const proto::ModelConfig& model) {
   if (model.name().empty()) return InvalidArgumentError(fmt::format("a model has no name; its base_path is \"{}\"", model.base_path()));
   TFLS_RETURN_IF_ERROR(CheckPlatform(model));
@@ -149,17 +170,15 @@ StatusOr<ModelConfig> CheckModel(const proto::ModelConfig& model) {
     return InvalidArgumentError(
         fmt::format("Expected model {} to have an absolute path or URI; got base_path()={}", model.name(), model.base_path()));
   }
-  if (model.has_logging_config()) {
-    return InvalidArgumentError(
-        fmt::format("No request-logger-creator provided. Model {} has a logging_config, and requests are not logged here", model.name()));
-  }
+  TFLS_ASSIGN_OR_RETURN(std::optional<RequestLogConfig> request_log, CheckLoggingConfig(model));
   TFLS_ASSIGN_OR_RETURN(const TfliteOptions tflite_options, CheckTfliteOptions(model));
   TFLS_ASSIGN_OR_RETURN(std::optional<CustomModel> custom, CheckCustomModel(model));
   return ModelConfig{.name = model.name(),
                      .base_path = model.base_path(),
                      .version_policy = FromProto(model.model_version_policy()),
                      .labels = {model.version_labels().begin(), model.version_labels().end()},
-                     .load_options = {.tflite = tflite_options, .custom = std::move(custom)}};
+                     .load_options = {.tflite = tflite_options, .custom = std::move(custom)},
+                     .request_log = std::move(request_log)};
 }
 
 }  // namespace

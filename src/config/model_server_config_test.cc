@@ -198,7 +198,7 @@ TEST(ModelServerConfigTest, TheOriginalsOtherRules) {
                     "config { name: 'm' base_path: '/2' model_platform: 'tflite' } }"),
               StartsWith("INVALID_ARGUMENT: Illegal to list model m multiple times in config list"));
   EXPECT_EQ(Error(One("model_platform: 'tflite' logging_config { sampling_config { sampling_rate: 1 } }")),
-            "INVALID_ARGUMENT: No request-logger-creator provided. Model m has a logging_config, and requests are not logged here (in 'm.config')");
+            "INVALID_ARGUMENT: Model m: log_collector_config.filename_prefix must be an absolute path, got \"\" (in 'm.config')");
   EXPECT_THAT(Error("custom_model_config { type_url: 'x' }"), StartsWith("INVALID_ARGUMENT: ModelServerConfig::custom_model_config names a source"));
 }
 

@@ -68,6 +68,14 @@ struct LoadOptions {
   friend bool operator==(const LoadOptions&, const LoadOptions&) = default;
 };
 
+// Which of a model's requests are logged, and where (its logging_config).
+struct RequestLogConfig {
+  std::string filename_prefix;  // as api/request_sampler.h says
+  double sampling_rate = 0;     // 0 to 1
+
+  friend bool operator==(const RequestLogConfig&, const RequestLogConfig&) = default;
+};
+
 // One entry of a ModelServerConfig (config/model_server_config.proto), checked.
 struct ModelConfig {
   std::string name;
@@ -75,6 +83,7 @@ struct ModelConfig {
   VersionPolicy version_policy;
   std::map<std::string, int64_t, std::less<>> labels;  // to the version that each means
   LoadOptions load_options = {};
+  std::optional<RequestLogConfig> request_log = {};
 
   friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };

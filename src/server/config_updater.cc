@@ -21,7 +21,8 @@ Status ConfigUpdater::ApplyFirst(const ModelConfig& model) {
     TFLS_INFO("{}: Taking no action for empty config.", options_.file);
     return OkStatus();
   }
-  TFLS_ASSIGN_OR_RETURN(first_models_, manager_.SetModels(*std::move(models), {.labels_may_be_unavailable = options_.labels_may_be_unavailable}));
+  TFLS_ASSIGN_OR_RETURN(first_models_, manager_.SetModels(*models, {.labels_may_be_unavailable = options_.labels_may_be_unavailable}));
+  options_.on_accepted(*models);
   return OkStatus();
 }
 
@@ -103,6 +104,7 @@ Status ConfigUpdater::Apply(const ModelConfigList& config, bool& accepted) {
       manager_.SetModels(*config, {.paths_must_exist = true, .labels_may_be_unavailable = options_.labels_may_be_unavailable});
   accepted = changed.ok();
   if (!accepted) return changed.status();
+  options_.on_accepted(*config);
   if (manager_.WaitUntilAtRest(*changed, Clock::Steady().Now() + options_.time_limit)) return manager_.Failures(*changed, "model(s)");
   return DeadlineExceededError(fmt::format("The configuration is in force, and of its model(s) {} some are still loading after {} s",
                                            fmt::join(*changed, ", "), options_.time_limit.count()));

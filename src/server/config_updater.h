@@ -23,6 +23,7 @@ struct ConfigUpdaterOptions {
   std::chrono::seconds poll_interval{0};  // of looks at the file; 0 or less: it is read once
   std::chrono::seconds time_limit{20};    // for the models of one configuration to be loaded, before its sender is answered
   bool labels_may_be_unavailable = false;
+  std::function<void(const std::vector<ModelConfig>&)> on_accepted = [](const auto&) {};  // told each configuration that the manager has taken
 };
 
 // Thread-safe.

@@ -69,7 +69,7 @@ Server::Server(const ServerOptions& options, const std::optional<BatchingParamet
       manager_(MakeManager(options, batched_models_.get(), workers_, run_counters_, [this](const std::string& name) { UpdateHealth({&name, 1}); })),
       request_metrics_(manager_),
       attached_(std::move(attachments)),
-      observers_{.metrics = &request_metrics_, .access_log = attached_.access_log.get(), .tracer = attached_.tracer.get()},
+      observers_{.metrics = &request_metrics_, .access_log = attached_.access_log.get(), .tracer = attached_.tracer.get(), .sampler = &sampler_},
       prediction_service_(manager_, workers_, Clock::Steady(),
                           {.tensor_content_in_replies = options.enable_serialization_as_tensor_content,
                            .check_method_names = options.enable_signature_method_name_check,
@@ -95,7 +95,8 @@ Server::Server(const ServerOptions& options, const std::optional<BatchingParamet
       config_updater_(manager_, {.file = options.model_config_file,
                                  .poll_interval = std::chrono::seconds(options.model_config_file_poll_wait_seconds),
                                  .time_limit = std::chrono::seconds(options.reload_timeout_seconds),
-                                 .labels_may_be_unavailable = options.allow_version_labels_for_unavailable_models}) {}
+                                 .labels_may_be_unavailable = options.allow_version_labels_for_unavailable_models,
+                                 .on_accepted = [this](const std::vector<ModelConfig>& models) { sampler_.Configure(models); }}) {}
 
 Server::~Server() { Shutdown(); }
 
@@ -280,6 +281,10 @@ std::string Server::MetricsText(std::span<const MetricFamily* const> families) {
     page.Add(metrics::kTraceSpans, {"dropped"}, static_cast<double>(spans.dropped));
     page.Add(metrics::kTraceSpans, {"failed"}, static_cast<double>(spans.failed));
   }
+  const RequestSampler::Counts logged = sampler_.counts();
+  page.Add(metrics::kLoggedRequests, {"written"}, static_cast<double>(logged.written));
+  page.Add(metrics::kLoggedRequests, {"dropped"}, static_cast<double>(logged.dropped));
+  page.Add(metrics::kLoggedRequests, {"failed"}, static_cast<double>(logged.failed));
   if (attached_.access_log != nullptr) page.Add(metrics::kAccessLogDropped, {}, static_cast<double>(attached_.access_log->dropped()));
   page.Add(metrics::kBuildInfo, {kVersion}, 1);
   CollectProcessMetrics(page);

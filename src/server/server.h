@@ -99,6 +99,7 @@ class Server {
   const std::unique_ptr<BatchedModels> batched_models_;  // null: nothing is batched
   Manager manager_;
   RequestMetrics request_metrics_;
+  RequestSampler sampler_{{}};
   const Attachments attached_;
   const RequestObservers observers_;
   PredictionService prediction_service_;

@@ -129,6 +129,8 @@ inline constexpr MetricFamily kTraceSpans{"tflite_serving_trace_spans_total", Me
     "Spans of traced requests: exported to the collector, dropped for want of room, or failed, which the collector did not take.", {"outcome"}};
 inline constexpr MetricFamily kAccessLogDropped{"tflite_serving_access_log_dropped_lines_total", MetricType::kCounter,
     "Lines of the access log that could not be written, or not as fast as they came.", {}};
+inline constexpr MetricFamily kLoggedRequests{"tflite_serving_logged_requests_total", MetricType::kCounter,
+    "Requests that were chosen to be logged (logging_config): written, dropped for want of room, or failed, which the disk did not take.", {"outcome"}};
 inline constexpr MetricFamily kBuildInfo{"tflite_serving_build_info", MetricType::kGauge, "1; its labels say what runs.", {"version"}};
 inline constexpr MetricFamily kProcessCpu{"process_cpu_seconds_total", MetricType::kCounter, "Total user and system CPU time spent in seconds."};
 inline constexpr MetricFamily kProcessResident{"process_resident_memory_bytes", MetricType::kGauge, "Resident memory size in bytes."};
@@ -170,13 +172,13 @@ inline constexpr MetricFamily kTfGraphBuildTime{":tensorflow:core:graph_build_ti
 // clang-format on
 
 // What stands on a page, in this order: ours alone, and all.
-inline constexpr std::array kOurs = {&kRequests,        &kRequestSeconds, &kStageSeconds,     &kInFlight,       &kRejected,        &kConnections,
-                                     &kPoolSaturation,  &kPoolThreads,    &kQueueDepth,       &kQueueAge,       &kThreadCpu,       &kBatchRows,
-                                     &kModelAvailable,  &kModelProblems,  &kModelState,       &kModelHealthy,   &kModelMemory,     &kInterpreters,
-                                     &kWorkerProcesses, &kWorkerRestarts, &kCustomQueueDepth, &kCustomRejected, &kModelLoads,      &kModelLoadSeconds,
-                                     &kBudgetBytes,     &kBudgetUsed,     &kBudgetLoaded,     &kBudgetUnloaded, &kBudgetEvictions, &kBudgetReloads,
-                                     &kBudgetWaiting,   &kTraceSpans,     &kAccessLogDropped, &kBuildInfo,      &kProcessCpu,      &kProcessResident,
-                                     &kProcessVirtual,  &kProcessOpenFds, &kProcessMaxFds,    &kProcessStart,   &kProcessThreads};
+inline constexpr std::array kOurs = {
+    &kRequests,        &kRequestSeconds,  &kStageSeconds,     &kInFlight,       &kRejected,        &kConnections,      &kPoolSaturation,
+    &kPoolThreads,     &kQueueDepth,      &kQueueAge,         &kThreadCpu,      &kBatchRows,       &kModelAvailable,   &kModelProblems,
+    &kModelState,      &kModelHealthy,    &kModelMemory,      &kInterpreters,   &kWorkerProcesses, &kWorkerRestarts,   &kCustomQueueDepth,
+    &kCustomRejected,  &kModelLoads,      &kModelLoadSeconds, &kBudgetBytes,    &kBudgetUsed,      &kBudgetLoaded,     &kBudgetUnloaded,
+    &kBudgetEvictions, &kBudgetReloads,   &kBudgetWaiting,    &kTraceSpans,     &kLoggedRequests,  &kAccessLogDropped, &kBuildInfo,
+    &kProcessCpu,      &kProcessResident, &kProcessVirtual,   &kProcessOpenFds, &kProcessMaxFds,   &kProcessStart,     &kProcessThreads};
 inline constexpr std::array kOriginals = {&kTfRequestCount,   &kTfRequestLatency,     &kTfRuntimeLatency, &kTfExampleCounts,
                                           &kTfExampleTotal,   &kTfQueuingLatency,     &kTfWrappedRuns,    &kTfPaddingSize,
                                           &kTfInputBatchSize, &kTfProcessedBatchSize, &kTfLoadAttempts,   &kTfLoadLatency,

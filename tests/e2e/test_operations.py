@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -251,3 +252,58 @@ def test_what_the_flags_refuse():
     assert "--log_format=xml: expected one of text, json" in run_to_exit(*flags, "--log_format=xml").output
     assert "--admin_api=yes: expected one of auto, on, off" in run_to_exit(*flags, "--admin_api=yes").output
     assert "/none/access.log: No such file" in run_to_exit(*flags, "--access_log=/none/access.log").output
+
+
+# --- Logged requests ---
+
+def read_logs(path):
+    """The messages of a TFRecord file, read by the original's own definitions."""
+    from tensorflow_serving.apis import prediction_log_pb2
+    data, logs = path.read_bytes(), []
+    while data:
+        size = int.from_bytes(data[:8], "little")
+        logs.append(prediction_log_pb2.PredictionLog.FromString(data[12:12 + size]))
+        data = data[12 + size + 4:]
+    return logs
+
+
+def test_requests_are_logged_and_serve_to_warm_up(tmp_path):
+    config = tmp_path / "models.config"
+
+    config.write_text(f"""model_config_list {{ config {{ name: 'm' base_path: '{HALF}' model_platform: 'tflite' logging_config {{
+        log_collector_config {{ filename_prefix: '{tmp_path}/m' }} sampling_config {{ sampling_rate: 1 }} }} }} }}""")
+    server = ConfiguredServer(config)
+    try:
+        server.wait_until_ready()
+        assert requests.post(server.predict_url, json={"instances": [1.0, 2.0]}, timeout=60).ok
+        assert requests.post(server.predict_url, data="{", timeout=60).status_code == 400
+        assert requests.post(f"{server.model_url}:regress", timeout=60,
+                             json={"examples": [{"x": 4.0}]}).json() == {"results": [4.0]}
+        with grpc.insecure_channel(server.grpc_target) as channel:
+            prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(
+                predict_request("m", {"x": tensor_content(np.float32([3.0]))}), timeout=60)
+        written = 'tflite_serving_logged_requests_total{outcome="written"}'
+        assert settles(lambda: server.metrics()[written] == 3, server.running)
+        server.stop()
+    finally:
+        server.kill()
+    logs = read_logs(tmp_path / "m.tfrecord")
+    rest, regress, over_grpc = logs[:3]
+    assert list(rest.predict_log.request.inputs["x"].float_val) == [1.0, 2.0]
+    assert list(rest.predict_log.response.outputs["y"].float_val) == [2.5, 3.0]
+    assert (rest.log_metadata.model_spec.name, rest.log_metadata.model_spec.version.value, rest.log_metadata.sampling_config.sampling_rate) == (
+        "m", 1, 1.0)
+    assert [result.value for result in regress.regress_log.response.result.regressions] == [4.0]
+    assert list(over_grpc.predict_log.request.inputs["x"].float_val) == [3.0]
+    # What was logged warms up the next version.
+    version = tmp_path / "warm" / "1"
+    (version / "assets.extra").mkdir(parents=True)
+    shutil.copy(HALF, version / "model.tflite")
+    shutil.copy(tmp_path / "m.tfrecord", version / "assets.extra" / "tf_serving_warmup_requests")
+    warm = server_process.Server("m", tmp_path / "warm")
+    try:
+        warm.wait_until_ready()
+        assert predict(warm).ok
+        warm.stop()
+    finally:
+        warm.kill()
