@@ -16,7 +16,7 @@ FROM debian:bookworm-slim AS base
 # The libraries that the server is linked against; tests/image/run fails when one is missing.
 RUN apt-get update \
   && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-    libdeflate0 libfmt9 libnghttp2-14 libprotobuf32 libspdlog1.10 zlib1g \
+    libdeflate0 libfmt9 libnghttp2-14 libprotobuf32 libspdlog1.10 libssl3 zlib1g \
   && rm -rf /var/lib/apt/lists/*
 COPY --from=build /source/build/release/bin/tflite_model_server /usr/bin/
 COPY --from=build /source/build/litert/libLiteRt.so /usr/lib/
