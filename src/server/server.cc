@@ -43,7 +43,7 @@ Manager MakeManager(const ServerOptions& options, BatchedModels* batched, Worker
 }
 
 // Of others the processor time would fall when they end.
-constexpr std::string_view kLastingThreads[] = {"http_io", "grpc_io", "worker", "batch", "model_poll", "model_config", "model_unload"};
+constexpr std::string_view kLastingThreads[] = {"http_io", "grpc_io", "worker", "batch", "model_poll", "model_config", "model_unload", "tls_reload"};
 constexpr std::string_view kVersion = TFLITE_SERVING_VERSION;
 
 }  // namespace
@@ -93,6 +93,7 @@ StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, st
   RaiseDescriptorLimit();
   ReturnLargeMemory();
   std::unique_ptr<Server> server(new Server(options, batching, original_metrics_path));
+  TFLS_ASSIGN_OR_RETURN(server->tls_, ServerTls::Create(options));
   TFLS_RETURN_IF_ERROR(server->config_updater_.ApplyFirst({.name = options.model_name, .base_path = options.model_base_path}));
   server->UpdateHealth(server->manager_.ListModels());
   TFLS_RETURN_IF_ERROR(server->OpenGrpc());
@@ -188,6 +189,7 @@ Status Server::OpenGrpc() {
   GrpcChannelArgumentMap arguments;
   for (const GrpcChannelArgument& argument : options_.grpc_channel_arguments) arguments[argument.key] = argument.value;
   SetChannelArguments(arguments, grpc.limits);
+  grpc.tls = tls_->grpc();
   std::vector<GrpcMethod> methods = prediction_service_.methods();
   std::ranges::move(inference_service_.methods(), std::back_inserter(methods));
   std::ranges::move(model_service_.methods(), std::back_inserter(methods));
@@ -206,6 +208,7 @@ Status Server::OpenRest() {
   if (options_.rest_api_enable_cors_support) http.error_headers = CorsHeaders();
   if (!options_.bind_address.empty()) http.addresses = {options_.bind_address};
   http.limits.max_body_bytes = static_cast<size_t>(options_.max_body_bytes);
+  http.tls = tls_->rest();
   http.limits.min_gzip_bytes = static_cast<size_t>(options_.rest_api_min_gzip_bytes);
   TFLS_ASSIGN_OR_RETURN(http_, HttpServer::Create(http, rest_pages_));
   http_->Start();
@@ -236,6 +239,7 @@ std::string Server::MetricsText(std::span<const MetricFamily* const> families) {
   CollectProcessMetrics(page);
   page.Add(metrics::kConnections, {"rest"}, static_cast<double>(http_->num_connections()));
   if (grpc_ != nullptr) page.Add(metrics::kConnections, {"grpc"}, static_cast<double>(grpc_->num_connections()));
+  tls_->Collect(*http_, grpc_.get(), page);
   return page.Text();
 }
 

@@ -25,6 +25,7 @@
 #include "server/batched_models.h"
 #include "server/config_updater.h"
 #include "server/server_metrics.h"
+#include "server/server_tls.h"
 #include "transport/grpc/grpc_server.h"
 #include "transport/http/http_server.h"
 
@@ -89,6 +90,7 @@ class Server {
   RestPages rest_pages_;
   ConfigUpdater config_updater_;
   std::unique_ptr<ReflectionService> reflection_service_;
+  std::unique_ptr<ServerTls> tls_;  // set before the ports are opened
   std::unique_ptr<GrpcServer> grpc_;
   std::unique_ptr<HttpServer> http_;
 };
