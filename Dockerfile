@@ -16,7 +16,7 @@ FROM debian:bookworm-slim AS base
 # The libraries that the server is linked against, and the authorities that HTTPS trusts; tests/image/run fails when a library is missing.
 RUN apt-get update \
   && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-    ca-certificates libcurl4 libdeflate0 libfmt9 libnghttp2-14 libprotobuf32 zlib1g \
+    ca-certificates libcurl4 libdeflate0 libfmt9 libnghttp2-14 libprotobuf32 libssl3 zlib1g \
   && rm -rf /var/lib/apt/lists/*
 COPY --from=build /source/build/release/bin/tflite_model_server /usr/bin/
 COPY --from=build /source/build/litert/libLiteRt.so /usr/lib/

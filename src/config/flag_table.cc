@@ -58,6 +58,14 @@ constexpr Flag kFlags[] = {
     {"max_body_bytes", kRest, &Options::max_body_bytes, "largest REST request body, as sent and inflated", kBodyBytesRange},
 
     {"bind_address", kNetwork, &Options::bind_address, "IPv4 or IPv6 address to listen on; empty: all"},
+    {"tls_certificate_file", kNetwork, &Options::tls_certificate_file,
+     "PEM file of the server's certificate, for TLS on both ports; read again when it changes; empty: no TLS"},
+    {"tls_key_file", kNetwork, &Options::tls_key_file, "PEM file of the certificate's key, not encrypted"},
+    {"tls_client_ca_file", kNetwork, &Options::tls_client_ca_file,
+     "PEM file of certificates, one of which has to have signed a client's; empty: clients are not asked for one"},
+    {"tls_require_client_certificate", kNetwork, &Options::tls_require_client_certificate,
+     "refuse clients without a certificate, if there is a tls_client_ca_file; false: look at those that are shown"},
+    {"ssl_config_file", kNetwork, &Options::ssl_config_file, "text SSLConfig with PEM in it, for TLS on the gRPC port alone; empty: none"},
 
     {"model_name", kModel, &Options::model_name, "name of the model in requests"},
     {"model_base_path", kModel, &Options::model_base_path, "directory of numbered versions, directory with a .tflite file, or a .tflite file"},
@@ -161,7 +169,6 @@ constexpr Flag kFlags[] = {
     Ignored("xla_cpu_compilation_enabled", false, kNoXla),
     Ignored("xla_gpu_compilation_enabled", false, kNoXla),
 
-    NotSupported("ssl_config_file", {""}, "TLS"),
     NotSupported("use_alts_credentials", {.original_default = false, .why = "not supported: ALTS works only inside Google's cloud"}, "ALTS for gRPC"),
 };
 

@@ -26,8 +26,8 @@ struct IgnoredFlag {
   PlainFlagValue original_default;  // says the type; values are read, checked for their form and forgotten
 };
 struct NotSupportedFlag {
-  PlainFlagValue original_default;                             // accepted without a word, since it asks for nothing
-  std::string_view why = "not supported by this version yet";  // the error for any other value
+  PlainFlagValue original_default;  // accepted without a word, since it asks for nothing
+  std::string_view why;             // the error for any other value
 };
 using FlagTarget = std::variant<bool ServerOptions::*, int32_t ServerOptions::*, int64_t ServerOptions::*, std::string ServerOptions::*,
                                 LogLevel ServerOptions::*, GrpcChannelArguments ServerOptions::*, ActionFlag, IgnoredFlag, NotSupportedFlag>;

@@ -39,7 +39,7 @@ struct ParsedFlags {
 //   --port=abc: expected an integer between 0 and 65535
 //   --port: no value; write --port=8500
 //   unknown flag --rest_api_prot; did you mean --rest_api_port?
-//   --ssl_config_file: not supported by this version yet
+//   --use_alts_credentials: not supported: ALTS works only inside Google's cloud
 StatusOr<ParsedFlags> ParseFlags(std::span<const char* const> arguments);
 
 // What --help prints: every flag with its default, type and purpose, in groups, each line ended.

@@ -13,6 +13,23 @@ namespace {
 
 constexpr size_t kMaxSocketPathBytes = sizeof(sockaddr_un::sun_path) - 1;  // the kernel's limit, less the final zero
 
+Status CheckTls(const ServerOptions& options) {
+  const bool has_certificate = !options.tls_certificate_file.empty();
+  if (has_certificate != !options.tls_key_file.empty()) {
+    return InvalidArgumentError("--tls_certificate_file and --tls_key_file need each other, and one is missing");
+  }
+  if (!has_certificate && !options.tls_client_ca_file.empty()) {
+    return InvalidArgumentError("--tls_client_ca_file needs --tls_certificate_file and --tls_key_file: without TLS no client shows a certificate");
+  }
+  if (options.tls_client_ca_file.empty() && !options.tls_require_client_certificate) {
+    return InvalidArgumentError("--tls_require_client_certificate=false needs --tls_client_ca_file: without it no client is asked for a certificate");
+  }
+  if (has_certificate && !options.ssl_config_file.empty()) {
+    return InvalidArgumentError("--ssl_config_file and --tls_certificate_file do not go together: both say how gRPC is served");
+  }
+  return OkStatus();
+}
+
 }  // namespace
 
 Status CheckServerOptions(const ServerOptions& options) {
@@ -44,6 +61,7 @@ Status CheckServerOptions(const ServerOptions& options) {
   if (!options.batching_parameters_file.empty() && !options.enable_batching) {
     return InvalidArgumentError("server_options.batching_parameters_file is set without setting server_options.enable_batching to true.");
   }
+  TFLS_RETURN_IF_ERROR(CheckTls(options));
   if (!options.model_config_file.empty()) return OkStatus();  // which names the models itself
   if (options.model_name.empty()) return InvalidArgumentError("--model_name must not be empty");
   if (options.model_base_path.empty()) {

@@ -51,6 +51,12 @@ struct ServerOptions {
 
   // --- both ---
   std::string bind_address;  // [ours] an IPv4 or IPv6 address to listen on; empty: all
+  // TLS: PEM files of [ours] for both ports, or the original's file for gRPC alone.
+  std::string tls_certificate_file;            // [ours] the server's certificate and those that lead to its root; empty: no TLS
+  std::string tls_key_file;                    // [ours]
+  std::string tls_client_ca_file;              // [ours] who signs clients' certificates; empty: clients are not asked for one
+  bool tls_require_client_certificate = true;  // [ours] with a client CA; false: clients may show none
+  std::string ssl_config_file;                 // as config/ssl_config.h reads it; empty: none
 
   // --- model ---
   std::string model_name = "default";

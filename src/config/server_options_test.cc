@@ -106,6 +106,29 @@ TEST(ServerOptionsTest, PathOfMetrics) {
   }
 }
 
+TEST(ServerOptionsTest, Tls) {
+  ServerOptions options = Good();
+  options.ssl_config_file = "/ssl.config";
+  EXPECT_TRUE(CheckServerOptions(options).ok());
+  options.tls_certificate_file = "/tls.crt";
+  EXPECT_EQ(CheckServerOptions(options), InvalidArgumentError("--tls_certificate_file and --tls_key_file need each other, and one is missing"));
+  options.tls_key_file = "/tls.key";
+  EXPECT_EQ(CheckServerOptions(options),
+            InvalidArgumentError("--ssl_config_file and --tls_certificate_file do not go together: both say how gRPC is served"));
+  options.ssl_config_file = "";
+  EXPECT_TRUE(CheckServerOptions(options).ok());
+  options.tls_require_client_certificate = false;
+  EXPECT_EQ(CheckServerOptions(options).code(), StatusCode::kInvalidArgument);
+  options.tls_client_ca_file = "/ca.crt";
+  EXPECT_TRUE(CheckServerOptions(options).ok());
+  options.tls_require_client_certificate = true;
+  EXPECT_TRUE(CheckServerOptions(options).ok());
+  options.tls_certificate_file = options.tls_key_file = "";
+  EXPECT_EQ(CheckServerOptions(options).code(), StatusCode::kInvalidArgument);
+  options.model_config_file = "/models.config";
+  EXPECT_EQ(CheckServerOptions(options).code(), StatusCode::kInvalidArgument);
+}
+
 TEST(ServerOptionsTest, StateIsNotToBeUnloaded) {
   ServerOptions options = Good();
   options.keep_state = true;

@@ -55,7 +55,7 @@ bool HasAdminApi(const ServerOptions& options) {
 }
 
 // Of others the processor time would fall when they end.
-constexpr std::string_view kLastingThreads[] = {"http_io", "grpc_io", "worker", "batch", "model_poll", "model_config", "model_unload"};
+constexpr std::string_view kLastingThreads[] = {"http_io", "grpc_io", "worker", "batch", "model_poll", "model_config", "model_unload", "tls_reload"};
 constexpr std::string_view kVersion = TFLITE_SERVING_VERSION;
 
 }  // namespace
@@ -109,6 +109,7 @@ StatusOr<Server::Attachments> Server::OpenAttachments(const ServerOptions& optio
     TFLS_ASSIGN_OR_RETURN(std::vector<ApiKey> keys, ReadApiKeysFile(options.api_keys_file));
     opened.access = std::make_unique<AccessControl>(std::move(keys), Clock::Steady());
   }
+  TFLS_ASSIGN_OR_RETURN(opened.tls, ServerTls::Create(options));
   TracerOptions tracer;
   const Status environment = ReadTracerEnvironment([](const char* name) -> const char* { return std::getenv(name); }, tracer);
   if (!options.otlp_traces_endpoint.empty()) tracer.endpoint = options.otlp_traces_endpoint;
@@ -230,6 +231,7 @@ Status Server::OpenGrpc() {
   GrpcChannelArgumentMap arguments;
   for (const GrpcChannelArgument& argument : options_.grpc_channel_arguments) arguments[argument.key] = argument.value;
   SetChannelArguments(arguments, grpc.limits);
+  grpc.tls = attached_.tls->grpc();
   std::vector<GrpcMethod> methods = prediction_service_.methods();
   std::ranges::move(inference_service_.methods(), std::back_inserter(methods));
   std::ranges::move(model_service_.methods(), std::back_inserter(methods));
@@ -249,6 +251,7 @@ Status Server::OpenRest() {
   if (options_.rest_api_enable_cors_support) http.error_headers = CorsHeaders();
   if (!options_.bind_address.empty()) http.addresses = {options_.bind_address};
   http.limits.max_body_bytes = static_cast<size_t>(options_.max_body_bytes);
+  http.tls = attached_.tls->rest();
   http.limits.min_gzip_bytes = static_cast<size_t>(options_.rest_api_min_gzip_bytes);
   TFLS_ASSIGN_OR_RETURN(http_, HttpServer::Create(http, rest_pages_));
   http_->Start();
@@ -290,6 +293,7 @@ std::string Server::MetricsText(std::span<const MetricFamily* const> families) {
   CollectProcessMetrics(page);
   page.Add(metrics::kConnections, {"rest"}, static_cast<double>(http_->num_connections()));
   if (grpc_ != nullptr) page.Add(metrics::kConnections, {"grpc"}, static_cast<double>(grpc_->num_connections()));
+  attached_.tls->Collect(*http_, grpc_.get(), page);
   return page.Text();
 }
 

@@ -27,6 +27,7 @@
 #include "server/batched_models.h"
 #include "server/config_updater.h"
 #include "server/server_metrics.h"
+#include "server/server_tls.h"
 #include "transport/grpc/grpc_server.h"
 #include "transport/http/http_server.h"
 
@@ -56,11 +57,12 @@ class Server {
   void Reload();
 
  private:
-  // What is opened before the server is made; null: not asked for.
+  // What is opened before the server is made; null, but for TLS: not asked for.
   struct Attachments {
     std::unique_ptr<AccessLog> access_log;
     std::unique_ptr<AccessControl> access;
     std::unique_ptr<Tracer> tracer;
+    std::unique_ptr<ServerTls> tls;  // never null
   };
   static StatusOr<Attachments> OpenAttachments(const ServerOptions& options);
 

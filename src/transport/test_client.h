@@ -48,8 +48,12 @@ class TestClient {
     return ::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
   }
 
+  virtual ~TestClient() = default;
+  TestClient(TestClient&&) = default;
+  TestClient& operator=(TestClient&&) = default;
+
   // False if the server has closed the connection.
-  bool Send(std::string_view bytes) {
+  virtual bool Send(std::string_view bytes) {
     while (!bytes.empty()) {
       const ssize_t sent = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
       if (sent < 0) return false;
@@ -107,10 +111,14 @@ class TestClient {
     return ::poll(&poll, 1, static_cast<int>(timeout.count())) > 0;
   }
 
+ protected:
+  // As recv: 0 at the end, negative for an error.
+  virtual ssize_t Receive(char* room, size_t size) { return ::recv(socket_.get(), room, size, 0); }
+
  private:
   bool Fill() {
     char bytes[65536];
-    const ssize_t size = ::recv(socket_.get(), bytes, sizeof(bytes), 0);
+    const ssize_t size = Receive(bytes, sizeof(bytes));
     if (size < 0) {
       EXPECT_NE(errno, EAGAIN) << "the server neither answered nor closed the connection";
       was_reset_ = true;

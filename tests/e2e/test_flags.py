@@ -64,9 +64,9 @@ class TestRefused:
         missing = [text for text in texts if text not in output]
         assert not missing, f"{flag}: the message lacks {missing}: {output}"
 
-    # Features of the original that are not built yet: silence would look like success.
-    @pytest.mark.parametrize("flag", ["--ssl_config_file=/ssl.config"])
-    def test_not_built_yet(self, flag):
+    # Features of the original that are not here: silence would look like success.
+    @pytest.mark.parametrize("flag", ["--use_alts_credentials=true"])
+    def test_not_supported(self, flag):
         status, output = run_to_exit(*model_flags(), flag)
         assert status > 0, f"status {status}: {output}"
         assert flag.split("=")[0] in output and "not supported" in output, output

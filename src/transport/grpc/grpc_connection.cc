@@ -10,10 +10,32 @@
 
 namespace tflite_serving {
 
-GrpcConnection::GrpcConnection(GrpcLoop& loop, Socket socket, TimePoint now)
-    : loop_(loop), socket_(std::move(socket)), session_(loop, [this] { Flush(); }, now) {}
+GrpcConnection::GrpcConnection(GrpcLoop& loop, ByteStream stream, TimePoint now)
+    : loop_(loop), stream_(std::move(stream)), session_(loop, [this] { Flush(); }, now) {}
 
 void GrpcConnection::Start() {
+  handshaking_ = stream_.is_tls();
+  handshaking_ ? Handshake() : Serve();
+}
+
+void GrpcConnection::Handshake() {
+  if (closed_) return;
+  const TlsStream::Progress progress = stream_.tls().Handshake();
+  if (progress == TlsStream::Progress::kWantsRead || progress == TlsStream::Progress::kWantsWrite) {
+    return stream_.socket().async_wait(progress == TlsStream::Progress::kWantsRead ? Socket::wait_read : Socket::wait_write,
+                                       [self = shared_from_this()](const ErrorCode&) { self->Handshake(); });
+  }
+  handshaking_ = false;
+  if (progress == TlsStream::Progress::kDone) return Serve();
+  const TlsFailure failure = stream_.tls().failure();
+  loop_.tls().CountFailure(failure, stream_.socket(), stream_.tls().FailureDetail());
+  if (failure == TlsFailure::kClosed) return Close();
+  stream_.DropTls();
+  Linger();
+  Read();
+}
+
+void GrpcConnection::Serve() {
   Flush();
   Read();
 }
@@ -21,18 +43,17 @@ void GrpcConnection::Start() {
 void GrpcConnection::Read() {
   if (closed_) return;
   // Only waits: a read on its way may have taken bytes that its handler has not seen yet, when ReadMore is called by others and takes the next.
-  socket_.async_wait(Socket::wait_read, [self = shared_from_this()](const ErrorCode& error) { self->OnReadable(error); });
+  auto on_readable = [self = shared_from_this()](const ErrorCode& error) { self->OnReadable(error); };
+  lingering_ ? stream_.socket().async_wait(Socket::wait_read, std::move(on_readable)) : stream_.AwaitReadable(std::move(on_readable));
 }
 
 void GrpcConnection::OnReadable(ErrorCode error) {
   if (closed_) return;
-  const size_t size = error ? 0 : socket_.read_some(asio::buffer(input_), error);
+  if (lingering_) return Drop();
+  const size_t size = error ? 0 : stream_.ReadSome(asio::buffer(input_), error);
   if (error == asio::error::would_block) return Read();
   if (error) return Close();
-  if (lingering_) {
-    lingered_bytes_ += size;
-    return lingered_bytes_ > kGrpcLingerBytes ? Close() : Read();
-  }
+  if (!session_.greeted() && input_.front() == kTlsFirstByte) loop_.tls().CountFailure(TlsFailure::kPlainPort, stream_.socket(), {});
   bool going = session_.Receive({input_.data(), size}, Clock::Steady().Now());
   if (going && size == input_.size()) going = ReadMore();
   if (!going) return Close();
@@ -41,11 +62,19 @@ void GrpcConnection::OnReadable(ErrorCode error) {
   Read();
 }
 
+void GrpcConnection::Drop() {
+  ErrorCode error;
+  lingered_bytes_ += stream_.socket().read_some(asio::buffer(input_), error);
+  const bool at_end = error && error != asio::error::would_block;
+  at_end || lingered_bytes_ > kGrpcLingerBytes ? Close() : Read();
+}
+
 void GrpcConnection::AwaitRest() {
+  if (stream_.is_tls()) return;
   const size_t size = std::clamp<size_t>(session_.missing_bytes(), 1, kMaxLowWaterBytes);
   if (size == low_water_) return;
   ErrorCode error;
-  if (!socket_.set_option(Socket::receive_low_watermark(static_cast<int>(size)), error)) low_water_ = size;
+  if (!stream_.socket().set_option(Socket::receive_low_watermark(static_cast<int>(size)), error)) low_water_ = size;
 }
 
 bool GrpcConnection::ReadMore() {
@@ -53,7 +82,7 @@ bool GrpcConnection::ReadMore() {
   bool is_full = true;
   for (size_t total = 0; is_full && total < kMaxBytesPerTurn;) {
     ErrorCode error;
-    const size_t size = socket_.read_some(input.Prepare(session_.landing()), error);
+    const size_t size = stream_.ReadSome(input.Prepare(session_.landing()), error);
     if (error) break;  // what is not just would_block, the next Read sees again
     is_full = size == input.room_bytes();
     total += size;
@@ -64,27 +93,27 @@ bool GrpcConnection::ReadMore() {
 }
 
 void GrpcConnection::Flush() {
-  if (closed_ || blocked_ || lingering_) return;
+  if (closed_ || blocked_ || lingering_ || handshaking_) return;
   for (size_t total = 0;;) {
     if (!session_.FillOutput()) return Close();
     GrpcOutput& output = session_.output();
     if (output.size() == 0) break;
     ErrorCode error;
-    const size_t written = socket_.write_some(output.Pieces(), error);
+    const size_t written = stream_.WriteSome(output.Pieces(), error);
     const auto go_on = [self = shared_from_this()](const ErrorCode& wait_error = {}) {
       self->blocked_ = false;
       if (!wait_error) self->Flush();
     };
     if (error == asio::error::would_block) {
       Block();
-      return socket_.async_wait(Socket::wait_write, go_on);
+      return stream_.AwaitWritable(go_on);
     }
     if (error) return Close();
     session_.ConsumeOutput(written);
     total += written;
     if (total < kMaxBytesPerTurn) continue;
     Block();
-    return asio::post(socket_.get_executor(), [go_on] { go_on(); });
+    return asio::post(stream_.socket().get_executor(), [go_on] { go_on(); });
   }
   if (session_.done()) Linger();
 }
@@ -98,7 +127,8 @@ void GrpcConnection::Linger() {
   lingering_ = true;
   linger_until_ = Clock::Steady().Now() + kGrpcLingerTimeout;
   ErrorCode error;
-  if (socket_.shutdown(Socket::shutdown_send, error)) Close();
+  stream_.ShutdownSend(error);
+  if (error) Close();
 }
 
 void GrpcConnection::Close() {
@@ -106,9 +136,10 @@ void GrpcConnection::Close() {
   closed_ = true;
   session_.Abandon();
   // The session may be what called this: both live on until it has returned.
-  asio::post(socket_.get_executor(), [self = shared_from_this()] {});
+  asio::post(stream_.socket().get_executor(), [self = shared_from_this()] {});
   ErrorCode error;
-  if (socket_.close(error)) TFLS_WARNING("cannot close a gRPC connection: {}", error.message());
+  stream_.Close(error);
+  if (error) TFLS_WARNING("cannot close a gRPC connection: {}", error.message());
   loop_.Remove(*this);
 }
 
@@ -118,6 +149,7 @@ TimePoint GrpcConnection::CheckTime(TimePoint now) {
   const bool going = low_water_ == 1 || ReadMore();
   AwaitRest();
   if (late || !going || !session_.CheckTime(now)) {
+    if (handshaking_) loop_.tls().CountFailure(TlsFailure::kTimeout, stream_.socket(), {});
     Close();
     return kNoDeadline;
   }
@@ -132,6 +164,7 @@ void GrpcConnection::CloseIfIdle(TimePoint since) {
 void GrpcConnection::Drain() {
   if (closed_) return;
   // What has arrived already is still served.
+  if (handshaking_) return Close();
   if (!session_.greeted() && (!ReadMore() || !session_.greeted())) return Close();
   session_.Drain(Clock::Steady().Now());
   Flush();

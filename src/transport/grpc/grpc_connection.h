@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "transport/asio_types.h"
+#include "transport/byte_stream.h"
 #include "transport/grpc/grpc_limits.h"
 #include "transport/grpc/grpc_session.h"
 
@@ -17,8 +18,8 @@ class GrpcLoop;
 // Everything happens on the loop's thread. The loop and what the connection waits for keep it alive.
 class GrpcConnection : public std::enable_shared_from_this<GrpcConnection> {
  public:
-  // `loop` must outlive the connection; `socket` is connected, non-blocking, and runs on the loop.
-  GrpcConnection(GrpcLoop& loop, Socket socket, TimePoint now);
+  // `loop` must outlive the connection; the socket of `stream` is connected, non-blocking, and runs on the loop.
+  GrpcConnection(GrpcLoop& loop, ByteStream stream, TimePoint now);
 
   // For the loop ----
 
@@ -33,10 +34,15 @@ class GrpcConnection : public std::enable_shared_from_this<GrpcConnection> {
   void set_index(size_t index) { index_ = index; }
 
  private:
+  // Goes on with TLS's handshake; serves when it is done.
+  void Handshake();
+  void Serve();
   void Read();
-  // Has the kernel wake this thread when a good part of a large message has come, and not for each packet of it.
+  // Without TLS: has the kernel wake this thread when a good part of a large message has come, and not for each packet of it.
   void AwaitRest();
   void OnReadable(ErrorCode error);
+  // While lingering.
+  void Drop();
   // Receives what else has arrived already, up to kMaxBytesPerTurn. False: the connection cannot go on.
   bool ReadMore();
   // Sends what there is to send, until the socket takes no more; then goes on when it does. Lets others have a turn after kMaxBytesPerTurn.
@@ -46,11 +52,12 @@ class GrpcConnection : public std::enable_shared_from_this<GrpcConnection> {
   void Linger();
 
   GrpcLoop& loop_;
-  Socket socket_;
+  ByteStream stream_;
   size_t index_ = 0;  // in the loop's list
   GrpcSession session_;
   std::array<char, kGrpcInputBytes> input_;
   size_t low_water_ = 1;  // SO_RCVLOWAT
+  bool handshaking_ = false;
   bool closed_ = false;
   bool blocked_ = false;  // waiting until the socket takes more, or for the next turn
   TimePoint blocked_since_{};

@@ -186,7 +186,8 @@ TEST(GrpcInputTest, MessagesSurviveEveryCut) {
       if (below(10) == 0) sent += FrameHead(8, NGHTTP2_PING, 0, 0) + "12345678";
     }
     received.clear();
-    GrpcLoop loop(*methods, limits);
+    TlsPort plain("test", TlsProtocol::kGrpc, nullptr);
+    GrpcLoop loop(*methods, limits, plain);
     {
       GrpcSession session(loop, [] {}, TimePoint{});
       ASSERT_TRUE(session.FillOutput());  // the settings with its windows, which the client has acknowledged

@@ -17,6 +17,7 @@
 #include "transport/grpc/grpc_protocol.h"
 #include "transport/grpc/grpc_server.h"
 #include "transport/grpc/grpc_test_server.h"
+#include "transport/tls_test_authority.h"
 
 namespace tflite_serving {
 namespace {
@@ -25,11 +26,11 @@ namespace {
 class Client {
  public:
   explicit Client(const GrpcServer& server) : Client("127.0.0.1:" + std::to_string(server.port())) {}
-  explicit Client(const std::string& target) {
+  explicit Client(const std::string& target, const std::shared_ptr<grpc::ChannelCredentials>& credentials = grpc::InsecureChannelCredentials()) {
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(-1);
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    stub_ = std::make_unique<grpc::GenericStub>(grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments));
+    stub_ = std::make_unique<grpc::GenericStub>(grpc::CreateCustomChannel(target, credentials, arguments));
   }
 
   struct Answer {
@@ -66,6 +67,31 @@ class Client {
  private:
   std::unique_ptr<grpc::GenericStub> stub_;
 };
+
+TEST(GrpcInteropTest, Tls) {
+  const TestAuthority servers("servers' CA");
+  const TestAuthority clients("clients' CA");
+  const TestIdentity identity = servers.Issue("server");
+  const StatusOr<std::shared_ptr<TlsContext>> context =
+      TlsContext::FromPem({.certificate_chain = identity.certificate, .private_key = identity.key, .client_ca = clients.pem()}, "the test");
+  ASSERT_TRUE(context.ok());
+  const auto server = StartServer(Echo, {.tls = *context});
+  const std::string target = "127.0.0.1:" + std::to_string(server->port());
+  const TestIdentity known = clients.Issue("client");
+  Client client(target, grpc::SslCredentials({servers.pem(), known.key, known.certificate}));
+  for (const size_t size : {size_t{1}, size_t{70'000}, size_t{5'000'000}}) {
+    const std::string request(size, 'r');
+    const Client::Answer answer = client.Call(request);
+    EXPECT_TRUE(answer.status.ok()) << answer.status.error_message();
+    EXPECT_TRUE(answer.reply == request);
+  }
+  EXPECT_EQ(Client(target, grpc::SslCredentials({servers.pem(), "", ""})).Call("hello").status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(Client(target, grpc::SslCredentials({clients.pem(), known.key, known.certificate})).Call("hello").status.error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(Client(target).Call("hello").status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_GE(server->num_tls_failures(TlsFailure::kNoClientCertificate), 1U);
+  EXPECT_GE(server->num_tls_failures(TlsFailure::kNotTls), 1U);
+}
 
 TEST(GrpcInteropTest, CarriesBytesBothWays) {
   const auto server = StartServer(Echo);

@@ -22,9 +22,10 @@ constexpr int kOneThread = 1;
 
 }  // namespace
 
-GrpcLoop::GrpcLoop(const GrpcMethods& methods, const GrpcLimits& limits)
+GrpcLoop::GrpcLoop(const GrpcMethods& methods, const GrpcLimits& limits, TlsPort& tls)
     : methods_(methods),
       limits_(limits),
+      tls_(tls),
       io_(std::make_shared<asio::io_context>(kOneThread)),
       finished_(std::make_shared<FinishedCalls>(io_)),
       keep_running_(asio::make_work_guard(*io_)),
@@ -53,12 +54,14 @@ void GrpcLoop::Open(UniqueFd fd) {
     TFLS_DEBUG("cannot set TCP_NODELAY: {}", ErrnoToStatus(errno, "setsockopt").message());
   }
   if (!socket.assign(asio::generic::stream_protocol(address.ss_family, 0), fd.get(), error)) fd.Release();
-  if (error || socket.non_blocking(true, error)) {
-    TFLS_WARNING("cannot serve a new gRPC connection: {}", error.message());
+  if (!error) socket.non_blocking(true, error);
+  std::optional<ByteStream> stream = error ? std::optional<ByteStream>() : tls_.Open(std::move(socket));
+  if (!stream) {
+    TFLS_WARNING("cannot serve a new gRPC connection: {}", error ? error.message() : "no memory for TLS");
     num_connections_.fetch_sub(1, std::memory_order_relaxed);
     return;
   }
-  const auto connection = std::make_shared<GrpcConnection>(*this, std::move(socket), Clock::Steady().Now());
+  const auto connection = std::make_shared<GrpcConnection>(*this, *std::move(stream), Clock::Steady().Now());
   connection->set_index(connections_.size());
   connections_.push_back(connection);
   connection->Start();

@@ -17,6 +17,7 @@
 #include "transport/grpc/grpc_loop.h"
 #include "transport/grpc/grpc_methods.h"
 #include "transport/tcp_listener.h"
+#include "transport/tls_port.h"
 #include "transport/unix_listener.h"
 
 namespace tflite_serving {
@@ -67,9 +68,11 @@ class GrpcServer::Impl {
       : options_(std::move(options)),
         methods_(std::move(methods)),
         port_(port),
+        tls_("gRPC", TlsProtocol::kGrpc, options_.tls),
         loops_("gRPC", "grpc_io", MakeLoops(), std::move(listening), options_.max_connections) {}
 
   int port() const { return port_; }
+  const TlsPort& tls() const { return tls_; }
   EventLoops& loops() { return loops_; }
 
   void Shutdown(TimePoint deadline) {
@@ -82,15 +85,16 @@ class GrpcServer::Impl {
   }
 
  private:
-  std::vector<std::unique_ptr<ConnectionLoop>> MakeLoops() const {
+  std::vector<std::unique_ptr<ConnectionLoop>> MakeLoops() {
     std::vector<std::unique_ptr<ConnectionLoop>> loops;
-    for (int i = 0; i < options_.num_threads; ++i) loops.push_back(std::make_unique<GrpcLoop>(methods_, options_.limits));
+    for (int i = 0; i < options_.num_threads; ++i) loops.push_back(std::make_unique<GrpcLoop>(methods_, options_.limits, tls_));
     return loops;
   }
 
   GrpcServerOptions options_;
   const GrpcMethods methods_;
   const int port_;
+  TlsPort tls_;
   EventLoops loops_;
 };
 
@@ -130,6 +134,7 @@ GrpcServer::~GrpcServer() { Shutdown(Clock::Steady().Now()); }
 
 int GrpcServer::port() const { return impl_->port(); }
 size_t GrpcServer::num_connections() const { return impl_->loops().num_connections(); }
+uint64_t GrpcServer::num_tls_failures(TlsFailure failure) const { return impl_->tls().num_failures(failure); }
 void GrpcServer::Shutdown(TimePoint deadline) { impl_->Shutdown(deadline); }
 
 }  // namespace tflite_serving

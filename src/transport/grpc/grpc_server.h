@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -18,6 +19,8 @@
 #include "transport/grpc/grpc_limits.h"
 #include "transport/grpc_call.h"
 #include "transport/grpc_stream_call.h"
+#include "transport/tls_context.h"
+#include "transport/tls_failure.h"
 
 namespace tflite_serving {
 
@@ -34,6 +37,7 @@ struct GrpcServerOptions {
   // (event_loops.h).
   size_t max_connections = 0;
   GrpcLimits limits;
+  std::shared_ptr<TlsContext> tls;  // null: without TLS
 };
 
 // gRPC's channel arguments by name ("grpc.max_connection_age_ms").
@@ -60,6 +64,8 @@ class GrpcServer {
   // The TCP port; 0 if there is none.
   int port() const;
   size_t num_connections() const;
+  // Clients that did not get in, since the start.
+  uint64_t num_tls_failures(TlsFailure failure) const;
 
   // Refuses new connections, asks clients to go elsewhere (GOAWAY), ends streaming calls, gives the others until `deadline`, then cancels what is
   // left, and returns when all are finished: every handler must still call Finish. Calling it again does nothing.

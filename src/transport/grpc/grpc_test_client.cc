@@ -48,7 +48,8 @@ struct GrpcTestClient::Callbacks {
   }
 };
 
-GrpcTestClient::GrpcTestClient(int port, int receive_buffer_bytes, uint32_t window) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+GrpcTestClient::GrpcTestClient(int port, int receive_buffer_bytes, uint32_t window, std::unique_ptr<TestTls> tls)
+    : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), tls_(std::move(tls)) {
   if (receive_buffer_bytes > 0) {
     EXPECT_EQ(::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes, sizeof(receive_buffer_bytes)), 0);
   }
@@ -59,6 +60,7 @@ GrpcTestClient::GrpcTestClient(int port, int receive_buffer_bytes, uint32_t wind
   address.sin_port = htons(static_cast<uint16_t>(port));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   connected_ = ::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
+  if (tls_ != nullptr) connected_ = Handshake();
   nghttp2_session_callbacks* callbacks = nullptr;
   nghttp2_session_callbacks_new(&callbacks);
   nghttp2_session_callbacks_set_on_header_callback(callbacks, Callbacks::OnHeader);
@@ -141,7 +143,8 @@ bool GrpcTestClient::Flush() {
     const uint8_t* data = nullptr;
     const ssize_t size = nghttp2_session_mem_send(http2_, &data);
     if (size <= 0) return size == 0;
-    if (!SendRaw({reinterpret_cast<const char*>(data), static_cast<size_t>(size)})) return false;
+    const std::string_view bytes(reinterpret_cast<const char*>(data), static_cast<size_t>(size));
+    if (!(tls_ == nullptr ? SendRaw(bytes) : SendRaw(tls_->Encrypt(bytes)))) return false;
   }
 }
 
@@ -170,11 +173,26 @@ bool GrpcTestClient::Receive() {
     ADD_FAILURE() << "the server neither answered nor closed the connection";
     return false;
   }
-  uint8_t bytes[65536];
+  char bytes[65536];
   const ssize_t size = ::recv(socket_.get(), bytes, sizeof(bytes), 0);
   if (size <= 0) return false;
-  EXPECT_EQ(nghttp2_session_mem_recv(http2_, bytes, static_cast<size_t>(size)), size);
+  std::string received(bytes, static_cast<size_t>(size));
+  if (tls_ != nullptr) {
+    tls_->Input(received);
+    if (http2_ == nullptr) return true;
+    received = tls_->Decrypt();
+  }
+  EXPECT_EQ(nghttp2_session_mem_recv(http2_, reinterpret_cast<const uint8_t*>(received.data()), received.size()),
+            static_cast<ssize_t>(received.size()));
   return true;
+}
+
+bool GrpcTestClient::Handshake() {
+  while (true) {
+    const bool done = tls_->Handshake();
+    if (!SendRaw(tls_->Output()) || done) return done;
+    if (!tls_->failure().empty() || !Receive()) return false;
+  }
 }
 
 }  // namespace tflite_serving

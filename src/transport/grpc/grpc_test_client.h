@@ -15,6 +15,7 @@
 
 #include "base/unique_fd.h"
 #include "transport/test_patience.h"
+#include "transport/tls_test_client.h"
 
 namespace tflite_serving {
 
@@ -44,12 +45,14 @@ class GrpcTestClient {
   using Fields = std::vector<std::pair<std::string, std::string>>;
 
   // `receive_buffer_bytes`: of the socket, 0 for the usual. `window`: what the server may send on a stream before it has to wait.
-  explicit GrpcTestClient(int port, int receive_buffer_bytes = 0, uint32_t window = 1 << 20);
+  // `tls`: of the connection; null: none. If its handshake fails the client is not connected().
+  explicit GrpcTestClient(int port, int receive_buffer_bytes = 0, uint32_t window = 1 << 20, std::unique_ptr<TestTls> tls = nullptr);
   ~GrpcTestClient();
   GrpcTestClient(const GrpcTestClient&) = delete;
   GrpcTestClient& operator=(const GrpcTestClient&) = delete;
 
   bool connected() const { return connected_; }
+  TestTls& tls() { return *tls_; }
   nghttp2_session* http2() { return http2_; }
 
   // Begins a call; `body` is sent as it is and, if `end`, ends the request. A field in `more` replaces the usual one of its name.
@@ -80,6 +83,7 @@ class GrpcTestClient {
  private:
   // ReadSome, without an answer.
   bool Receive();
+  bool Handshake();
 
   struct Callbacks;
   struct Body {
@@ -89,6 +93,7 @@ class GrpcTestClient {
   };
 
   UniqueFd socket_;
+  const std::unique_ptr<TestTls> tls_;
   bool connected_ = false;
   nghttp2_session* http2_ = nullptr;
   std::vector<std::unique_ptr<Body>> bodies_;

@@ -39,7 +39,9 @@ std::array<asio::const_buffer, 2> Unwritten(std::string_view head, std::string_v
 
 }  // namespace
 
-HttpConnection::HttpConnection(HttpLoop& loop, Socket socket) : loop_(loop), socket_(std::move(socket)), parser_(loop.limits()) { loop_.Add(*this); }
+HttpConnection::HttpConnection(HttpLoop& loop, ByteStream stream) : loop_(loop), stream_(std::move(stream)), parser_(loop.limits()) {
+  loop_.Add(*this);
+}
 
 HttpConnection::~HttpConnection() {
   if (exchange_ != nullptr) loop_.GiveBack(std::move(exchange_));
@@ -49,6 +51,10 @@ HttpConnection::~HttpConnection() {
 Coroutine<void> HttpConnection::Serve(std::unique_ptr<HttpConnection> connection) { co_await connection->Run(); }
 
 Coroutine<void> HttpConnection::Run() {
+  if (stream_.is_tls()) {
+    const bool done = co_await Handshake();
+    if (!done) co_return;
+  }
   for (unsigned requests = 1;; ++requests) {
     HttpRefusal refusal = co_await ReceiveHead();
     const bool unread = !refusal && IsRefusedUnread();
@@ -88,11 +94,32 @@ Coroutine<void> HttpConnection::Run() {
     }
     loop_.GiveBack(std::move(exchange_));
     if (!keep_alive) {
-      if (HasUnreadInput()) co_await Linger();
+      if (!input_.empty() || stream_.HasInput()) co_await Linger();
       co_return;
     }
-    if (requests % kMaxRequestsPerTurn == 0) co_await asio::post(socket_.get_executor(), kAwait);
+    if (requests % kMaxRequestsPerTurn == 0) co_await asio::post(stream_.socket().get_executor(), kAwait);
   }
+}
+
+Coroutine<bool> HttpConnection::Handshake() {
+  if (loop_.draining()) co_return false;
+  SetDeadline(Clock::Steady().Now() + loop_.limits().header_timeout);
+  handshaking_ = true;
+  ErrorCode error;
+  const TlsStream::Progress progress = co_await stream_.Handshake(error);
+  handshaking_ = false;
+  if (progress == TlsStream::Progress::kDone) co_return true;
+  if (aborted_ || (error && !expired_)) co_return false;
+  const TlsFailure failure = stream_.tls().failure();
+  loop_.tls().CountFailure(failure, stream_.socket(), stream_.tls().FailureDetail());
+  stream_.DropTls();
+  if (error || failure == TlsFailure::kClosed) co_return false;
+  if (failure == TlsFailure::kNotTls) {
+    co_await Refuse({400, "this port speaks HTTPS, not plain HTTP"});
+  } else {
+    co_await Linger();
+  }
+  co_return false;
 }
 
 // --- Receiving ---
@@ -105,7 +132,10 @@ Coroutine<HttpRefusal> HttpConnection::ReceiveHead() {
   while (true) {
     while (input_.view().starts_with("\r\n")) input_.Consume(2);  // RFC 9112, 2.2: blank lines before a request are ignored
     size_t head_size = 0;
-    if (const HttpRefusal refusal = parser_.FindHead(input_.view(), head_size)) co_return refusal;
+    if (const HttpRefusal refusal = parser_.FindHead(input_.view(), head_size)) {
+      if (input_.view().starts_with(kTlsFirstByte)) loop_.tls().CountFailure(TlsFailure::kPlainPort, stream_.socket(), {});
+      co_return refusal;
+    }
     if (head_size > 0) {
       exchange_ = loop_.TakeExchange();
       const HttpRefusal refusal = parser_.ParseHead(input_.view().substr(0, head_size), head_, exchange_->fields());
@@ -127,7 +157,7 @@ Coroutine<HttpRefusal> HttpConnection::ReceiveHead() {
     ErrorCode error;
     size_t size = 0;
     const asio::mutable_buffer room(input_.room().data(), input_.room().size());
-    if (!idle_ || !loop_.draining()) size = co_await socket_.async_read_some(room, asio::redirect_error(kAwait, error));
+    if (!idle_ || !loop_.draining()) size = co_await stream_.AsyncReadSome(room, error);
     if (idle_ && size == 0) size = TakeLastInput(room, error);
     input_.Commit(size);
     const bool was_idle = std::exchange(idle_, false);
@@ -160,17 +190,31 @@ Coroutine<HttpRefusal> HttpConnection::DropBody() {
   StartTransfer();
   for (size_t missing = head_.content_length - taken; missing > 0;) {
     WatchPace();
-    ErrorCode error;
-    co_await socket_.async_wait(Socket::wait_read, asio::redirect_error(kAwait, error));
-    if (error) co_return RefuseRead(error);
-    // The kernel drops a TCP socket's bytes where they are.
-    const ssize_t dropped = ::recv(socket_.native_handle(), nullptr, missing, MSG_TRUNC | MSG_DONTWAIT);
-    if (dropped < 0 && (errno == EAGAIN || errno == EINTR)) continue;
-    if (dropped <= 0) co_return kHangUp;
-    transferred_ += static_cast<size_t>(dropped);
-    missing -= static_cast<size_t>(dropped);
+    size_t dropped = 0;
+    if (const HttpRefusal refusal = co_await DropBytes(missing, dropped)) co_return refusal;
+    transferred_ += dropped;
+    missing -= dropped;
   }
   co_return HttpRefusal{};
+}
+
+Coroutine<HttpRefusal> HttpConnection::DropBytes(size_t max_bytes, size_t& dropped) {
+  ErrorCode error;
+  if (stream_.is_tls()) {
+    if (!input_.MakeRoom(kStreamInputBytes)) co_return kOutOfMemory;
+    dropped = co_await stream_.AsyncReadSome(asio::mutable_buffer(input_.room().data(), std::min(max_bytes, input_.room().size())), error);
+    co_return error ? RefuseRead(error) : HttpRefusal{};
+  }
+  while (true) {
+    co_await stream_.socket().async_wait(Socket::wait_read, asio::redirect_error(kAwait, error));
+    if (error) co_return RefuseRead(error);
+    // The kernel drops a TCP socket's bytes where they are.
+    const ssize_t size = ::recv(stream_.socket().native_handle(), nullptr, max_bytes, MSG_TRUNC | MSG_DONTWAIT);
+    if (size < 0 && (errno == EAGAIN || errno == EINTR)) continue;
+    if (size <= 0) co_return kHangUp;
+    dropped = static_cast<size_t>(size);
+    co_return HttpRefusal{};
+  }
 }
 
 Coroutine<HttpRefusal> HttpConnection::ReceiveBody() {
@@ -221,20 +265,20 @@ Coroutine<HttpRefusal> HttpConnection::InflateBody() {
     const Status status = inflater.Step(body, done);
     if (!status.ok()) co_return RefuseInflating(status);
     if (done) co_return HttpRefusal{};
-    co_await asio::post(socket_.get_executor(), kAwait);  // the loop's other connections
+    co_await asio::post(stream_.socket().get_executor(), kAwait);  // the loop's other connections
     if (aborted_) co_return kHangUp;
   }
 }
 
 size_t HttpConnection::TakeLastInput(asio::mutable_buffer room, ErrorCode& error) {
   if (aborted_ || (error && error != asio::error::operation_aborted)) return 0;
-  return socket_.read_some(room, error);
+  return stream_.ReadSome(room, error);
 }
 
 Coroutine<HttpRefusal> HttpConnection::ReadBodyBytes(ByteBuffer& buffer, size_t max_bytes) {
   WatchPace();
   ErrorCode error;
-  const size_t size = co_await socket_.async_read_some(asio::mutable_buffer(buffer.room().data(), max_bytes), asio::redirect_error(kAwait, error));
+  const size_t size = co_await stream_.AsyncReadSome(asio::mutable_buffer(buffer.room().data(), max_bytes), error);
   buffer.Commit(size);
   transferred_ += size;
   co_return error ? RefuseRead(error) : HttpRefusal{};
@@ -257,7 +301,7 @@ Coroutine<bool> HttpConnection::WaitForFinish() {
         if (exchange_->TryWait()) {
           WatchClient();
         } else {
-          asio::post(socket_.get_executor(), [this] { ResumeAfterFinish(); });
+          asio::post(stream_.socket().get_executor(), [this] { ResumeAfterFinish(); });
         }
       },
       kAwait);
@@ -266,7 +310,7 @@ Coroutine<bool> HttpConnection::WaitForFinish() {
 
 void HttpConnection::WatchClient() {
   watching_ = true;
-  socket_.async_wait(Socket::wait_read, [this](const ErrorCode& error) {
+  stream_.AwaitReadable([this](const ErrorCode& error) {
     watching_ = false;
     if (handled_) return Resume();
     if (!error && !aborted_ && TakeInputAhead()) WatchClient();
@@ -277,7 +321,7 @@ bool HttpConnection::TakeInputAhead() {
   if (input_.size() >= kStreamInputBytes) return false;
   if (input_.room().empty() && !input_.MakeRoom(std::max(kInputBytes, input_.size()))) return false;
   ErrorCode error;
-  input_.Commit(socket_.read_some(asio::mutable_buffer(input_.room().data(), input_.room().size()), error));
+  input_.Commit(stream_.ReadSome(asio::mutable_buffer(input_.room().data(), input_.room().size()), error));
   if (!error || error == asio::error::would_block) return true;
   exchange_->Cancel();
   return false;
@@ -315,7 +359,7 @@ Coroutine<bool> HttpConnection::WriteRest(std::string_view head, std::string_vie
     WatchPace();
     ErrorCode error;
     const std::array<asio::const_buffer, 2> unwritten = Unwritten(head, body, written);
-    const size_t size = co_await socket_.async_write_some(unwritten, asio::redirect_error(kAwait, error));
+    const size_t size = co_await stream_.AsyncWriteSome(unwritten, error);
     if (error) co_return false;
     written += size;
     transferred_ += size;
@@ -325,7 +369,7 @@ Coroutine<bool> HttpConnection::WriteRest(std::string_view head, std::string_vie
 
 bool HttpConnection::TryWrite(std::string_view head, std::string_view body, size_t& written) {
   ErrorCode error;
-  written = socket_.write_some(Unwritten(head, body, 0), error);
+  written = stream_.WriteSome(Unwritten(head, body, 0), error);
   return !error || error == asio::error::would_block;
 }
 
@@ -341,19 +385,15 @@ Coroutine<void> HttpConnection::Refuse(HttpRefusal refusal) {
   if (written) co_await Linger();
 }
 
-bool HttpConnection::HasUnreadInput() {
-  ErrorCode error;
-  return !input_.empty() || socket_.available(error) > 0;
-}
-
 Coroutine<void> HttpConnection::Linger() {
   ErrorCode error;
   input_.Clear();
-  if (socket_.shutdown(Socket::shutdown_send, error) || !input_.MakeRoom(kStreamInputBytes)) co_return;
+  stream_.ShutdownSend(error);
+  if (error || !input_.MakeRoom(kStreamInputBytes)) co_return;
   SetDeadline(Clock::Steady().Now() + kLingerTimeout);
   const asio::mutable_buffer room(input_.room().data(), input_.room().size());
   for (size_t dropped = 0; dropped < kLingerBytes && !expired_ && !error;) {
-    dropped += co_await socket_.async_read_some(room, asio::redirect_error(kAwait, error));
+    dropped += co_await stream_.socket().async_read_some(room, asio::redirect_error(kAwait, error));
   }
 }
 
@@ -383,22 +423,24 @@ void HttpConnection::CheckDeadline(TimePoint now) {
 
 void HttpConnection::CloseIfIdle(TimePoint since) {
   if (idle_ && deadline_ - loop_.limits().idle_timeout <= since) Cancel();
+  if (handshaking_ && deadline_ - loop_.limits().header_timeout <= since) Cancel();
 }
 
 void HttpConnection::Cancel() {
   ErrorCode error;
-  if (socket_.is_open() && socket_.cancel(error)) TFLS_WARNING("cannot stop waiting for an HTTP client: {}", error.message());
+  if (stream_.socket().is_open() && stream_.socket().cancel(error)) TFLS_WARNING("cannot stop waiting for an HTTP client: {}", error.message());
 }
 
 void HttpConnection::Abort() {
   aborted_ = true;
   ErrorCode error;
-  if (socket_.close(error)) TFLS_WARNING("cannot close an HTTP connection: {}", error.message());
+  stream_.Close(error);
+  if (error) TFLS_WARNING("cannot close an HTTP connection: {}", error.message());
   if (!waiter_.has_value()) return;
   exchange_->Cancel();
   if (!exchange_->TryAbandon()) return;
   exchange_.release();  // NOLINT(bugprone-unused-return-value): Finish deletes it
-  asio::post(socket_.get_executor(), [this] { ResumeAfterFinish(); });
+  asio::post(stream_.socket().get_executor(), [this] { ResumeAfterFinish(); });
 }
 
 }  // namespace tflite_serving

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "transport/asio_types.h"
 #include "transport/byte_buffer.h"
+#include "transport/byte_stream.h"
 #include "transport/http/http_exchange.h"
 #include "transport/http/http_loop.h"
 #include "transport/http/http_request_parser.h"
@@ -24,8 +25,8 @@ namespace tflite_serving {
 // Everything happens on the loop's thread.
 class HttpConnection {
  public:
-  // `loop` must outlive the connection; `socket` is connected, non-blocking, and runs on the loop.
-  HttpConnection(HttpLoop& loop, Socket socket);
+  // `loop` must outlive the connection; the socket of `stream` is connected, non-blocking, and runs on the loop.
+  HttpConnection(HttpLoop& loop, ByteStream stream);
   ~HttpConnection();
   HttpConnection(const HttpConnection&) = delete;
   HttpConnection& operator=(const HttpConnection&) = delete;
@@ -37,7 +38,7 @@ class HttpConnection {
 
   // Cancels what the connection waits for if its deadline has passed.
   void CheckDeadline(TimePoint now);
-  // Closes the connection if it has had no request since `since`. Bytes that have arrived already are still served.
+  // Closes the connection if it has had no request, or has been shaking hands, since `since`. Bytes that have arrived already are still served.
   void CloseIfIdle(TimePoint since);
   // Closes the connection. A call that a handler still holds is left to its Finish.
   void Abort();
@@ -53,6 +54,8 @@ class HttpConnection {
 
   // The life of the connection, request by request.
   Coroutine<void> Run();
+  // TLS's. False: the client, which was told why, does not get in.
+  Coroutine<bool> Handshake();
 
   // Each reads a part of a request; what it returns is why it could not.
   Coroutine<HttpRefusal> ReceiveHead();
@@ -64,6 +67,8 @@ class HttpConnection {
   bool IsRefusedUnread();
   // Passes over a declared body.
   Coroutine<HttpRefusal> DropBody();
+  // Drops the next bytes of it, one at least and at most `max_bytes`, and says how many.
+  Coroutine<HttpRefusal> DropBytes(size_t max_bytes, size_t& dropped);
   // Takes of a declared body what was read together with the head. Complete: there is nothing else to read.
   HttpRefusal TakeBufferedBody(bool& complete);
 
@@ -90,7 +95,6 @@ class HttpConnection {
   Coroutine<void> Refuse(HttpRefusal refusal);
   // Tells the client that nothing else will come, then reads what it is still sending.
   Coroutine<void> Linger();
-  bool HasUnreadInput();
 
   // Ends the wait for the client, if there is one, with operation_aborted.
   void Cancel();
@@ -100,7 +104,7 @@ class HttpConnection {
   void WatchPace();
 
   HttpLoop& loop_;
-  Socket socket_;
+  ByteStream stream_;
   size_t index_ = 0;  // in the loop's list
 
   HttpRequestParser parser_;
@@ -117,6 +121,7 @@ class HttpConnection {
   TimePoint transfer_started_{};  // of the body being read or the response being written
   uint64_t transferred_ = 0;      // bytes since then
   bool idle_ = false;             // waiting for a request's first byte
+  bool handshaking_ = false;
   bool aborted_ = false;
 };
 

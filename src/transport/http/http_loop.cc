@@ -25,10 +25,11 @@ std::chrono::milliseconds SweepInterval(const HttpLimits& limits) {
 
 }  // namespace
 
-HttpLoop::HttpLoop(HttpHandler& handler, const HttpLimits& limits, const HttpHeaders& error_headers)
+HttpLoop::HttpLoop(HttpHandler& handler, const HttpLimits& limits, const HttpHeaders& error_headers, TlsPort& tls)
     : handler_(handler),
       limits_(limits),
       error_headers_(error_headers),
+      tls_(tls),
       sweep_interval_(SweepInterval(limits)),
       io_(std::make_shared<asio::io_context>(kOneThread)),
       finished_(std::make_shared<FinishedCalls>(io_)),
@@ -56,12 +57,14 @@ void HttpLoop::Open(UniqueFd fd) {
   Socket socket(*io_);
   ErrorCode error;
   if (!socket.assign(asio::generic::stream_protocol(AF_INET6, IPPROTO_TCP), fd.get(), error)) fd.Release();
-  if (error || socket.non_blocking(true, error)) {
-    TFLS_WARNING("cannot serve a new HTTP connection: {}", error.message());
+  if (!error) socket.non_blocking(true, error);
+  std::optional<ByteStream> stream = error ? std::optional<ByteStream>() : tls_.Open(std::move(socket));
+  if (!stream) {
+    TFLS_WARNING("cannot serve a new HTTP connection: {}", error ? error.message() : "no memory for TLS");
     num_connections_.fetch_sub(1, std::memory_order_relaxed);
     return;
   }
-  asio::co_spawn(*io_, HttpConnection::Serve(std::make_unique<HttpConnection>(*this, std::move(socket))), asio::detached);
+  asio::co_spawn(*io_, HttpConnection::Serve(std::make_unique<HttpConnection>(*this, *std::move(stream))), asio::detached);
 }
 
 void HttpLoop::Add(HttpConnection& connection) {

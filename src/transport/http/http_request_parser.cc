@@ -8,6 +8,8 @@
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
 
+#include "transport/tls_failure.h"
+
 namespace tflite_serving {
 namespace {
 
@@ -19,7 +21,6 @@ using boost::system::errc::not_enough_memory;
 // A request line is a target and this much: a method, two spaces, the version and the line end. Real methods have at most 17 letters.
 constexpr size_t kMaxMethodBytes = 32;
 constexpr size_t kRequestLineBytes = kMaxMethodBytes + sizeof("  HTTP/1.1\r\n") - 1;
-constexpr char kTlsHandshake = 0x16;
 
 constexpr HttpRefusal kBadRequestLine = {400, "malformed HTTP request line"};
 constexpr HttpRefusal kBadLineEnd = {400, "a line of the request head does not end in CR LF"};
@@ -39,7 +40,7 @@ bool IsTokenChar(char c) {
 
 // Whether bytes can be the start of a request line; finds a TLS or binary client long before its first line end, if it ever sends one.
 HttpRefusal CheckMethod(std::string_view input) {
-  if (input.starts_with(kTlsHandshake)) return {400, "this port speaks plain HTTP, not TLS"};
+  if (input.starts_with(kTlsFirstByte)) return {400, "this port speaks plain HTTP, not TLS"};
   const std::string_view start = input.substr(0, kMaxMethodBytes + 1);
   const size_t end = std::find_if_not(start.begin(), start.end(), IsTokenChar) - start.begin();
   if (end == start.size() && end <= kMaxMethodBytes) return {};  // not complete yet

@@ -8,6 +8,7 @@
 #include "transport/event_loops.h"
 #include "transport/http/http_loop.h"
 #include "transport/tcp_listener.h"
+#include "transport/tls_port.h"
 
 namespace tflite_serving {
 
@@ -16,20 +17,24 @@ class HttpServer::Impl {
   Impl(HttpServerOptions options, HttpHandler& handler, std::vector<TcpListener> listeners)
       : options_(std::move(options)),
         port_(listeners.front().port),
+        tls_("HTTP", TlsProtocol::kHttp, options_.tls),
         loops_("HTTP", "http_io", MakeLoops(handler), ReleaseSockets(listeners), options_.max_connections) {}
 
   uint16_t port() const { return port_; }
+  const TlsPort& tls() const { return tls_; }
   EventLoops& loops() { return loops_; }
 
  private:
-  std::vector<std::unique_ptr<ConnectionLoop>> MakeLoops(HttpHandler& handler) const {
+  std::vector<std::unique_ptr<ConnectionLoop>> MakeLoops(HttpHandler& handler) {
     std::vector<std::unique_ptr<ConnectionLoop>> loops;
-    for (int i = 0; i < options_.num_threads; ++i) loops.push_back(std::make_unique<HttpLoop>(handler, options_.limits, options_.error_headers));
+    for (int i = 0; i < options_.num_threads; ++i)
+      loops.push_back(std::make_unique<HttpLoop>(handler, options_.limits, options_.error_headers, tls_));
     return loops;
   }
 
   const HttpServerOptions options_;
   const uint16_t port_;
+  TlsPort tls_;
   EventLoops loops_;
 };
 
@@ -50,6 +55,7 @@ HttpServer::~HttpServer() { Shutdown(Clock::Steady().Now()); }
 
 uint16_t HttpServer::port() const { return impl_->port(); }
 size_t HttpServer::num_connections() const { return impl_->loops().num_connections(); }
+uint64_t HttpServer::num_tls_failures(TlsFailure failure) const { return impl_->tls().num_failures(failure); }
 void HttpServer::Start() { impl_->loops().Start(); }
 void HttpServer::Shutdown(TimePoint deadline) { impl_->loops().Shutdown(deadline); }
 

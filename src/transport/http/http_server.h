@@ -20,6 +20,8 @@
 #include "base/status.h"
 #include "transport/http/http_limits.h"
 #include "transport/http_call.h"
+#include "transport/tls_context.h"
+#include "transport/tls_failure.h"
 
 namespace tflite_serving {
 
@@ -30,10 +32,11 @@ struct HttpServerOptions {
   // While so many connections are open, idle ones are closed and new ones wait to be accepted. 0: ConnectionsByDescriptorLimit() (event_loops.h).
   size_t max_connections = 0;
   HttpLimits limits;
-  HttpHeaders error_headers;  // of the errors that the server answers by itself, beside the usual ones
+  std::shared_ptr<TlsContext> tls;  // null: plain HTTP
+  HttpHeaders error_headers;        // of the errors that the server answers by itself, beside the usual ones
 };
 
-// Create, Start, Shutdown and the destructor are for one thread; port and num_connections are thread-safe.
+// Create, Start, Shutdown and the destructor are for one thread; the other methods are thread-safe.
 class HttpServer {
  public:
   // Listens; connections wait in the backlog until Start. `handler` must outlive the server, and is used by its threads only.
@@ -44,6 +47,8 @@ class HttpServer {
   // The port it listens on.
   uint16_t port() const;
   size_t num_connections() const;
+  // Clients that did not get in, since the start.
+  uint64_t num_tls_failures(TlsFailure failure) const;
 
   // At most once, and not after Shutdown.
   void Start();
