@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::string_view kProtocolNames[] = {"rest", "grpc"};
 constexpr std::string_view kMethodNames[] = {"predict", "classify", "regress",       "multi_inference", "metadata",
-                                             "status",  "list",     "reload_config", "malformed"};
+                                             "status",  "list",     "reload_config", "profile",         "malformed"};
 static_assert(std::size(kMethodNames) == ModelMetrics::kNumMethods);
 constexpr std::string_view kStageNames[] = {"queue", "decode", "run", "encode"};
 constexpr std::string_view kRejectionNames[] = {"worker_queue", "unread_body"};

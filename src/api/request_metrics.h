@@ -21,7 +21,7 @@
 namespace tflite_serving {
 
 enum class Protocol { kRest, kGrpc };
-enum class ApiMethod { kPredict, kClassify, kRegress, kMultiInference, kMetadata, kStatus, kList, kReload, kMalformed };
+enum class ApiMethod { kPredict, kClassify, kRegress, kMultiInference, kMetadata, kStatus, kList, kReload, kProfile, kMalformed };
 
 constexpr ApiMethod MetricOf(InferenceMethod method) { return method == InferenceMethod::kClassify ? ApiMethod::kClassify : ApiMethod::kRegress; }
 
