@@ -38,7 +38,7 @@ TEST(GraphPartitionsTest, AChain) {
   EXPECT_EQ(Order(chain, {true, true, true, true}), "[0 1 2 3]");
   EXPECT_EQ(Order(chain, {false, false, false, false}), "0 1 2 3");
   EXPECT_EQ(Order(chain, {true, true, false, true}), "[0 1] 2 [3]");
-  EXPECT_EQ(Order({}, {}), "");
+  EXPECT_EQ(Order(std::vector<FileOperator>(), {}), "");
 }
 
 TEST(GraphPartitionsTest, BranchesJoinWhatIsReady) {

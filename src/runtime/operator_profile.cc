@@ -25,7 +25,9 @@ namespace {
 using std::chrono::nanoseconds;
 
 constexpr unsigned kSeed = 8;
+// An interpreter's first, which are not counted; the second only where there is time.
 constexpr int kWarmUpRuns = 2;
+constexpr std::chrono::seconds kWarmUpTime = kMaxProfileTime / 10;
 constexpr std::string_view kDelegate = "XNNPACK";  // the only one there is for the CPU
 
 // What the runtime executes between two looks at the clock: an operator, or a partition of a delegate.
@@ -123,6 +125,13 @@ class Profiler {
     return OkStatus();
   }
 
+  Status WarmUp(Interpreter& interpreter, int runs) {
+    for (int i = 0; i < runs && clock_.Now() < start_ + kWarmUpTime; ++i) {
+      TFLS_RETURN_IF_ERROR(interpreter.Run(signature_, views_, end_, request_.cancellation).status());
+    }
+    return OkStatus();
+  }
+
   // As requests are run, until half of the time is over.
   Status MeasureRuns() {
     std::vector<TimePoint> times;
@@ -130,7 +139,7 @@ class Profiler {
     options.operator_times = &times;
     TFLS_ASSIGN_OR_RETURN(const std::unique_ptr<Interpreter> interpreter, Interpreter::Create(model_, options));
     TFLS_RETURN_IF_ERROR(FindInputs(*interpreter));
-    for (int i = 1; i < kWarmUpRuns; ++i) TFLS_RETURN_IF_ERROR(interpreter->Run(signature_, views_, end_, request_.cancellation).status());
+    TFLS_RETURN_IF_ERROR(WarmUp(*interpreter, kWarmUpRuns - 1));
     const TimePoint half = start_ + (end_ - start_) / 2;
     nanoseconds total{0};
     profile_.min = nanoseconds::max();
@@ -161,7 +170,7 @@ class Profiler {
     InterpreterOptions options = Options();
     options.with_profiler = true;
     TFLS_ASSIGN_OR_RETURN(const std::unique_ptr<Interpreter> interpreter, Interpreter::Create(model_, options));
-    for (int i = 0; i < kWarmUpRuns; ++i) TFLS_RETURN_IF_ERROR(interpreter->Run(signature_, views_, end_, request_.cancellation).status());
+    TFLS_RETURN_IF_ERROR(WarmUp(*interpreter, kWarmUpRuns));
     for (int i = 0; i < profile_.runs && (i == 0 || clock_.Now() < end_); ++i) {
       TFLS_ASSIGN_OR_RETURN(std::vector<RunEvent> events, interpreter->RunNoted(signature_, views_, end_, request_.cancellation));
       if (noted_.runs == 0) {
