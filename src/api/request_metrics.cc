@@ -6,8 +6,8 @@ namespace tflite_serving {
 namespace {
 
 constexpr std::string_view kProtocolNames[] = {"rest", "grpc"};
-constexpr std::string_view kMethodNames[] = {"predict", "classify", "regress",       "multi_inference", "metadata",
-                                             "status",  "list",     "reload_config", "malformed",       "refused"};
+constexpr std::string_view kMethodNames[] = {"predict", "classify",      "regress", "multi_inference", "metadata", "status",
+                                             "list",    "reload_config", "profile", "malformed",       "refused"};
 static_assert(std::size(kMethodNames) == ModelMetrics::kNumMethods);
 constexpr std::string_view kStageNames[] = {"queue", "decode", "run", "encode"};
 constexpr std::string_view kRejectionNames[] = {"worker_queue", "unread_body", "unauthenticated", "permission_denied", "rate"};

@@ -21,7 +21,7 @@
 namespace tflite_serving {
 
 enum class Protocol { kRest, kGrpc };
-enum class ApiMethod { kPredict, kClassify, kRegress, kMultiInference, kMetadata, kStatus, kList, kReload, kMalformed, kRefused };
+enum class ApiMethod { kPredict, kClassify, kRegress, kMultiInference, kMetadata, kStatus, kList, kReload, kProfile, kMalformed, kRefused };
 
 std::string_view ProtocolName(Protocol protocol);  // "rest"
 std::string_view ApiMethodName(ApiMethod method);  // "predict"

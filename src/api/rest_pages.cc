@@ -24,6 +24,8 @@ std::optional<Scope> ScopeOf(const HttpRequest& request) {
     case RestRoute::kMetadata:
     case RestRoute::kList:
       return Scope::kMetadata;
+    case RestRoute::kProfile:
+      return Scope::kAdmin;
     case RestRoute::kOptions:  // which browsers send without credentials
     case RestRoute::kNotApi:
       return std::nullopt;

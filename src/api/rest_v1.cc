@@ -1,6 +1,8 @@
 #include "api/rest_v1.h"
 
+#include <charconv>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -9,13 +11,29 @@
 #include "api/request_task.h"
 #include "api/rest_error.h"
 #include "codec/metadata_json.h"
+#include "codec/profile_json.h"
 #include "serving/predict.h"
 
 namespace tflite_serving {
 namespace {
 
+// In which profiles wait for a worker: what they take is not to be held against their model's requests.
+constexpr std::string_view kProfileFlow = "(profile)";
+
 constexpr std::string_view kNotFoundPage =
     "<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n";  // as libevent answers outside of /v1/
+
+StatusOr<int64_t> ParseRuns(std::string_view query) {
+  const std::optional<std::string> text = FindQueryParameter(query, "runs");
+  if (!text) return kDefaultProfileRuns;
+  int64_t runs = 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), runs);
+  if (error != std::errc() || end != text->data() + text->size()) {
+    return InvalidArgumentError(fmt::format("runs: expected 1 to {}, got \"{}\"", kMaxProfileRuns, *text));
+  }
+  TFLS_RETURN_IF_ERROR(CheckProfileRuns(runs));
+  return runs;
+}
 
 }  // namespace
 
@@ -37,6 +55,9 @@ void RestV1::Handle(HttpCall& call) {
   const Status parsed = ParseRestPath(request.method, request.target, path);
   if (options_.cors && (!parsed.ok() || path.route != RestRoute::kNotApi)) call.response().headers = CorsHeaders();
   if (!parsed.ok()) return Finish(call, ApiMethod::kMalformed, {}, parsed);
+  if (path.route == RestRoute::kProfile && !options_.profile) {
+    return Finish(call, ApiMethod::kMalformed, {}, MalformedRequest(request.method, request.target));
+  }
   switch (path.route) {
     case RestRoute::kPredict:
       return Predict(call, path);
@@ -44,6 +65,8 @@ void RestV1::Handle(HttpCall& call) {
       return AnswerStatus(call, path.spec);
     case RestRoute::kMetadata:
       return AnswerMetadata(call, path);
+    case RestRoute::kProfile:
+      return AnswerProfile(call, path);
     case RestRoute::kList:
       return AnswerList(call);
     case RestRoute::kOptions:
@@ -198,6 +221,27 @@ void RestV1::AnswerMetadata(HttpCall& call, const RestPath& path) {
   if (!servable.ok()) return finish(servable.status());
   call.response().body = ModelMetadataJson((*servable)->id(), (*servable)->signatures(), *quantization);
   finish(OkStatus());
+}
+
+void RestV1::AnswerProfile(HttpCall& call, const RestPath& path) {
+  const auto finish = [this, &call, name = path.spec.name](const Status& status) { Finish(call, ApiMethod::kProfile, name, status); };
+  const StatusOr<int64_t> runs = ParseRuns(path.query);
+  if (!runs.ok()) return finish(runs.status());
+  const StatusOr<ServableHandle> servable = servables_.GetServable(path.spec);
+  if (!servable.ok()) return finish(servable.status());
+  if (profiling_.test_and_set()) return finish(UnavailableError("another profile is being made; try again later"));
+  const auto profile = [this, &call, finish, servable = *servable, runs = *runs,
+                        signature_name = FindQueryParameter(path.query, "signature_name").value_or("")] {
+    const StatusOr<ModelProfile> made =
+        servable->Profile({.signature_name = signature_name, .runs = runs, .deadline = DeadlineOf(call), .cancellation = &call.cancellation()});
+    profiling_.clear();
+    if (made.ok()) call.response().body = ModelProfileJson(*made);
+    finish(made.status());
+  };
+  const Status started = RunHereOrOnWorker(false, workers_, kProfileFlow, nullptr, profile);
+  if (started.ok()) return;
+  profiling_.clear();
+  finish(started);
 }
 
 }  // namespace tflite_serving

@@ -5,11 +5,13 @@
 //   POST /v1/models/M[/versions/N|/labels/L]:classify    (or :regress) examples in, classes or numbers out; see rest_inference.h
 //   GET  /v1/models/M[/versions/N|/labels/L]             the states of the versions
 //   GET  /v1/models/M[/versions/N|/labels/L]/metadata    the signatures
+//   GET  /v1/models/M[/versions/N|/labels/L]/profile     what the operators take, with ?runs= and ?signature_name= (the original lacks it)
 //
 // HEAD is answered as GET. OPTIONS, which browsers ask before a request to another origin, is answered with no body: 200 if Origin is an http or
 // https URL, else 400. Errors are `{"error": "…"}` with the HTTP code of their canonical code (rest_error.h).
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <vector>
@@ -39,6 +41,7 @@ class RestV1 : public HttpHandler {
     bool tensor_content_in_replies = false;    // --enable_serialization_as_tensor_content, for replies of application/x-protobuf
     bool cors = false;                         // every answer has CorsHeaders
     bool check_method_names = false;           // --enable_signature_method_name_check
+    bool profile = false;                      // whether there is /profile
     RequestObservers observers;
   };
 
@@ -74,12 +77,15 @@ class RestV1 : public HttpHandler {
   void AnswerList(HttpCall& call);
   void AnswerStatus(HttpCall& call, const ModelSpec& spec);
   void AnswerMetadata(HttpCall& call, const RestPath& path);
+  // On a worker, one at a time: it takes a core, which others have for requests.
+  void AnswerProfile(HttpCall& call, const RestPath& path);
 
   const ServableSource& servables_;
   WorkerPool& workers_;
   const Clock& clock_;
   const Options options_;
   ObjectPool<PredictTask> tasks_;
+  std::atomic_flag profiling_;
   RestInference inference_;
 };
 

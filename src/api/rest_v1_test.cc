@@ -191,6 +191,77 @@ TEST_F(RestV1Test, WhatIsNoRouteSaysSo) {
   EXPECT_EQ(Ask("GET", "/").status, 404);
 }
 
+class RestProfileTest : public RestV1Test {
+ protected:
+  Answer AskProfile(const std::string& target) {
+    FakeHttpCall call("GET", target, "");
+    profiling_.Handle(call);
+    const HttpResponse& response = call.Wait();
+    return {response.status, response.body};
+  }
+
+  RestV1 profiling_{source_, workers_, Clock::Steady(), {.profile = true}};
+};
+
+TEST_F(RestProfileTest, WithoutItThePathIsNone) {
+  const Answer answer = Ask("GET", "/v1/models/m/profile?runs=3");
+  EXPECT_EQ(answer.status, 400);
+  EXPECT_EQ(answer.body, "{\n    \"error\": \"Malformed request: GET /v1/models/m/profile?runs=3\"\n}");
+}
+
+TEST_F(RestProfileTest, TheQuerySaysWhatIsProfiled) {
+  const Answer answer = AskProfile("/v1/models/m/versions/3/profile?signature_name=a%20b&runs=3&more=1");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_THAT(answer.body, HasSubstr("\"model\": \"m\",\n \"version\": \"3\",\n \"signature\": \"a b\""));
+  EXPECT_THAT(answer.body, HasSubstr("\"runs\": 3,"));
+  EXPECT_THAT(AskProfile("/v1/models/m/profile").body, HasSubstr("\"runs\": 20,"));
+  EXPECT_EQ(AskProfile("/v1/models/m/profile?runs=1").status, 200);
+  EXPECT_EQ(AskProfile("/v1/models/m/profile?runs=1000").status, 200);
+}
+
+TEST_F(RestProfileTest, WhatIsRefused) {
+  for (const char* runs : {"0", "1001", "-1"}) {
+    const Answer answer = AskProfile(fmt::format("/v1/models/m/profile?runs={}", runs));
+    EXPECT_EQ(answer.status, 400);
+    EXPECT_THAT(answer.body, HasSubstr(fmt::format("runs: expected 1 to 1000, got {}", runs)));
+  }
+  for (const char* runs : {"", "x", "1x", "99999999999999999999"}) {
+    const Answer answer = AskProfile(fmt::format("/v1/models/m/profile?runs={}", runs));
+    EXPECT_EQ(answer.status, 400);
+    EXPECT_THAT(answer.body, HasSubstr(fmt::format(R"(runs: expected 1 to 1000, got \"{}\")", runs)));
+  }
+  EXPECT_EQ(AskProfile("/v1/models/none/profile").status, 404);
+  servable_->on_profile = [](const ProfileRequest&) -> StatusOr<ModelProfile> { return UnimplementedError("the servable has no operators"); };
+  EXPECT_EQ(AskProfile("/v1/models/m/profile").status, 501);
+  servable_->on_profile = [](const ProfileRequest& request) -> StatusOr<ModelProfile> {
+    return request.cancellation->cancelled() ? CancelledError("gone") : ModelProfile();
+  };
+  FakeHttpCall gone("GET", "/v1/models/m/profile", "");
+  gone.Cancel();
+  profiling_.Handle(gone);
+  EXPECT_EQ(gone.Wait().status, 499);
+}
+
+TEST_F(RestProfileTest, OneAtATime) {
+  std::promise<void> running;
+  std::promise<void> gate;
+  servable_->on_profile = [&, open = gate.get_future().share()](const ProfileRequest&) -> StatusOr<ModelProfile> {
+    running.set_value();
+    open.wait();
+    return ModelProfile();
+  };
+  FakeHttpCall first("GET", "/v1/models/m/profile", "");
+  profiling_.Handle(first);
+  running.get_future().wait();
+  const Answer second = AskProfile("/v1/models/m/profile");
+  EXPECT_EQ(second.status, 503);
+  EXPECT_THAT(second.body, HasSubstr("another profile is being made; try again later"));
+  gate.set_value();
+  EXPECT_EQ(first.Wait().status, 200);
+  servable_->on_profile = [](const ProfileRequest&) -> StatusOr<ModelProfile> { return ModelProfile(); };
+  EXPECT_EQ(AskProfile("/v1/models/m/profile").status, 200);
+}
+
 TEST(HttpStatusTest, EveryCodeHasItsNumber) {
   // By code, from OK to UNAUTHENTICATED.
   constexpr int kNumbers[] = {200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401};

@@ -31,6 +31,7 @@ class BatchingServable : public Servable {
   size_t memory_bytes() const override { return servable_->memory_bytes(); }
   Status health() const override { return servable_->health(); }
   size_t num_interpreters() const override { return servable_->num_interpreters(); }
+  StatusOr<ModelProfile> Profile(const ProfileRequest& request) override { return servable_->Profile(request); }
   void Collect(MetricsPage& page) const override;
 
   // What a run of signature number `signature` took that was measured elsewhere; without effect for one that is not batched.

@@ -152,6 +152,14 @@ TEST_F(BatchingServableTest, ALoneRequestIsNotCopied) {
   EXPECT_EQ(seen, request->inputs[0].bytes.data());
 }
 
+TEST_F(BatchingServableTest, AProfileIsTheModels) {
+  Use({});
+  const StatusOr<ModelProfile> profile = servable_->Profile({.signature_name = "s", .runs = 3});
+  ASSERT_TRUE(profile.ok());
+  EXPECT_EQ(profile->signature, "s");
+  EXPECT_EQ(profile->runs, 3);
+}
+
 TEST_F(BatchingServableTest, RowsAreFilledUpToAnAllowedSize) {
   Use({.max_batch_size = 8, .allowed_batch_sizes = {2, 8}});
   const std::shared_ptr<Request> request = Start({1, 2, 3});

@@ -79,7 +79,8 @@ std::optional<RestRoute> RouteOf(std::string_view method, std::string_view rest)
     if (rest == ":regress") return RestRoute::kRegress;
   } else if (method == "GET" || method == "HEAD") {
     if (rest.empty()) return RestRoute::kStatus;
-    if (Take(rest, "/metadata") && rest.empty()) return RestRoute::kMetadata;
+    if (std::string_view end = rest; Take(end, "/metadata") && end.empty()) return RestRoute::kMetadata;
+    if (Take(rest, "/profile") && rest.empty()) return RestRoute::kProfile;
   }
   return std::nullopt;
 }
@@ -89,16 +90,21 @@ bool LacksName(std::string_view method, std::string_view behind_models) {
   std::string_view version;
   std::string_view label;
   const bool chosen = TakeVersionOrLabel(behind_models, version, label) && !(version.empty() && label.empty());
-  return chosen && method != "POST" && RouteOf(method, behind_models).has_value();
+  const std::optional<RestRoute> route = RouteOf(method, behind_models);
+  return chosen && (route == RestRoute::kStatus || route == RestRoute::kMetadata);
 }
 
 }  // namespace
+
+Status MalformedRequest(std::string_view method, std::string_view target) {
+  return InvalidArgumentError(fmt::format("Malformed request: {} {}", method, target));
+}
 
 Status ParseRestPath(std::string_view method, std::string_view target, RestPath& path) {
   std::string_view behind_models;
   const auto malformed = [&] {
     if (LacksName(method, behind_models)) return InvalidArgumentError("Missing model name in request.");
-    return InvalidArgumentError(fmt::format("Malformed request: {} {}", method, target));
+    return MalformedRequest(method, target);
   };
   const size_t path_end = std::min(target.find('?'), target.size());
   std::string_view rest = target.substr(0, path_end);

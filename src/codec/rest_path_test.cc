@@ -21,7 +21,7 @@ std::string Parse(std::string_view method, std::string_view target) {
     EXPECT_EQ(path.status().code(), StatusCode::kInvalidArgument);
     return path.status().message();
   }
-  constexpr std::string_view kNames[] = {"other", "predict", "classify", "regress", "status", "metadata", "list", "options"};
+  constexpr std::string_view kNames[] = {"other", "predict", "classify", "regress", "status", "metadata", "profile", "list", "options"};
   std::string text{kNames[static_cast<size_t>(path->route)]};
   if (!path->spec.name.empty()) text += fmt::format(" {}", path->spec.name);
   if (path->spec.version) text += fmt::format(" v{}", *path->spec.version);
@@ -46,6 +46,13 @@ TEST(RestPathTest, StatusMetadataAndList) {
   EXPECT_EQ(Parse("GET", "/v1/models/m/versions/5/metadata"), "metadata m v5");
   EXPECT_EQ(Parse("GET", "/v1/models/m/labels/l/metadata"), "metadata m @l");
   EXPECT_EQ(Parse("GET", "/v1/models/metadata"), "status metadata");
+  EXPECT_EQ(Parse("GET", "/v1/models/m/profile"), "profile m");
+  EXPECT_EQ(Parse("GET", "/v1/models/m/versions/5/Profile?runs=3"), "profile m v5");
+  EXPECT_EQ(Parse("GET", "/v1/models/m/labels/l/profile"), "profile m @l");
+  EXPECT_EQ(Parse("GET", "/v1/models/profile"), "status profile");
+  EXPECT_EQ(Parse("POST", "/v1/models/m/profile"), "Malformed request: POST /v1/models/m/profile");
+  EXPECT_EQ(Parse("GET", "/v1/models/m/profiles"), "Malformed request: GET /v1/models/m/profiles");
+  EXPECT_EQ(Parse("GET", "/v1/models/versions/5/profile"), "Malformed request: GET /v1/models/versions/5/profile");
   EXPECT_EQ(Parse("GET", "/v1/models"), "list");
   EXPECT_EQ(Parse("HEAD", "/v1/models/m"), "status m");
 }

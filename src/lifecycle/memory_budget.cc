@@ -79,6 +79,13 @@ class MemoryBudget::Evictable : public Servable, public std::enable_shared_from_
     return loaded != nullptr && loaded->RunsInline(request_bytes);
   }
 
+  // Nobody's answer waits for it, so nothing else is unloaded for it.
+  StatusOr<ModelProfile> Profile(const ProfileRequest& request) override {
+    const ServableHandle loaded = budget_->Use(*this);
+    if (loaded == nullptr) return UnavailableError("the model is out of memory; a request that runs it has it loaded");
+    return loaded->Profile(request);
+  }
+
   size_t memory_bytes() const override {
     const ServableHandle loaded = budget_->Peek(*this);
     return loaded == nullptr ? 0 : loaded->memory_bytes();

@@ -111,6 +111,14 @@ TEST_F(MemoryBudgetTest, TheLeastRecentlyUsedLeavesAndComesBackWhenAsked) {
   EXPECT_EQ(c->memory_bytes(), 40u);
 }
 
+TEST_F(MemoryBudgetTest, AProfileIsMadeOfWhatIsInMemory) {
+  const auto [a, b, c] = AdmitThree();
+  EXPECT_EQ(c->Profile({.runs = 3})->runs, 3);
+  EXPECT_EQ(a->Profile({}).status().ToString(), "UNAVAILABLE: the model is out of memory; a request that runs it has it loaded");
+  EXPECT_TRUE(Run(*a).ok());
+  EXPECT_EQ(a->Profile({})->id.name, "a");
+}
+
 TEST_F(MemoryBudgetTest, SaysWhatDoesNotFitAlone) {
   const ServableHandle a = Admit("a");
   const StatusOr<ServableHandle> large = budget_->Admit(New("large", 3 << 20), "/large", {}, {});

@@ -106,6 +106,12 @@ bool Interpreter::IsCancelled(void* self) {
   return !interpreter.nodes_.failure().ok() || !interpreter.WhyCancelled().ok();
 }
 
+bool Interpreter::NoteTime(void* self) {
+  const InterpreterOptions& options = static_cast<const Interpreter*>(self)->options_;
+  options.operator_times->push_back(options.clock->Now());
+  return IsCancelled(self);
+}
+
 Status Interpreter::WhyCancelled() const {
   if (cancellation_ != nullptr && cancellation_->cancelled()) return CancelledError("the client went away while the request was running");
   if (deadline_ == kNoDeadline || options_.clock->Now() < deadline_) return OkStatus();
@@ -121,8 +127,9 @@ Status Interpreter::Rebuild() {
   }
   compiled_.reset();
   nodes_ = OperatorNodes(model_.graph().library_operators);
-  TFLS_ASSIGN_OR_RETURN(compiled_, model_.Compile(options_.num_threads, nodes_));
-  const LiteRtStatus status = LiteRtSetCompiledModelCancellationFunction(compiled_.get(), this, &IsCancelled);
+  TFLS_ASSIGN_OR_RETURN(compiled_, model_.Compile(options_.num_threads, nodes_, options_.with_profiler));
+  const auto ask = options_.operator_times == nullptr ? &IsCancelled : &NoteTime;
+  const LiteRtStatus status = LiteRtSetCompiledModelCancellationFunction(compiled_.get(), this, ask);
   if (status != kLiteRtStatusOk) return InternalError(fmt::format("{}: the runtime takes no deadline: {}", model_.path(), LiteRtStatusText(status)));
   stale_ = false;
   return OkStatus();
@@ -146,6 +153,16 @@ StatusOr<std::span<const TensorView>> Interpreter::Run(size_t signature, std::sp
   TFLS_RETURN_IF_ERROR(RunBound(graph, bindings_[graph.runtime_index]));
   stale_ = model_.graph().has_state && !options_.keep_state;
   return std::span<const TensorView>(views_);
+}
+
+StatusOr<std::vector<RunEvent>> Interpreter::RunNoted(size_t signature, std::span<const TensorView> inputs, TimePoint deadline,
+                                                      const Cancellation* cancellation) {
+  if (stale_) TFLS_RETURN_IF_ERROR(Rebuild());  // now, since the profiler is what was compiled's
+  TFLS_RETURN_IF_ERROR(StartEvents(compiled_.get()));
+  const Status run = Run(signature, inputs, deadline, cancellation).status();
+  StatusOr<std::vector<RunEvent>> events = FinishEvents(compiled_.get());
+  if (!run.ok()) return run;
+  return events;
 }
 
 Status Interpreter::FillSlots(const GraphSignature& graph, std::span<const TensorView> inputs) {
@@ -177,6 +194,7 @@ Status Interpreter::RunBound(const GraphSignature& graph, Binding& binding) {
   for (size_t slot = 0; slot < binding.outputs.size(); ++slot) TFLS_RETURN_IF_ERROR(BindOutput(graph, slot, binding));
   const LiteRtStatus status = LiteRtRunCompiledModel(compiled_.get(), graph.runtime_index, binding.input_handles.size(), binding.input_handles.data(),
                                                      binding.output_handles.size(), binding.output_handles.data());
+  if (options_.operator_times != nullptr) options_.operator_times->push_back(options_.clock->Now());
   TFLS_RETURN_IF_ERROR(nodes_.failure());
   if (status != kLiteRtStatusOk) return ExplainRunFailure(graph, status);
   if (graph.shapes_known_late) TFLS_RETURN_IF_ERROR(ReadLateShapes(graph, binding));

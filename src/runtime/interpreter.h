@@ -19,6 +19,7 @@
 #include "runtime/model.h"
 #include "runtime/operator_nodes.h"
 #include "runtime/output_memory.h"
+#include "runtime/profiler_events.h"
 #include "tensor/tensor.h"
 
 namespace tflite_serving {
@@ -27,6 +28,10 @@ struct InterpreterOptions {
   int num_threads = 1;                    // that one run may use
   bool keep_state = false;                // let a model's variables live on from one run to the next
   const Clock* clock = &Clock::Steady();  // for deadlines; must outlive the interpreter
+  bool with_profiler = false;             // for RunNoted; each run is the slower for it
+  // Borrowed; each run adds when each of its operators began (and each partition of a delegate, and what control flow calls, in order of execution),
+  // and then when the last one had ended. Null: nobody asks.
+  std::vector<TimePoint>* operator_times = nullptr;
 };
 
 // Thread-compatible: the pool lends it to one thread at a time. The model must outlive it.
@@ -46,6 +51,10 @@ class Interpreter {
   // any of them the next Run (or Restore) starts from a freshly compiled model.
   StatusOr<std::span<const TensorView>> Run(size_t signature, std::span<const TensorView> inputs, TimePoint deadline,
                                             const Cancellation* cancellation = nullptr);
+
+  // Run, and what the runtime noted meanwhile. Needs with_profiler. Errors also those of FinishEvents.
+  StatusOr<std::vector<RunEvent>> RunNoted(size_t signature, std::span<const TensorView> inputs, TimePoint deadline,
+                                           const Cancellation* cancellation = nullptr);
 
   // Makes the interpreter as new if the last run failed or may have left something behind; otherwise does nothing. To be called once the answer has
   // been read. If it fails the next Run tries again.
@@ -77,6 +86,8 @@ class Interpreter {
   Interpreter(const Model& model, const InterpreterOptions& options) : model_(model), options_(options) {}
   // Whether the current run shall end; asked before each of its operators.
   static bool IsCancelled(void* self);
+  // The same, for operator_times.
+  static bool NoteTime(void* self);
   Status WhyCancelled() const;
 
   // The steps of Run.

@@ -1,7 +1,7 @@
 // Our own declarations of the part of LiteRT's C API that this server calls; the runtime's package brings a shared library without headers.
 //
 // Every name, argument order and number here was checked against libLiteRt.so 2.3.0, the version that tools/setup pins: a new version needs a new
-// look. Only interpreter.cc, library_operator.cc and model.cc call these; everything else uses the classes there.
+// look. Only interpreter.cc, library_operator.cc, model.cc and profiler_events.cc call these; everything else uses what is declared there.
 //
 // Unless it says otherwise a function returns kLiteRtStatusOk or the reason why not, and writes its result through its last pointer.
 // Thread safety: a compiled model belongs to one thread at a time. Environments, models and options may be read by many.
@@ -100,6 +100,7 @@ typedef struct LiteRtOpaqueOptionsT* LiteRtOpaqueOptions;
 typedef struct LiteRtCompiledModelT* LiteRtCompiledModel;
 typedef struct LiteRtTensorBufferT* LiteRtTensorBuffer;
 typedef struct LiteRtTensorBufferRequirementsT* LiteRtTensorBufferRequirements;
+typedef struct LiteRtProfilerT* LiteRtProfiler;
 
 LiteRtStatus LiteRtCreateEnvironment(int num_options, const LiteRtEnvOption* options, LiteRtEnvironment* environment);
 void LiteRtDestroyEnvironment(LiteRtEnvironment environment);
@@ -165,5 +166,35 @@ LiteRtStatus LiteRtGetTensorBufferSize(LiteRtTensorBuffer buffer, size_t* size_b
 LiteRtStatus LiteRtLockTensorBuffer(LiteRtTensorBuffer buffer, void** address, int mode);
 LiteRtStatus LiteRtUnlockTensorBuffer(LiteRtTensorBuffer buffer);
 void LiteRtDestroyTensorBuffer(LiteRtTensorBuffer buffer);
+
+// --- Profiling ---
+
+enum LiteRtEventType : int {
+  kLiteRtEventTypeDefault = 1,          // the runtime's own: "Invoke" for a graph, "AllocateTensors", …
+  kLiteRtEventTypeOperator = 2,         // one that runs outside of delegates
+  kLiteRtEventTypeDelegatedKernel = 8,  // what a delegate ran; told at the end of its partition
+  kLiteRtEventTypeTelemetry = 32,
+};
+
+struct LiteRtProfiledEvent {
+  const char* tag;  // the profiler's, until it is started again
+  LiteRtEventType type;
+  uint64_t start_us;       // 0 for a delegated kernel
+  uint64_t elapsed_us;     // whole ones
+  size_t memory_bytes[6];  // in all, in use and private; before and after
+  uint64_t index;          // of the operator in its graph, or of the kernel in its partition
+  uint64_t graph;          // the subgraph's number
+  int source;
+};
+static_assert(sizeof(LiteRtProfiledEvent) == 104);
+
+// Null unless it was compiled with "enable_profiling = true" among the runtime options. It belongs to the compiled model.
+LiteRtStatus LiteRtCompiledModelGetProfiler(LiteRtCompiledModel compiled, LiteRtProfiler* profiler);
+// Forgets what was noted before.
+LiteRtStatus LiteRtStartProfiler(LiteRtProfiler profiler);
+LiteRtStatus LiteRtStopProfiler(LiteRtProfiler profiler);
+// Of the last 2048, which is all that it keeps.
+LiteRtStatus LiteRtGetNumProfilerEvents(LiteRtProfiler profiler, int* count);
+LiteRtStatus LiteRtGetProfilerEvents(LiteRtProfiler profiler, int count, LiteRtProfiledEvent* events);
 
 }  // extern "C"

@@ -9,6 +9,7 @@
 #include "base/thread.h"
 #include "base/usable_cpus.h"
 #include "runtime/batch_probe.h"
+#include "runtime/operator_profile.h"
 #include "runtime/sample_inputs.h"
 #include "runtime/warm_up.h"
 #include "telemetry/log.h"
@@ -166,6 +167,18 @@ void LiteRtServable::Run(const RunRequest& request, RunDone done) {
   }
   estimates_[number].Record(end - start, TotalBytes(request.inputs));
   done(OkStatus(), *outputs);
+}
+
+StatusOr<ModelProfile> LiteRtServable::Profile(const ProfileRequest& request) {
+  const Signature* const signature = FindSignature(signatures_, request.signature_name);
+  if (signature == nullptr) {
+    return InvalidArgumentError(fmt::format("Serving signature name: \"{}\" not found in signature def",
+                                            request.signature_name.empty() ? kDefaultSignatureKey : request.signature_name));
+  }
+  const auto number = static_cast<size_t>(signature - signatures_.data());
+  TFLS_ASSIGN_OR_RETURN(ModelProfile profile, ProfileOperators(*model_, number, parallelism_.parallelism.threads, request, clock_));
+  profile.id = id_;
+  return profile;
 }
 
 bool LiteRtServable::MayRunInline() const {

@@ -75,6 +75,9 @@ class LiteRtServable : public Servable {
   // depends on the data), with state (an interpreter is compiled anew after each run) or with operators of libraries.
   bool RunsInline(size_t request_bytes) const override;
 
+  // With interpreters of its own, as many threads as one of the others may use. Errors: ProfileOperators.
+  StatusOr<ModelProfile> Profile(const ProfileRequest& request) override;
+
   const Model& model() const { return *model_; }
 
   const ParallelismChoice& parallelism() const { return parallelism_; }

@@ -24,6 +24,7 @@ constexpr const char* kRuntimeOptionsId = "runtime_options_string";
 // Mode 2 collects the messages for LiteRtCompiledModelGetErrorMessages; the default prints them to standard error, where any bad request could
 // fill the log.
 constexpr std::string_view kCollectErrors = "error_reporter_mode = 2\n";
+constexpr std::string_view kEnableProfiling = "enable_profiling = true\n";
 
 Status LiteRtError(std::string_view path, std::string_view doing, LiteRtStatus status) {
   const std::string message = fmt::format("{}: {}: {} (LiteRT status {})", path, doing, LiteRtStatusText(status), static_cast<int>(status));
@@ -96,9 +97,9 @@ StatusOr<std::unique_ptr<Model>> Model::Open(const std::string& path, std::span<
   TFLS_ASSIGN_OR_RETURN(model->environment_, NewEnvironment());
   LiteRtModel handle = nullptr;
   const std::span<const std::byte> edited = model->graph_.edited_file.bytes();
-  const std::span<const std::byte> runtime_bytes = edited.empty() ? bytes : edited;
-  model->file_bytes_ = runtime_bytes.size();
-  const LiteRtStatus status = LiteRtCreateModelFromBuffer(model->environment_.get(), runtime_bytes.data(), runtime_bytes.size(), &handle);
+  model->runtime_file_ = edited.empty() ? bytes : edited;
+  const LiteRtStatus status =
+      LiteRtCreateModelFromBuffer(model->environment_.get(), model->runtime_file_.data(), model->runtime_file_.size(), &handle);
   if (status != kLiteRtStatusOk) return LiteRtError(path, "the runtime cannot read the file", status);
   model->model_.reset(handle);
   TFLS_RETURN_IF_ERROR(model->CheckSignatures());
@@ -143,9 +144,9 @@ StatusOr<OptionsPtr> Model::NewOptions(int num_threads, OperatorNodes& nodes) co
   return options;
 }
 
-StatusOr<CompiledModelPtr> Model::Compile(int num_threads, OperatorNodes& nodes) const {
+StatusOr<CompiledModelPtr> Model::Compile(int num_threads, OperatorNodes& nodes, bool with_profiler) const {
   TFLS_ASSIGN_OR_RETURN(const OptionsPtr options, NewOptions(num_threads, nodes));
-  TFLS_RETURN_IF_ERROR(AddOption(options.get(), kRuntimeOptionsId, kCollectErrors));
+  TFLS_RETURN_IF_ERROR(AddOption(options.get(), kRuntimeOptionsId, fmt::format("{}{}", kCollectErrors, with_profiler ? kEnableProfiling : "")));
   LiteRtCompiledModel compiled = nullptr;
   LiteRtStatus status = kLiteRtStatusOk;
   const auto compile = [&] { status = LiteRtCreateCompiledModel(environment_.get(), model_.get(), options.get(), &compiled); };

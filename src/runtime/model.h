@@ -42,11 +42,13 @@ class Model {
   // Compiles the model for the CPU, all its signatures at once: one interpreter's worth. The result remembers failures until they are taken with
   // TakeErrorMessages. A missing operator is not noticed before the first planning of memory.
   // `nodes`, made of graph().library_operators, are called by the result and must outlive it.
+  // `with_profiler`: it can note what its runs do (profiler_events.h), and each is the slower for it.
   // The first call of a process may run alone only: it fills the weight cache, and catches standard error (stderr_capture.h).
-  StatusOr<CompiledModelPtr> Compile(int num_threads, OperatorNodes& nodes) const;
+  StatusOr<CompiledModelPtr> Compile(int num_threads, OperatorNodes& nodes, bool with_profiler = false) const;
 
   // What the runtime reads: the file, or what became of it when its graphs had to be edited.
-  size_t FileBytes() const { return file_bytes_; }
+  std::span<const std::byte> runtime_file() const { return runtime_file_; }
+  size_t FileBytes() const { return runtime_file_.size(); }
   // Bytes of packed weights in the cache; 0 before the first compilation.
   size_t WeightCacheBytes() const;
 
@@ -62,7 +64,7 @@ class Model {
   const OperatorLibraries libraries_;
   const ModelGraph graph_;
   std::unique_ptr<SealedFile> file_;  // null if the caller keeps the bytes, or the runtime reads graph_.edited_file
-  size_t file_bytes_ = 0;
+  std::span<const std::byte> runtime_file_;
   UniqueFd weight_cache_;
   EnvironmentPtr environment_;
   ModelPtr model_;  // last: refers to all above

@@ -19,6 +19,8 @@ inline constexpr int kInt32Type = 2;
 inline constexpr int kInt64Type = 4;
 inline constexpr int kStringType = 5;
 inline constexpr int kFloat32Type = 0;
+inline constexpr int kResourceType = 13;
+inline constexpr int kVariantType = 14;
 
 namespace model_field {
 inline constexpr int kVersion = 0;

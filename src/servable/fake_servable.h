@@ -26,6 +26,11 @@ class FakeServable : public Servable {
   size_t memory_bytes() const override { return bytes; }
 
   std::function<void(const RunRequest&, RunDone)> on_run = [](const RunRequest& request, const RunDone& done) { done(OkStatus(), request.inputs); };
+  StatusOr<ModelProfile> Profile(const ProfileRequest& request) override { return on_profile(request); }
+
+  std::function<StatusOr<ModelProfile>(const ProfileRequest&)> on_profile = [this](const ProfileRequest& request) -> StatusOr<ModelProfile> {
+    return ModelProfile{.id = id_, .signature = std::string(request.signature_name), .runs = static_cast<int>(request.runs)};
+  };
   bool runs_inline = true;
   size_t bytes = 0;
   std::atomic<int> runs = 0;

@@ -11,6 +11,7 @@
 #include "base/cancellation.h"
 #include "base/clock.h"
 #include "base/status.h"
+#include "servable/model_profile.h"
 #include "servable/model_spec.h"
 #include "servable/signature.h"
 #include "tensor/tensor.h"
@@ -71,6 +72,10 @@ class Servable {
   virtual void RunJson(const JsonRunRequest&, JsonRunDone done) {  // NOLINT(performance-unnecessary-value-param): others keep it
     done(UnimplementedError("the servable takes tensors"), {});
   }
+
+  // What its operators take, found by running it on made-up inputs, on the calling thread: for kMaxProfileTime at most, beside the requests. It takes
+  // memory of its own meanwhile. INVALID_ARGUMENT for an unknown signature or CheckProfileRuns; UNIMPLEMENTED for what has no operators.
+  virtual StatusOr<ModelProfile> Profile(const ProfileRequest&) { return UnimplementedError("the servable has no operators"); }
 
   // What is wrong with it although it serves; OK if nothing is.
   virtual Status health() const { return OkStatus(); }

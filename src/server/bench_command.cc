@@ -10,6 +10,7 @@
 #include "base/usable_cpus.h"
 #include "runtime/litert_servable.h"
 #include "server/measured_run.h"
+#include "server/operator_table.h"
 
 namespace tflite_serving {
 namespace {
@@ -17,6 +18,8 @@ namespace {
 constexpr int64_t kMaxRows = 64;
 // A configuration with more threads has to answer so much sooner to be named.
 constexpr double kWorthIt = 1.05;
+// For a table of operators.
+constexpr int64_t kProfiledRuns = 100;
 
 struct Configuration {
   Parallelism parallelism;
@@ -41,6 +44,7 @@ class Bench {
       : path_(path), options_(options), print_(print) {}
 
   Status Run() {
+    if (options_.operators) return ProfileOperators();
     TFLS_RETURN_IF_ERROR(MeasureRows());
     TFLS_RETURN_IF_ERROR(MeasureConfigurations());
     Recommend();
@@ -56,12 +60,24 @@ class Bench {
                                    .custom_op_libraries = options_.custom_op_libraries});
   }
 
+  static const Signature& SignatureOf(const LiteRtServable& servable) {
+    const Signature* const standard = FindSignature(servable.signatures(), kDefaultSignatureKey);
+    return standard == nullptr ? servable.signatures().front() : *standard;
+  }
+
+  Status ProfileOperators() {
+    TFLS_ASSIGN_OR_RETURN(const std::unique_ptr<LiteRtServable> servable, Load({.interpreters = 1, .threads = 1}, options_.trial_program));
+    TFLS_ASSIGN_OR_RETURN(const ModelProfile profile, servable->Profile({.signature_name = SignatureOf(*servable).key, .runs = kProfiledRuns}));
+    std::string text = fmt::format("{}\n{}", path_, OperatorTable(profile));
+    text.pop_back();
+    print_(text);
+    return OkStatus();
+  }
+
   Status MeasureRows() {
     TFLS_ASSIGN_OR_RETURN(const std::unique_ptr<LiteRtServable> servable, Load({}, options_.trial_program));
-    const std::span<const Signature> signatures = servable->signatures();
-    const Signature* const standard = FindSignature(signatures, kDefaultSignatureKey);
-    number_ = standard == nullptr ? 0 : static_cast<size_t>(standard - signatures.data());
-    const Signature& signature = signatures[number_];
+    const Signature& signature = SignatureOf(*servable);
+    number_ = static_cast<size_t>(&signature - servable->signatures().data());
     print_(fmt::format("{}, signature \"{}\", {} usable cores, {} for each line", path_, signature.key, UsableCpus(), TimeText(options_.time)));
     print_("");
     print_("one interpreter, one thread");

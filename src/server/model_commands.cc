@@ -19,8 +19,10 @@ constexpr const char* kTrialProgram = "/proc/self/exe";
 constexpr const char* kUsage =
     "usage: tflite_model_server inspect FILE                 what a .tflite file has and takes\n"
     "       tflite_model_server bench FILE [--seconds=0.3]   how fast this machine runs it; seconds for each measurement\n"
-    "       both with [--custom_op_library=LIB.so,…]         where it has operators of its own\n";
+    "       tflite_model_server bench FILE --operators       what each of its operators takes\n"
+    "       all with [--custom_op_library=LIB.so,…]         where it has operators of its own\n";
 constexpr std::string_view kSecondsFlag = "--seconds=";
+constexpr std::string_view kOperatorsFlag = "--operators";
 constexpr std::string_view kLibraryFlag = "--custom_op_library=";
 constexpr double kMaxSeconds = 3600;
 
@@ -67,6 +69,8 @@ std::optional<int> RunModelCommand(std::span<const char* const> arguments) {
       options.custom_op_libraries = LibraryPaths(flag.substr(kLibraryFlag.size()));
     } else if (const auto time = ParseSeconds(flag); time && command == "bench") {
       options.time = *time;
+    } else if (flag == kOperatorsFlag && command == "bench") {
+      options.operators = true;
     } else {
       is_understood = false;
     }

@@ -90,6 +90,7 @@ Server::Server(const ServerOptions& options, const std::optional<BatchingParamet
                 .tensor_content_in_replies = options.enable_serialization_as_tensor_content,
                 .cors = options.rest_api_enable_cors_support,
                 .check_method_names = options.enable_signature_method_name_check,
+                .profile = HasAdminApi(options),
                 .observers = observers_}),
       rest_pages_(Pages(original_metrics_path), workers_, rest_v1_, attached_.access.get(), observers_),
       config_updater_(manager_, {.file = options.model_config_file,

@@ -97,6 +97,18 @@ class TestBench:
         for model in ("string_cube", "stateful", "examples/dense", "while_loop"):
             assert "--num_tflite_pools=" in output("bench", base_path(model), "--seconds=0.001")
 
+    def test_operators(self):
+        text = output("bench", base_path("digits_int8") / "1" / "model.tflite", "--operators")
+        assert re.search(rf'^signature "serving_default", 1 thread, 100 runs of {TIME} '
+                         rf"\({TIME} to {TIME}\) on \w+ int8\[1,64\]$", text, re.M), text
+        count = re.search(r"^(\d+) operators, (\d+) of them in 1 partition of the XNNPACK delegate$",
+                          text, re.M)
+        assert count and int(count[1]) == int(count[2]) + 1, text
+        assert re.search(rf"^ +0  XNNPACK delegate: {count[2]} operators +{TIME} +[0-9.]+ % +1$",
+                         text, re.M), text
+        assert re.search(rf"^ +1  SOFTMAX +\S+ +{TIME} +[0-9.]+ % +1$", text, re.M), text
+        assert re.search(rf"^ +outside of operators +{TIME} +[0-9.]+ %$", text, re.M), text
+
 
 class TestErrors:
 
@@ -118,6 +130,7 @@ class TestErrors:
         ["inspect"], ["inspect", "a", "b"], ["bench"], ["bench", "a", "b"],
         ["bench", "a", "--seconds=0"], ["bench", "a", "--seconds=x"], ["bench", "a", "--seconds=1x"],
         ["bench", "a", "--seconds=1e99"], ["bench", "a", "--seconds=nan"],
+        ["inspect", "a", "--operators"], ["bench", "a", "--operators=1"],
     ])
     def test_wrong_arguments_show_the_usage(self, arguments):
         result = command(*arguments)
