@@ -102,7 +102,8 @@ bool AreWholeFrames(std::string_view sent) {
 void Converse(std::string_view bytes, size_t num_pieces, bool drain) {
   // Memory of one call must not be what a short announcement may ask for.
   const GrpcLimits limits{.max_receive_message_bytes = 1 << 20, .max_concurrent_streams = 100};
-  GrpcLoop loop(Methods(), limits);
+  TlsPort no_tls("gRPC", TlsProtocol::kGrpc, nullptr);
+  GrpcLoop loop(Methods(), limits, no_tls);
   TimePoint now{};
   std::string sent;
   {

@@ -16,7 +16,7 @@ import server_process
 
 MODELS = ("digits", "half_plus_two")
 # By the names that src/codec/rest_path.h has for the routes.
-ROUTES = {"Status": ("get", ""), "Metadata": ("get", "/metadata"), "Predict": ("post", ":predict"),
+ROUTES = {"Status": ("get", ""), "Metadata": ("get", "/metadata"), "Profile": ("get", "/profile"), "Predict": ("post", ":predict"),
           "Classify": ("post", ":classify"), "Regress": ("post", ":regress")}
 OTHER_ROUTES = {"NotApi", "Options", "List"}
 PAGES = {("get", "/v1/models"), ("get", "/metrics"), ("get", "/healthz"), ("get", "/readyz"),

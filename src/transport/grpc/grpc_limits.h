@@ -31,6 +31,8 @@ struct GrpcLimits {
   std::chrono::milliseconds preface_timeout = std::chrono::seconds(10);
   // A request that stops arriving, a reply that the client does not take, and a socket that takes nothing at all.
   std::chrono::milliseconds stall_timeout = std::chrono::seconds(60);
+  // In its place for a request that has begun when its connection drains.
+  std::chrono::milliseconds drain_patience = std::chrono::milliseconds(500);
   // What a draining connection waits for the client's answer to GOAWAY before new calls are ignored.
   std::chrono::milliseconds drain_round_trip = std::chrono::seconds(1);
 };

@@ -62,6 +62,16 @@ TEST(GrpcServerShutdownTest, IdleAndSilentConnectionsDoNotDelayIt) {
   EXPECT_EQ(server->num_connections(), 0U);
 }
 
+TEST(GrpcServerShutdownTest, ARequestThatDoesNotGoOnDoesNotDelayIt) {
+  const auto server = StartServer(Echo, {.limits = {.drain_patience = std::chrono::milliseconds(10), .drain_round_trip = std::chrono::milliseconds(20)}});
+  GrpcTestClient client(server->port());
+  client.Begin(kEchoPath, Framed("a message").substr(0, 3), {}, false);
+  ASSERT_TRUE(client.Flush());
+  EXPECT_EQ(client.Call(kEchoPath, "x").reply(), "x");  // so the server has the other
+  server->Shutdown(kNoDeadline);
+  EXPECT_EQ(server->num_connections(), 0U);
+}
+
 TEST(GrpcServerShutdownTest, AClientThatIgnoresItDelaysItLittle) {
   const auto server = StartServer(Echo, {.limits = {.drain_round_trip = std::chrono::milliseconds(20)}});
   GrpcTestClient idle(server->port());

@@ -388,7 +388,10 @@ void GrpcSession::CheckCalls() {
       continue;
     }
     const bool waits_for_client = is_stream ? exchange.stream->has_output() || exchange.stream->finished() : !exchange.held;
-    if (!waits_for_client || now_ < After(exchange.progress, limits_.stall_timeout)) continue;
+    const bool is_arriving = !is_stream && !exchange.answered;
+    const auto patience = draining_ && is_arriving ? std::min(limits_.drain_patience, limits_.stall_timeout) : limits_.stall_timeout;
+    const TimePoint since = draining_ && is_arriving ? std::max(exchange.progress, drain_started_) : exchange.progress;
+    if (!waits_for_client || now_ < After(since, patience)) continue;
     exchange.progress = now_;
     Reset(exchange.stream_id, NGHTTP2_CANCEL);
   }

@@ -73,6 +73,7 @@ Coroutine<void> HttpConnection::Run() {
     }
 
     SetDeadline(kNoDeadline);
+    receiving_ = false;
     if (!unread) {
       exchange_->Complete();
       loop_.handler().Handle(*exchange_);
@@ -140,6 +141,7 @@ Coroutine<HttpRefusal> HttpConnection::ReceiveHead() {
       exchange_ = loop_.TakeExchange();
       const HttpRefusal refusal = parser_.ParseHead(input_.view().substr(0, head_size), head_, exchange_->fields());
       head_only_ = head_.method == "HEAD";
+      receiving_ = true;
       if (!refusal) exchange_->Begin(*this, head_.method, head_.target, Clock::Steady().Now());
       input_.Consume(head_size);
       co_return refusal;
@@ -150,7 +152,7 @@ Coroutine<HttpRefusal> HttpConnection::ReceiveHead() {
       idle_ = true;
       SetDeadline(Clock::Steady().Now() + loop_.limits().idle_timeout);
     } else if (!head_begun) {
-      head_begun = true;
+      head_begun = receiving_ = true;
       SetDeadline(Clock::Steady().Now() + loop_.limits().header_timeout);
     }
     if (input_.room().empty() && !input_.MakeRoom(std::max(kInputBytes, input_.size()))) co_return kOutOfMemory;
@@ -390,7 +392,7 @@ Coroutine<void> HttpConnection::Linger() {
   input_.Clear();
   stream_.ShutdownSend(error);
   if (error || !input_.MakeRoom(kStreamInputBytes)) co_return;
-  SetDeadline(Clock::Steady().Now() + kLingerTimeout);
+  SetDeadline(Clock::Steady().Now() + (loop_.draining() ? loop_.limits().drain_patience : kLingerTimeout));
   const asio::mutable_buffer room(input_.room().data(), input_.room().size());
   for (size_t dropped = 0; dropped < kLingerBytes && !expired_ && !error;) {
     dropped += co_await stream_.socket().async_read_some(room, asio::redirect_error(kAwait, error));
@@ -412,7 +414,8 @@ void HttpConnection::StartTransfer() {
 void HttpConnection::WatchPace() {
   const HttpLimits& limits = loop_.limits();
   const TimePoint at_this_rate = transfer_started_ + limits.progress_timeout + std::chrono::seconds(transferred_ / limits.min_bytes_per_second);
-  SetDeadline(std::min(Clock::Steady().Now() + limits.progress_timeout, at_this_rate));
+  const bool hurries = receiving_ && loop_.draining();
+  SetDeadline(std::min(Clock::Steady().Now() + (hurries ? limits.drain_patience : limits.progress_timeout), at_this_rate));
 }
 
 void HttpConnection::CheckDeadline(TimePoint now) {
@@ -424,6 +427,11 @@ void HttpConnection::CheckDeadline(TimePoint now) {
 void HttpConnection::CloseIfIdle(TimePoint since) {
   if (idle_ && deadline_ - loop_.limits().idle_timeout <= since) Cancel();
   if (handshaking_ && deadline_ - loop_.limits().header_timeout <= since) Cancel();
+}
+
+void HttpConnection::Drain(TimePoint now) {
+  CloseIfIdle(kNoDeadline);
+  if (receiving_) deadline_ = std::min(deadline_, now + loop_.limits().drain_patience);
 }
 
 void HttpConnection::Cancel() {

@@ -40,6 +40,8 @@ class HttpConnection {
   void CheckDeadline(TimePoint now);
   // Closes the connection if it has had no request, or has been shaking hands, since `since`. Bytes that have arrived already are still served.
   void CloseIfIdle(TimePoint since);
+  // The server is ending: idle connections are closed, and a request that is arriving must go on soon.
+  void Drain(TimePoint now);
   // Closes the connection. A call that a handler still holds is left to its Finish.
   void Abort();
   size_t index() const { return index_; }
@@ -122,6 +124,7 @@ class HttpConnection {
   uint64_t transferred_ = 0;      // bytes since then
   bool idle_ = false;             // waiting for a request's first byte
   bool handshaking_ = false;
+  bool receiving_ = false;        // a request that has begun
   bool aborted_ = false;
 };
 

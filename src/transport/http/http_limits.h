@@ -21,6 +21,8 @@ struct HttpLimits {
   std::chrono::milliseconds progress_timeout{20'000};
   // …and, after a first `progress_timeout`, at this rate on the average, so that a byte now and then does not hold a connection for ever.
   size_t min_bytes_per_second = 500;
+  // In place of the last three for a request that has begun when the server is told to end: it must go on within this.
+  std::chrono::milliseconds drain_patience{500};
 
   // Responses of at least this many bytes are compressed for clients that accept it; 0: none is. The default is what the first flight of a TCP
   // connection carries (ten segments, RFC 6928): a response that fits into it would arrive no sooner for being smaller.

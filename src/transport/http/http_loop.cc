@@ -106,7 +106,8 @@ void HttpLoop::Drain() {
   asio::post(*io_, [this] {
     draining_ = true;
     keep_running_.reset();
-    for (HttpConnection* connection : connections_) connection->CloseIfIdle(kNoDeadline);
+    const TimePoint now = Clock::Steady().Now();
+    for (HttpConnection* connection : connections_) connection->Drain(now);
     if (connections_.empty()) sweep_timer_.cancel();
   });
 }

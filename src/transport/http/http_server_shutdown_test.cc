@@ -40,7 +40,7 @@ TEST_F(HttpServerShutdownTest, ClosesIdleConnectionsAtOnce) {
 }
 
 TEST_F(HttpServerShutdownTest, AnswersWhatHasBegun) {
-  const auto server = StartServer(held_, {.num_threads = 2});
+  const auto server = StartServer(held_, {.num_threads = 2, .limits = {.drain_patience = kTestPatience}});
   TestClient handled = ConnectTo(*server);
   TestClient half_sent = ConnectTo(*server);
   handled.Send(Get("/handled") + Get("/pipelined behind it"));
@@ -67,6 +67,17 @@ TEST_F(HttpServerShutdownTest, AnswersWhatHasBegun) {
   }
   stopping.join();
   EXPECT_EQ(held_.num_waiting(), 0U);
+}
+
+TEST_F(HttpServerShutdownTest, WhatHasBegunAndDoesNotGoOnDoesNotHoldIt) {
+  const auto server = StartServer(held_, {.limits = {.drain_patience = std::chrono::milliseconds(10)}});
+  TestClient in_head = ConnectTo(*server);
+  in_head.Send("GET /half");
+  TestClient in_body = ConnectTo(*server);
+  in_body.Send("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n");
+  EXPECT_TRUE(in_body.Readable(kTestPatience));  // 100 Continue: the head has come
+  server->Shutdown(kNoDeadline);
+  EXPECT_EQ(server->num_connections(), 0U);
 }
 
 TEST_F(HttpServerShutdownTest, ServesWhatWaitedInTheBacklog) {
