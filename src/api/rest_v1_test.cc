@@ -234,7 +234,8 @@ TEST_F(RestProfileTest, WhatIsRefused) {
   servable_->on_profile = [](const ProfileRequest&) -> StatusOr<ModelProfile> { return UnimplementedError("the servable has no operators"); };
   EXPECT_EQ(AskProfile("/v1/models/m/profile").status, 501);
   servable_->on_profile = [](const ProfileRequest& request) -> StatusOr<ModelProfile> {
-    return request.cancellation->cancelled() ? CancelledError("gone") : ModelProfile();
+    if (request.cancellation->cancelled()) return CancelledError("gone");
+    return ModelProfile();
   };
   FakeHttpCall gone("GET", "/v1/models/m/profile", "");
   gone.Cancel();
