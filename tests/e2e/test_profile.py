@@ -1,6 +1,7 @@
 """`GET /v1/models/M/profile`: what the operators of a model take, from a server with --admin_api=on."""
 
 import concurrent.futures
+import urllib.parse
 
 import pytest
 import requests
@@ -9,7 +10,8 @@ FLAG = "--admin_api=on"
 
 
 def ask(server, query="", of=""):
-    return requests.get(f"{server.model_url}{of}/profile{query}", timeout=60)
+    model = urllib.parse.quote(server.model_name, safe="")
+    return requests.get(f"{server.base_url}/v1/models/{model}{of}/profile{query}", timeout=60)
 
 
 def profile(server, query="", of=""):

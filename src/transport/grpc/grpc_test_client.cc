@@ -139,6 +139,7 @@ void GrpcTestClient::ReadToEnd() {
 }
 
 bool GrpcTestClient::Flush() {
+  if (!connected_) return false;
   while (true) {
     const uint8_t* data = nullptr;
     const ssize_t size = nghttp2_session_mem_send(http2_, &data);
