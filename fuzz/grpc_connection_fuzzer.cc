@@ -103,7 +103,8 @@ void Converse(std::string_view bytes, size_t num_pieces, bool drain) {
   // Memory of one call must not be what a short announcement may ask for.
   const GrpcLimits limits{.max_receive_message_bytes = 1 << 20, .max_concurrent_streams = 100};
   TlsPort no_tls("gRPC", TlsProtocol::kGrpc, nullptr);
-  GrpcLoop loop(Methods(), limits, no_tls);
+  RefusalCounts refusals;
+  GrpcLoop loop(Methods(), limits, no_tls, refusals);
   TimePoint now{};
   std::string sent;
   {

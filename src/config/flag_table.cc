@@ -50,6 +50,7 @@ constexpr Flag kFlags[] = {
     {"enable_serialization_as_tensor_content", kGrpc, &Options::enable_serialization_as_tensor_content, "gRPC replies carry tensor_content"},
 
     {"rest_api_port", kRest, &Options::rest_api_port, "TCP port for REST; 0: none", kPortRange},
+    {"rest_api_socket_path", kRest, &Options::rest_api_socket_path, "path of a Unix socket for REST; empty: none"},
     {"rest_api_num_threads", kRest, &Options::rest_api_num_threads, "threads for REST; 0: by the number of CPUs", kThreadsRange},
     {"rest_api_timeout_in_ms", kRest, &Options::rest_api_timeout_in_ms, "time limit of a REST request; 0 or less: none", kInt32Range},
     {"rest_api_enable_cors_support", kRest, &Options::rest_api_enable_cors_support, "CORS headers: pages of any origin may use the REST API"},
@@ -57,6 +58,9 @@ constexpr Flag kFlags[] = {
      kGzipRange},
     {"max_body_bytes", kRest, &Options::max_body_bytes, "largest REST request body, as sent and inflated", kBodyBytesRange},
 
+    {"max_connections", kNetwork, &Options::max_connections,
+     "connections that each of the two may have open; idle ones are closed for new ones, which otherwise wait; 0: half of what ulimit -n allows",
+     kCountRange},
     {"bind_address", kNetwork, &Options::bind_address, "IPv4 or IPv6 address to listen on; empty: all"},
     {"tls_certificate_file", kNetwork, &Options::tls_certificate_file,
      "PEM file of the server's certificate, for TLS on both ports; read again when it changes; empty: no TLS"},

@@ -242,6 +242,7 @@ TEST(FlagsTest, HelpIsGroupedAndAligned) {
   EXPECT_THAT(help,
               HasSubstr("\nREST:\n"
                         "  --rest_api_port=0                     integer  TCP port for REST; 0: none\n"
+                        "  --rest_api_socket_path=\"\"             text     path of a Unix socket for REST; empty: none\n"
                         "  --rest_api_num_threads=0              integer  threads for REST; 0: by the number of CPUs\n"
                         "  --rest_api_timeout_in_ms=30000        integer  time limit of a REST request; 0 or less: none\n"
                         "  --rest_api_enable_cors_support=false  bool     CORS headers: pages of any origin may use the REST API\n"

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -39,9 +40,10 @@ Status CheckServerOptions(const ServerOptions& options) {
   if (options.port != 0 && options.port == options.rest_api_port) {
     return InvalidArgumentError(fmt::format("--port and --rest_api_port must differ, and both are {}", options.port));
   }
-  if (options.grpc_socket_path.size() > kMaxSocketPathBytes) {
-    return InvalidArgumentError(fmt::format("--grpc_socket_path={}: {} bytes, and a socket's path may have {}", options.grpc_socket_path,
-                                            options.grpc_socket_path.size(), kMaxSocketPathBytes));
+  for (const auto& [flag, path] :
+       {std::pair("grpc_socket_path", &options.grpc_socket_path), {"rest_api_socket_path", &options.rest_api_socket_path}}) {
+    if (path->size() <= kMaxSocketPathBytes) continue;
+    return InvalidArgumentError(fmt::format("--{}={}: {} bytes, and a socket's path may have {}", flag, *path, path->size(), kMaxSocketPathBytes));
   }
   if (std::ranges::find(kReadinessPolicies, options.readiness) == std::end(kReadinessPolicies)) {
     return InvalidArgumentError(fmt::format("--readiness={}: expected one of {}", options.readiness, fmt::join(kReadinessPolicies, ", ")));

@@ -43,6 +43,7 @@ struct ServerOptions {
 
   // --- REST ---
   int32_t rest_api_port = 0;                    // TCP; 0: none
+  std::string rest_api_socket_path;             // [ours] of a Unix socket to listen on too, as grpc_socket_path; empty: none
   int32_t rest_api_num_threads = 0;             // 0: as many as the server thinks fit
   int32_t rest_api_timeout_in_ms = 30000;       // for one request; 0 or less: none
   bool rest_api_enable_cors_support = false;    // answers let pages of any origin read them
@@ -50,6 +51,7 @@ struct ServerOptions {
   int64_t max_body_bytes = int64_t{256} << 20;  // [ours] the largest HTTP request body, as it is sent and again once it is inflated
 
   // --- both ---
+  int32_t max_connections = 0;  // [ours] of each port; 0: half of what the limit of descriptors leaves
   std::string bind_address;  // [ours] an IPv4 or IPv6 address to listen on; empty: all
   // TLS: PEM files of [ours] for both ports, or the original's file for gRPC alone.
   std::string tls_certificate_file;            // [ours] the server's certificate and those that lead to its root; empty: no TLS

@@ -232,6 +232,7 @@ Status Server::OpenGrpc() {
   GrpcChannelArgumentMap arguments;
   for (const GrpcChannelArgument& argument : options_.grpc_channel_arguments) arguments[argument.key] = argument.value;
   SetChannelArguments(arguments, grpc.limits);
+  grpc.max_connections = static_cast<size_t>(options_.max_connections);
   grpc.tls = attached_.tls->grpc();
   std::vector<GrpcMethod> methods = prediction_service_.methods();
   std::ranges::move(inference_service_.methods(), std::back_inserter(methods));
@@ -246,12 +247,15 @@ Status Server::OpenGrpc() {
 }
 
 Status Server::OpenRest() {
-  if (options_.rest_api_port == 0) return OkStatus();
-  HttpServerOptions http{.port = static_cast<uint16_t>(options_.rest_api_port),
+  if (options_.rest_api_port == 0 && options_.rest_api_socket_path.empty()) return OkStatus();
+  HttpServerOptions http{.port = std::nullopt,
+                         .unix_socket_path = options_.rest_api_socket_path,
                          .num_threads = options_.rest_api_num_threads > 0 ? options_.rest_api_num_threads : UsableCpus()};
+  if (options_.rest_api_port != 0) http.port = static_cast<uint16_t>(options_.rest_api_port);
   if (options_.rest_api_enable_cors_support) http.error_headers = CorsHeaders();
   if (!options_.bind_address.empty()) http.addresses = {options_.bind_address};
   http.limits.max_body_bytes = static_cast<size_t>(options_.max_body_bytes);
+  http.max_connections = static_cast<size_t>(options_.max_connections);
   http.tls = attached_.tls->rest();
   http.limits.min_gzip_bytes = static_cast<size_t>(options_.rest_api_min_gzip_bytes);
   TFLS_ASSIGN_OR_RETURN(http_, HttpServer::Create(http, rest_pages_));
@@ -294,6 +298,15 @@ std::string Server::MetricsText(std::span<const MetricFamily* const> families) {
   CollectProcessMetrics(page);
   page.Add(metrics::kConnections, {"rest"}, static_cast<double>(http_->num_connections()));
   if (grpc_ != nullptr) page.Add(metrics::kConnections, {"grpc"}, static_cast<double>(grpc_->num_connections()));
+  http_->refusals().ForEach(
+      [&](int code, uint64_t count) { page.Add(metrics::kTransportRefusals, {"rest", fmt::to_string(code)}, static_cast<double>(count)); });
+  if (grpc_ != nullptr) {
+    grpc_->refusals().ForEach([&](int code, uint64_t count) {
+      const std::string name =
+          code < static_cast<int>(kNumStatusCodes) ? std::string(StatusCodeName(static_cast<StatusCode>(code))) : fmt::to_string(code);
+      page.Add(metrics::kTransportRefusals, {"grpc", name}, static_cast<double>(count));
+    });
+  }
   attached_.tls->Collect(*http_, grpc_.get(), page);
   return page.Text();
 }
@@ -314,7 +327,8 @@ void Server::Announce() const {
   const std::string host = options_.bind_address.empty() ? "0.0.0.0" : options_.bind_address;
   if (options_.port != 0) TFLS_INFO("Running gRPC ModelServer at {}:{} ...", host, grpc_->port());
   if (!options_.grpc_socket_path.empty()) TFLS_INFO("Running gRPC ModelServer at UNIX socket {} ...", options_.grpc_socket_path);
-  if (http_ != nullptr) TFLS_INFO("Exporting HTTP/REST API at:localhost:{} ...", http_->port());
+  if (options_.rest_api_port != 0) TFLS_INFO("Exporting HTTP/REST API at:localhost:{} ...", http_->port());
+  if (!options_.rest_api_socket_path.empty()) TFLS_INFO("Exporting HTTP/REST API at UNIX socket {} ...", options_.rest_api_socket_path);
 }
 
 void Server::Reload() {

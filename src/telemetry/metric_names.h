@@ -74,6 +74,9 @@ inline constexpr MetricFamily kInFlight{"tflite_serving_requests_in_flight", Met
 inline constexpr MetricFamily kRejected{"tflite_serving_requests_rejected_total", MetricType::kCounter,
     "Requests that were refused for want of capacity, of a key or of permission, by reason.", {"reason"}};
 inline constexpr MetricFamily kConnections{"tflite_serving_connections_open", MetricType::kGauge, "Open client connections.", {"protocol"}};
+inline constexpr MetricFamily kTransportRefusals{"tflite_serving_transport_refusals_total", MetricType::kCounter,
+    "Requests that were refused before they reached the API: too large, too slow, malformed, past their deadline; by HTTP's or gRPC's code.",
+    {"protocol", "code"}};
 inline constexpr MetricFamily kTlsFailures{"tflite_serving_tls_failures_total", MetricType::kCounter,
     "Connections that ended in their TLS handshake, and TLS clients of a plain port, by reason.", {"protocol", "reason"}};
 inline constexpr MetricFamily kTlsExpiry{"tflite_serving_tls_certificate_expiry_timestamp_seconds", MetricType::kGauge,
@@ -177,13 +180,13 @@ inline constexpr MetricFamily kTfGraphBuildTime{":tensorflow:core:graph_build_ti
 
 // What stands on a page, in this order: ours alone, and all.
 inline constexpr std::array kOurs = {
-    &kRequests,         &kRequestSeconds,   &kStageSeconds,    &kInFlight,        &kRejected,         &kConnections,    &kTlsFailures,
-    &kTlsExpiry,        &kPoolSaturation,   &kPoolThreads,     &kQueueDepth,      &kQueueAge,         &kThreadCpu,      &kBatchRows,
-    &kModelAvailable,   &kModelProblems,    &kModelState,      &kModelHealthy,    &kModelMemory,      &kInterpreters,   &kWorkerProcesses,
-    &kWorkerRestarts,   &kCustomQueueDepth, &kCustomRejected,  &kModelLoads,      &kModelLoadSeconds, &kBudgetBytes,    &kBudgetUsed,
-    &kBudgetLoaded,     &kBudgetUnloaded,   &kBudgetEvictions, &kBudgetReloads,   &kBudgetWaiting,    &kTraceSpans,     &kLoggedRequests,
-    &kAccessLogDropped, &kBuildInfo,        &kProcessCpu,      &kProcessResident, &kProcessVirtual,   &kProcessOpenFds, &kProcessMaxFds,
-    &kProcessStart,     &kProcessThreads};
+    &kRequests,        &kRequestSeconds,   &kStageSeconds,     &kInFlight,        &kRejected,        &kConnections,      &kTransportRefusals,
+    &kTlsFailures,     &kTlsExpiry,        &kPoolSaturation,   &kPoolThreads,     &kQueueDepth,      &kQueueAge,         &kThreadCpu,
+    &kBatchRows,       &kModelAvailable,   &kModelProblems,    &kModelState,      &kModelHealthy,    &kModelMemory,      &kInterpreters,
+    &kWorkerProcesses, &kWorkerRestarts,   &kCustomQueueDepth, &kCustomRejected,  &kModelLoads,      &kModelLoadSeconds, &kBudgetBytes,
+    &kBudgetUsed,      &kBudgetLoaded,     &kBudgetUnloaded,   &kBudgetEvictions, &kBudgetReloads,   &kBudgetWaiting,    &kTraceSpans,
+    &kLoggedRequests,  &kAccessLogDropped, &kBuildInfo,        &kProcessCpu,      &kProcessResident, &kProcessVirtual,   &kProcessOpenFds,
+    &kProcessMaxFds,   &kProcessStart,     &kProcessThreads};
 inline constexpr std::array kOriginals = {&kTfRequestCount,   &kTfRequestLatency,     &kTfRuntimeLatency, &kTfExampleCounts,
                                           &kTfExampleTotal,   &kTfQueuingLatency,     &kTfWrappedRuns,    &kTfPaddingSize,
                                           &kTfInputBatchSize, &kTfProcessedBatchSize, &kTfLoadAttempts,   &kTfLoadLatency,

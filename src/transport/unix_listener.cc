@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "telemetry/log.h"
 #include "transport/tcp_listener.h"
 
 namespace tflite_serving {
@@ -40,6 +41,11 @@ StatusOr<UniqueFd> ListenOnUnixSocket(const std::string& path) {
     return ErrnoToStatus(errno, doing);
   }
   return fd;
+}
+
+void RemoveUnixSocket(const std::string& path) {
+  if (path.empty() || ::unlink(path.c_str()) == 0 || errno == ENOENT) return;
+  TFLS_WARNING("{}", ErrnoToStatus(errno, fmt::format("remove {}", path)).message());
 }
 
 }  // namespace tflite_serving

@@ -12,4 +12,7 @@ namespace tflite_serving {
 // removes the file. Errors name it: ALREADY_EXISTS "cannot listen on unix:/run/grpc.sock: Address already in use".
 StatusOr<UniqueFd> ListenOnUnixSocket(const std::string& path);
 
+// Removes it, if `path` is not empty; what goes wrong is logged.
+void RemoveUnixSocket(const std::string& path);
+
 }  // namespace tflite_serving

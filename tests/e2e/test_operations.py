@@ -1,6 +1,7 @@
 """What operators do: read logs, change levels, ask for keys, reload, stop."""
 
 import contextlib
+import http.client
 import json
 import re
 import shutil
@@ -307,3 +308,42 @@ def test_requests_are_logged_and_serve_to_warm_up(tmp_path):
         warm.stop()
     finally:
         warm.kill()
+
+
+# --- Limits ---
+
+def test_what_never_reaches_the_api_is_counted(start_server):
+    server = start_server("half_plus_two", HALF, "--max_body_bytes=1000", "--grpc_max_message_bytes=1000")
+
+    def body_of(size):
+        return requests.post(server.predict_url, data=b" " * size, timeout=60).status_code
+
+    assert [body_of(1000), body_of(1001)] == [400, 413]
+    with socket.create_connection(server.address) as connection:
+        connection.sendall(b"nonsense\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 400")
+    with grpc.insecure_channel(server.grpc_target) as channel:
+        call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+        for size, code in ((1000, grpc.StatusCode.INVALID_ARGUMENT), (1001, grpc.StatusCode.RESOURCE_EXHAUSTED)):
+            with pytest.raises(grpc.RpcError) as error:
+                call(b"\xff" * size, timeout=60)
+            assert error.value.code() == code
+    metrics = server.metrics()
+    refused = 'tflite_serving_transport_refusals_total{protocol="%s",code="%s"}'
+    assert metrics[refused % ("rest", "413")] == 1
+    assert metrics[refused % ("rest", "400")] == 1
+    assert metrics[refused % ("grpc", "RESOURCE_EXHAUSTED")] == 1
+
+
+def test_rest_over_a_unix_socket(start_server, tmp_path):
+    path = tmp_path / "rest.sock"
+    server = start_server("half_plus_two", HALF, f"--rest_api_socket_path={path}")
+    server.wait_for_log(re.escape(f"Exporting HTTP/REST API at UNIX socket {path} ..."))
+    with contextlib.closing(http.client.HTTPConnection("localhost")) as connection:
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(str(path))
+        for body in ('{"instances": [1.0]}', json.dumps({"instances": [1.0] * 100_000})):
+            connection.request("POST", "/v1/models/half_plus_two:predict", body)
+            assert json.loads(connection.getresponse().read())["predictions"][0] == 2.5
+    server.stop()
+    assert not path.exists()

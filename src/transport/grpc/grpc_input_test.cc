@@ -187,7 +187,8 @@ TEST(GrpcInputTest, MessagesSurviveEveryCut) {
     }
     received.clear();
     TlsPort plain("test", TlsProtocol::kGrpc, nullptr);
-    GrpcLoop loop(*methods, limits, plain);
+    RefusalCounts refusals;
+    GrpcLoop loop(*methods, limits, plain, refusals);
     {
       GrpcSession session(loop, [] {}, TimePoint{});
       ASSERT_TRUE(session.FillOutput());  // the settings with its windows, which the client has acknowledged

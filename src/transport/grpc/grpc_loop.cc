@@ -22,10 +22,11 @@ constexpr int kOneThread = 1;
 
 }  // namespace
 
-GrpcLoop::GrpcLoop(const GrpcMethods& methods, const GrpcLimits& limits, TlsPort& tls)
+GrpcLoop::GrpcLoop(const GrpcMethods& methods, const GrpcLimits& limits, TlsPort& tls, RefusalCounts& refusals)
     : methods_(methods),
       limits_(limits),
       tls_(tls),
+      refusals_(refusals),
       io_(std::make_shared<asio::io_context>(kOneThread)),
       finished_(std::make_shared<FinishedCalls>(io_)),
       keep_running_(asio::make_work_guard(*io_)),

@@ -18,6 +18,7 @@
 #include "transport/grpc/grpc_input.h"
 #include "transport/grpc/grpc_limits.h"
 #include "transport/grpc/grpc_methods.h"
+#include "transport/refusal_counts.h"
 #include "transport/tls_port.h"
 
 namespace tflite_serving {
@@ -28,7 +29,7 @@ class GrpcConnection;
 class GrpcLoop final : public ConnectionLoop {
  public:
   // All of it must outlive the loop.
-  GrpcLoop(const GrpcMethods& methods, const GrpcLimits& limits, TlsPort& tls);
+  GrpcLoop(const GrpcMethods& methods, const GrpcLimits& limits, TlsPort& tls, RefusalCounts& refusals);
   ~GrpcLoop() override;
 
   // ConnectionLoop's; returns only when every handler has finished its calls too. ----
@@ -46,6 +47,7 @@ class GrpcLoop final : public ConnectionLoop {
   const GrpcMethods& methods() const { return methods_; }
   const GrpcLimits& limits() const { return limits_; }
   TlsPort& tls() const { return tls_; }
+  RefusalCounts& refusals() const { return refusals_; }
   const std::shared_ptr<asio::io_context>& shared_io() const { return io_; }
   // What a connection reads with when more is there than it has room for; for use within one event.
   GrpcInput& input() { return input_; }
@@ -70,6 +72,7 @@ class GrpcLoop final : public ConnectionLoop {
   const GrpcMethods& methods_;
   const GrpcLimits& limits_;
   TlsPort& tls_;
+  RefusalCounts& refusals_;
   std::atomic<size_t> num_connections_ = 0;
 
   // First, since all that follows lives in it; shared with the calls, whose Finish may still be posting while the loop ends.

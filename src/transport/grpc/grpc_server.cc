@@ -73,21 +73,19 @@ class GrpcServer::Impl {
 
   int port() const { return port_; }
   const TlsPort& tls() const { return tls_; }
+  const RefusalCounts& refusals() const { return refusals_; }
   EventLoops& loops() { return loops_; }
 
   void Shutdown(TimePoint deadline) {
     // First: while calls are finished, the next server may already take the path.
-    const std::string path = std::exchange(options_.unix_socket_path, {});
-    if (!path.empty() && ::unlink(path.c_str()) != 0 && errno != ENOENT) {
-      TFLS_WARNING("{}", ErrnoToStatus(errno, fmt::format("remove {}", path)).message());
-    }
+    RemoveUnixSocket(std::exchange(options_.unix_socket_path, {}));
     loops_.Shutdown(deadline);
   }
 
  private:
   std::vector<std::unique_ptr<ConnectionLoop>> MakeLoops() {
     std::vector<std::unique_ptr<ConnectionLoop>> loops;
-    for (int i = 0; i < options_.num_threads; ++i) loops.push_back(std::make_unique<GrpcLoop>(methods_, options_.limits, tls_));
+    for (int i = 0; i < options_.num_threads; ++i) loops.push_back(std::make_unique<GrpcLoop>(methods_, options_.limits, tls_, refusals_));
     return loops;
   }
 
@@ -95,6 +93,7 @@ class GrpcServer::Impl {
   const GrpcMethods methods_;
   const int port_;
   TlsPort tls_;
+  RefusalCounts refusals_;
   EventLoops loops_;
 };
 
@@ -135,6 +134,7 @@ GrpcServer::~GrpcServer() { Shutdown(Clock::Steady().Now()); }
 int GrpcServer::port() const { return impl_->port(); }
 size_t GrpcServer::num_connections() const { return impl_->loops().num_connections(); }
 uint64_t GrpcServer::num_tls_failures(TlsFailure failure) const { return impl_->tls().num_failures(failure); }
+const RefusalCounts& GrpcServer::refusals() const { return impl_->refusals(); }
 void GrpcServer::Shutdown(TimePoint deadline) { impl_->Shutdown(deadline); }
 
 }  // namespace tflite_serving

@@ -19,6 +19,7 @@
 #include "transport/grpc/grpc_limits.h"
 #include "transport/grpc_call.h"
 #include "transport/grpc_stream_call.h"
+#include "transport/refusal_counts.h"
 #include "transport/tls_context.h"
 #include "transport/tls_failure.h"
 
@@ -66,6 +67,8 @@ class GrpcServer {
   size_t num_connections() const;
   // Clients that did not get in, since the start.
   uint64_t num_tls_failures(TlsFailure failure) const;
+  // Of requests, by the server itself: no handler has seen them.
+  const RefusalCounts& refusals() const;
 
   // Refuses new connections, asks clients to go elsewhere (GOAWAY), ends streaming calls, gives the others until `deadline`, then cancels what is
   // left, and returns when all are finished: every handler must still call Finish. Calling it again does nothing.

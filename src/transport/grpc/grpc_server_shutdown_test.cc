@@ -63,7 +63,8 @@ TEST(GrpcServerShutdownTest, IdleAndSilentConnectionsDoNotDelayIt) {
 }
 
 TEST(GrpcServerShutdownTest, ARequestThatDoesNotGoOnDoesNotDelayIt) {
-  const auto server = StartServer(Echo, {.limits = {.drain_patience = std::chrono::milliseconds(10), .drain_round_trip = std::chrono::milliseconds(20)}});
+  const auto server =
+      StartServer(Echo, {.limits = {.drain_patience = std::chrono::milliseconds(10), .drain_round_trip = std::chrono::milliseconds(20)}});
   GrpcTestClient client(server->port());
   client.Begin(kEchoPath, Framed("a message").substr(0, 3), {}, false);
   ASSERT_TRUE(client.Flush());

@@ -272,18 +272,24 @@ void GrpcSession::Reply(GrpcExchange& exchange) {
   if (exchange.aligned_byte != 0) aligned_byte_ = exchange.aligned_byte;
   loop_.CountHeld(-1);
   if (exchange.stream_id < 0) return ReleaseIfOver(exchange);
-  if (!exchange.status().ok()) return Refuse(exchange, exchange.status());
+  if (!exchange.status().ok()) return Fail(exchange, exchange.status());
   exchange.answered = true;
   exchange.progress = now_;
   Expect(SubmitResponseHead(http2_, exchange.stream_id, exchange.ids(), ReplyBody(exchange)));
 }
 
 void GrpcSession::Refuse(GrpcExchange& exchange, const Status& status) {
+  loop_.refusals().Count(static_cast<int>(status.code()));
+  Fail(exchange, status);
+}
+
+void GrpcSession::Fail(GrpcExchange& exchange, const Status& status) {
   Expect(SubmitStatus(http2_, exchange.stream_id, status, exchange.ids(), exchange.head.has_unknown_encoding()));
   Detach(exchange);
 }
 
 void GrpcSession::RefuseHttp(GrpcExchange& exchange, int http_status) {
+  loop_.refusals().Count(http_status);
   Expect(SubmitHttpStatus(http2_, exchange.stream_id, http_status));
   Detach(exchange);
 }

@@ -88,7 +88,8 @@ class GrpcSession {
   void RunHandler(GrpcExchange& exchange);
   // Submits the reply or the status with which the handler finished.
   void Reply(GrpcExchange& exchange);
-  // Ends the call with a status and no message, whatever it is at, and lets go of its stream.
+  // Ends the call with a status and no message, whatever it is at, and lets go of its stream: as its handler says, or by the session itself.
+  void Fail(GrpcExchange& exchange, const Status& status);
   void Refuse(GrpcExchange& exchange, const Status& status);
   void RefuseHttp(GrpcExchange& exchange, int http_status);
   void Reset(int32_t stream_id, uint32_t error_code);

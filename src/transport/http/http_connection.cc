@@ -202,7 +202,7 @@ Coroutine<HttpRefusal> HttpConnection::DropBody() {
 
 Coroutine<HttpRefusal> HttpConnection::DropBytes(size_t max_bytes, size_t& dropped) {
   ErrorCode error;
-  if (stream_.is_tls()) {
+  if (stream_.is_tls() || stream_.socket().local_endpoint(error).protocol().family() == AF_UNIX) {
     if (!input_.MakeRoom(kStreamInputBytes)) co_return kOutOfMemory;
     dropped = co_await stream_.AsyncReadSome(asio::mutable_buffer(input_.room().data(), std::min(max_bytes, input_.room().size())), error);
     co_return error ? RefuseRead(error) : HttpRefusal{};
@@ -376,6 +376,7 @@ bool HttpConnection::TryWrite(std::string_view head, std::string_view body, size
 }
 
 Coroutine<void> HttpConnection::Refuse(HttpRefusal refusal) {
+  loop_.refusals().Count(refusal.status);
   HttpResponse response;
   response.status = refusal.status;
   response.headers = loop_.error_headers();

@@ -124,7 +124,7 @@ class HttpConnection {
   uint64_t transferred_ = 0;      // bytes since then
   bool idle_ = false;             // waiting for a request's first byte
   bool handshaking_ = false;
-  bool receiving_ = false;        // a request that has begun
+  bool receiving_ = false;  // a request that has begun
   bool aborted_ = false;
 };
 

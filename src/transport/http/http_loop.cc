@@ -25,11 +25,12 @@ std::chrono::milliseconds SweepInterval(const HttpLimits& limits) {
 
 }  // namespace
 
-HttpLoop::HttpLoop(HttpHandler& handler, const HttpLimits& limits, const HttpHeaders& error_headers, TlsPort& tls)
+HttpLoop::HttpLoop(HttpHandler& handler, const HttpLimits& limits, const HttpHeaders& error_headers, TlsPort& tls, RefusalCounts& refusals)
     : handler_(handler),
       limits_(limits),
       error_headers_(error_headers),
       tls_(tls),
+      refusals_(refusals),
       sweep_interval_(SweepInterval(limits)),
       io_(std::make_shared<asio::io_context>(kOneThread)),
       finished_(std::make_shared<FinishedCalls>(io_)),
@@ -51,12 +52,15 @@ void HttpLoop::Open(UniqueFd fd) {
     return;
   }
   const int on = 1;
-  if (::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof(address);
+  if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) address.ss_family = AF_INET6;  // which asio takes for any TCP
+  if (address.ss_family != AF_UNIX && ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0) {
     TFLS_DEBUG("cannot set TCP_NODELAY: {}", ErrnoToStatus(errno, "setsockopt").message());
   }
   Socket socket(*io_);
   ErrorCode error;
-  if (!socket.assign(asio::generic::stream_protocol(AF_INET6, IPPROTO_TCP), fd.get(), error)) fd.Release();
+  if (!socket.assign(asio::generic::stream_protocol(address.ss_family, 0), fd.get(), error)) fd.Release();
   if (!error) socket.non_blocking(true, error);
   std::optional<ByteStream> stream = error ? std::optional<ByteStream>() : tls_.Open(std::move(socket));
   if (!stream) {

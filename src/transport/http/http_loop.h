@@ -18,6 +18,7 @@
 #include "transport/http/http_limits.h"
 #include "transport/http/http_response_head.h"
 #include "transport/http_call.h"
+#include "transport/refusal_counts.h"
 #include "transport/tls_port.h"
 
 namespace tflite_serving {
@@ -28,7 +29,7 @@ class HttpConnection;
 class HttpLoop final : public ConnectionLoop {
  public:
   // All of it must outlive the loop.
-  HttpLoop(HttpHandler& handler, const HttpLimits& limits, const HttpHeaders& error_headers, TlsPort& tls);
+  HttpLoop(HttpHandler& handler, const HttpLimits& limits, const HttpHeaders& error_headers, TlsPort& tls, RefusalCounts& refusals);
   ~HttpLoop() override;
 
   // ConnectionLoop's. After Drain every response closes its connection; calls that handlers still hold stay valid after Abort. ----
@@ -47,6 +48,7 @@ class HttpLoop final : public ConnectionLoop {
   const HttpLimits& limits() const { return limits_; }
   const HttpHeaders& error_headers() const { return error_headers_; }
   TlsPort& tls() const { return tls_; }
+  RefusalCounts& refusals() const { return refusals_; }
   bool draining() const { return draining_; }
   std::string_view Date();
 
@@ -65,6 +67,7 @@ class HttpLoop final : public ConnectionLoop {
   const HttpLimits& limits_;
   const HttpHeaders& error_headers_;
   TlsPort& tls_;
+  RefusalCounts& refusals_;
   const std::chrono::milliseconds sweep_interval_;
   std::atomic<size_t> num_connections_ = 0;
 

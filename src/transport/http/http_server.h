@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@
 #include "base/status.h"
 #include "transport/http/http_limits.h"
 #include "transport/http_call.h"
+#include "transport/refusal_counts.h"
 #include "transport/tls_context.h"
 #include "transport/tls_failure.h"
 
@@ -27,7 +29,8 @@ namespace tflite_serving {
 
 struct HttpServerOptions {
   std::vector<std::string> addresses;  // IP addresses or host names; none: every address of the machine, IPv6 and IPv4
-  uint16_t port = 0;                   // 0: a free one
+  std::optional<uint16_t> port = 0;    // 0: a free one; nothing: none
+  std::string unix_socket_path;        // to listen on too; empty: none. Removed at the end
   int num_threads = 1;                 // event loops, each a thread "http_io"; at least 1
   // While so many connections are open, idle ones are closed and new ones wait to be accepted. 0: ConnectionsByDescriptorLimit() (event_loops.h).
   size_t max_connections = 0;
@@ -44,11 +47,13 @@ class HttpServer {
   // Shutdown(now).
   ~HttpServer();
 
-  // The port it listens on.
+  // The port it listens on; 0: none.
   uint16_t port() const;
   size_t num_connections() const;
   // Clients that did not get in, since the start.
   uint64_t num_tls_failures(TlsFailure failure) const;
+  // Of requests, by the server itself: no handler has seen them.
+  const RefusalCounts& refusals() const;
 
   // At most once, and not after Shutdown.
   void Start();
