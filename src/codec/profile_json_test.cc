@@ -16,7 +16,7 @@ TEST(ProfileJsonTest, OperatorsInOrder) {
                                   .mean = nanoseconds(15250),
                                   .calls = 1,
                                   .inside = {convolution}};
-  const OperatorProfile softmax{.name = "SOFTMAX", .tensor = "a\"b", .operators = {}, .mean = nanoseconds(3001), .calls = 2.5, .inside = {}};
+  const OperatorProfile softmax{.name = "SOFTMAX", .tensor = "a\"b", .operators = {}, .mean = nanoseconds(3002), .calls = 2.5, .inside = {}};
   const ModelProfile profile{.id = {"digits", 3},
                              .signature = "serving_default",
                              .inputs = {{"x", "float[1,2]"}, {"n", "int32[]"}},
@@ -38,14 +38,14 @@ TEST(ProfileJsonTest, OperatorsInOrder) {
  "threads": 2,
  "runs": 20,
  "run_us": {"mean": 20.000, "min": 19.004, "max": 1234.567},
- "other_us": 1.749,
+ "other_us": 1.748,
  "graph_operators": 3,
  "delegate": {"name": "XNNPACK", "operators": 2, "partitions": 1},
  "operators": [
   {"index": 0, "name": "XNNPACK delegate: 2 operators", "mean_us": 15.250, "share": 0.7625, "calls": 1, "operators": ["RESHAPE", "CONV_2D"], "inside": [
    {"index": 0, "name": "Convolution (NHWC, F32) IGEMM", "mean_us": 8.000, "share": 0.4000, "calls": 1}
   ]},
-  {"index": 1, "name": "SOFTMAX", "tensor": "a\"b", "mean_us": 3.001, "share": 0.1501, "calls": 2.5}
+  {"index": 1, "name": "SOFTMAX", "tensor": "a\"b", "mean_us": 3.002, "share": 0.1501, "calls": 2.5}
  ]
 }
 )");
