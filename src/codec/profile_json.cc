@@ -8,7 +8,6 @@
 #include <fmt/format.h>
 
 #include "base/json_escape.h"
-#include "codec/json_writer.h"
 
 namespace tflite_serving {
 namespace {

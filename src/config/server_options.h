@@ -52,7 +52,7 @@ struct ServerOptions {
 
   // --- both ---
   int32_t max_connections = 0;  // [ours] of each port; 0: half of what the limit of descriptors leaves
-  std::string bind_address;  // [ours] an IPv4 or IPv6 address to listen on; empty: all
+  std::string bind_address;     // [ours] an IPv4 or IPv6 address to listen on; empty: all
   // TLS: PEM files of [ours] for both ports, or the original's file for gRPC alone.
   std::string tls_certificate_file;            // [ours] the server's certificate and those that lead to its root; empty: no TLS
   std::string tls_key_file;                    // [ours]

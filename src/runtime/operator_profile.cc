@@ -63,22 +63,50 @@ std::vector<Step> StepsOf(std::vector<RunEvent> events) {
   return steps;
 }
 
-// The times of `runs` runs, step by step, together.
-struct Noted {
-  int runs = 0;
-  std::vector<Step> steps;
-
-  // A run that went another way than the first says nothing of it.
-  void Add(std::vector<Step> more) {
-    if (runs == 0) steps = more;
-    if (!std::ranges::equal(steps, more, [](const Step& a, const Step& b) { return a.IsLike(b); })) return;
-    if (runs++ == 0) return;
-    for (size_t i = 0; i < steps.size(); ++i) {
-      steps[i].time += more[i].time;
-      for (size_t k = 0; k < steps[i].kernels.size(); ++k) steps[i].kernels[k].time += more[i].kernels[k].time;
-    }
+// What runs took, in all and part by part.
+class TimedParts {
+ public:
+  void Add(nanoseconds total, std::vector<nanoseconds> parts) { runs_.push_back({total, std::move(parts)}); }
+  size_t num_runs() const { return runs_.size(); }
+  // Whether all had as many.
+  bool HaveParts(size_t count) const {
+    return std::ranges::all_of(runs_, [count](const Run& run) { return run.parts.size() == count; });
   }
+
+  // Leaves the slowest tenth out: the machine did something else in those. To be called once all are there, and only then the following.
+  void Trim() {
+    std::ranges::sort(runs_, {}, &Run::total);
+    runs_.resize(runs_.size() - runs_.size() / kSlowest);
+  }
+  nanoseconds MeanTotal() const {
+    nanoseconds sum{0};
+    for (const Run& run : runs_) sum += run.total;
+    return sum / static_cast<int64_t>(runs_.size());
+  }
+  nanoseconds Mean(size_t part) const {
+    nanoseconds sum{0};
+    for (const Run& run : runs_) sum += run.parts[part];
+    return sum / static_cast<int64_t>(runs_.size());
+  }
+
+ private:
+  static constexpr size_t kSlowest = 10;
+  struct Run {
+    nanoseconds total;
+    std::vector<nanoseconds> parts;
+  };
+  std::vector<Run> runs_;
 };
+
+// The parts of a run as the runtime noted it: each step, and behind it its kernels.
+std::vector<nanoseconds> PartsOf(const std::vector<Step>& steps) {
+  std::vector<nanoseconds> parts;
+  for (const Step& step : steps) {
+    parts.push_back(step.time);
+    for (const RunEvent& kernel : step.kernels) parts.push_back(kernel.time);
+  }
+  return parts;
+}
 
 class Profiler {
  public:
@@ -141,29 +169,25 @@ class Profiler {
     TFLS_RETURN_IF_ERROR(FindInputs(*interpreter));
     TFLS_RETURN_IF_ERROR(WarmUp(*interpreter, kWarmUpRuns - 1));
     const TimePoint half = start_ + (end_ - start_) / 2;
-    nanoseconds total{0};
     profile_.min = nanoseconds::max();
     do {
       times.clear();
       const TimePoint began = clock_.Now();
       TFLS_RETURN_IF_ERROR(interpreter->Run(signature_, views_, end_, request_.cancellation).status());
       const nanoseconds time = clock_.Now() - began;
-      total += time;
       profile_.min = std::min(profile_.min, time);
       profile_.max = std::max(profile_.max, time);
-      AddTimes(times);
+      measured_.Add(time, Differences(times));
     } while (++profile_.runs < request_.runs && clock_.Now() < half);
-    profile_.mean = total / profile_.runs;
+    measured_.Trim();
+    profile_.mean = measured_.MeanTotal();
     return OkStatus();
   }
 
-  void AddTimes(const std::vector<TimePoint>& times) {
-    if (profile_.runs == 0 && !times.empty()) step_times_.assign(times.size() - 1, nanoseconds(0));
-    if (times.size() != step_times_.size() + 1) {
-      step_times_.clear();  // the runs do not go the same way
-      return;
-    }
-    for (size_t i = 0; i < step_times_.size(); ++i) step_times_[i] += times[i + 1] - times[i];
+  static std::vector<nanoseconds> Differences(const std::vector<TimePoint>& times) {
+    std::vector<nanoseconds> differences;
+    for (size_t i = 1; i < times.size(); ++i) differences.push_back(times[i] - times[i - 1]);
+    return differences;
   }
 
   Status NoteRuns() {
@@ -173,22 +197,37 @@ class Profiler {
     TFLS_RETURN_IF_ERROR(WarmUp(*interpreter, kWarmUpRuns));
     for (int i = 0; i < profile_.runs && (i == 0 || clock_.Now() < end_); ++i) {
       TFLS_ASSIGN_OR_RETURN(std::vector<RunEvent> events, interpreter->RunNoted(signature_, views_, end_, request_.cancellation));
-      if (noted_.runs == 0) {
-        const auto main = std::ranges::find(events, RunEvent::kGraph, &RunEvent::kind);
-        if (main != events.end()) main_graph_ = main->graph;
-      }
-      noted_.Add(StepsOf(std::move(events)));
+      const auto main = std::ranges::find(events, RunEvent::kGraph, &RunEvent::kind);
+      if (main != events.end()) main_graph_ = main->graph;
+      AddNoted(StepsOf(std::move(events)));
     }
+    noted_.Trim();
     return OkStatus();
   }
 
+  // A run that went another way than the first says nothing of it.
+  void AddNoted(std::vector<Step> steps) {
+    nanoseconds total{0};
+    for (const Step& step : steps) total += step.time;
+    std::vector<nanoseconds> parts = PartsOf(steps);
+    if (noted_.num_runs() == 0) {
+      steps_ = std::move(steps);
+    } else if (!std::ranges::equal(steps_, steps, [](const Step& a, const Step& b) { return a.IsLike(b); })) {
+      return;
+    }
+    noted_.Add(total, std::move(parts));
+  }
+
   void Describe() {
-    const bool has_times = step_times_.size() == noted_.steps.size();   // a look at the clock stands for a step
+    const bool has_times = measured_.HaveParts(steps_.size());          // a look at the clock stands for a step
     std::map<std::tuple<size_t, size_t, bool, size_t>, size_t> places;  // inside of a row, of what it calls
     std::vector<OperatorProfile>& rows = profile_.operators;
-    for (size_t i = 0; i < noted_.steps.size(); ++i) {
-      const Step& step = noted_.steps[i];
-      const nanoseconds time = has_times ? step_times_[i] / profile_.runs : step.time / noted_.runs;
+    size_t part = 0;
+    for (size_t i = 0; i < steps_.size(); ++i) {
+      Step& step = steps_[i];
+      step.time = noted_.Mean(part++);
+      for (RunEvent& kernel : step.kernels) kernel.time = noted_.Mean(part++);
+      const nanoseconds time = has_times ? measured_.Mean(i) : step.time;
       if (step.graph == main_graph_ || rows.empty()) {
         AddTo(rows.emplace_back(RowOf(step)), step, time);
         continue;
@@ -202,11 +241,11 @@ class Profiler {
     if (main_graph_ < file_.subgraphs.size()) DescribeDelegation(file_.subgraphs[main_graph_]);
   }
 
-  void AddTo(OperatorProfile& row, const Step& step, nanoseconds time) const {
+  static void AddTo(OperatorProfile& row, const Step& step, nanoseconds time) {
     row.mean += time;
     row.calls += 1;
     for (size_t i = 0; i < std::min(step.kernels.size(), row.inside.size()); ++i) {
-      row.inside[i].mean += nanoseconds(step.kernels[i].time) / noted_.runs;
+      row.inside[i].mean += step.kernels[i].time;
       row.inside[i].calls += 1;
     }
   }
@@ -236,7 +275,7 @@ class Profiler {
   void DescribeDelegation(const FileSubgraph& graph) {
     profile_.graph_operators = graph.operators.size();
     std::vector<const Step*> steps;
-    for (const Step& step : noted_.steps) {
+    for (const Step& step : steps_) {
       if (step.graph == main_graph_) steps.push_back(&step);
     }
     profile_.partitions = static_cast<size_t>(std::ranges::count_if(steps, &Step::delegated));
@@ -281,8 +320,9 @@ class Profiler {
   size_t main_graph_ = 0;
   std::vector<Tensor> inputs_;
   std::vector<TensorView> views_;
-  std::vector<nanoseconds> step_times_;  // of all runs together; empty if they differ
-  Noted noted_;
+  TimedParts measured_;      // by step
+  std::vector<Step> steps_;  // of the first noted run
+  TimedParts noted_;         // by PartsOf
   ModelProfile profile_;
 };
 

@@ -21,10 +21,10 @@ struct RunEvent {
     kOperator,  // of the graph, outside of delegates. It comes before what it calls
     kKernel,    // in a delegate: a partition's come one after the other, with indices from 0
   } kind = kGraph;
-  std::string name;  // "CONV_2D", "Convolution (NHWC, F32) IGEMM"
-  size_t graph = 0;  // the subgraph's number
-  size_t index = 0;  // of the operator in its graph, of the kernel in its partition
-  std::chrono::microseconds time{0};
+  std::string name;                  // "CONV_2D", "Convolution (NHWC, F32) IGEMM"
+  size_t graph = 0;                  // the subgraph's number
+  size_t index = 0;                  // of the operator in its graph, of the kernel in its partition
+  std::chrono::nanoseconds time{0};  // whole microseconds
 };
 
 // Begins to note, and forgets what was noted before. INTERNAL if `compiled` was not compiled for it.

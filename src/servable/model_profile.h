@@ -50,7 +50,7 @@ struct ModelProfile {
   std::vector<std::pair<std::string, std::string>> inputs;  // names, and what they were run with: "float[1,28,28]"
   int threads = 1;                                          // of one run
   int runs = 0;                                             // that were made
-  std::chrono::nanoseconds mean{0};                         // of those: a run as requests have it, with all around its operators
+  std::chrono::nanoseconds mean{0};                         // of a run as requests have it. Like all means here it leaves out the slowest tenth
   std::chrono::nanoseconds min{0};
   std::chrono::nanoseconds max{0};
   std::string delegate;                    // its name; empty if none runs anything

@@ -67,17 +67,18 @@ class Table {
 };
 
 std::string DelegateText(const ModelProfile& profile) {
-  if (profile.partitions == 0) return fmt::format("{} operators, none in a delegate", profile.graph_operators);
-  return fmt::format("{} operators, {} of them in {} partition{} of the {} delegate", profile.graph_operators, profile.delegated_operators,
-                     profile.partitions, profile.partitions == 1 ? "" : "s", profile.delegate);
+  const std::string all = fmt::format("{} operator{}", profile.graph_operators, profile.graph_operators == 1 ? "" : "s");
+  if (profile.partitions == 0) return all + ", none in a delegate";
+  return fmt::format("{}, {} of them in {} partition{} of the {} delegate", all, profile.delegated_operators, profile.partitions,
+                     profile.partitions == 1 ? "" : "s", profile.delegate);
 }
 
 }  // namespace
 
 std::string OperatorTable(const ModelProfile& profile) {
-  std::string text =
-      fmt::format("signature \"{}\", {} thread{}, {} run{} of {} ({} to {}) on", profile.signature, profile.threads, profile.threads == 1 ? "" : "s",
-                  profile.runs, profile.runs == 1 ? "" : "s", TimeText(profile.mean), TimeText(profile.min), TimeText(profile.max));
+  std::string text = fmt::format("signature \"{}\", {} thread{}, {} run{} of {} on average ({} to {}) on", profile.signature, profile.threads,
+                                 profile.threads == 1 ? "" : "s", profile.runs, profile.runs == 1 ? "" : "s", TimeText(profile.mean),
+                                 TimeText(profile.min), TimeText(profile.max));
   for (size_t i = 0; i < profile.inputs.size(); ++i)
     text += fmt::format("{} {} {}", i == 0 ? "" : ",", profile.inputs[i].first, profile.inputs[i].second);
   text += fmt::format("\n{}\n\n", DelegateText(profile));

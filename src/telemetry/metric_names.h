@@ -131,13 +131,15 @@ inline constexpr MetricFamily kBudgetReloads{"tflite_serving_model_memory_budget
     "Times that a version was loaded again because a request wanted it, by how that ended.", {"code"}};
 inline constexpr MetricFamily kBudgetWaiting{"tflite_serving_model_memory_budget_waiting_requests", MetricType::kGauge, "Requests that wait for their model to be loaded again."};
 
-// The process, by the names that Prometheus' client libraries use.
+// What is told of requests elsewhere.
 inline constexpr MetricFamily kTraceSpans{"tflite_serving_trace_spans_total", MetricType::kCounter,
     "Spans of traced requests: exported to the collector, dropped for want of room, or failed, which the collector did not take.", {"outcome"}};
 inline constexpr MetricFamily kAccessLogDropped{"tflite_serving_access_log_dropped_lines_total", MetricType::kCounter,
     "Lines of the access log that could not be written, or not as fast as they came.", {}};
 inline constexpr MetricFamily kLoggedRequests{"tflite_serving_logged_requests_total", MetricType::kCounter,
     "Requests that were chosen to be logged (logging_config): written, dropped for want of room, or failed, which the disk did not take.", {"outcome"}};
+
+// The process, by the names that Prometheus' client libraries use.
 inline constexpr MetricFamily kBuildInfo{"tflite_serving_build_info", MetricType::kGauge, "1; its labels say what runs.", {"version"}};
 inline constexpr MetricFamily kProcessCpu{"process_cpu_seconds_total", MetricType::kCounter, "Total user and system CPU time spent in seconds."};
 inline constexpr MetricFamily kProcessResident{"process_resident_memory_bytes", MetricType::kGauge, "Resident memory size in bytes."};
@@ -163,14 +165,11 @@ inline constexpr MetricFamily kTfQueuingLatency{":tensorflow:serving:batching_se
 inline constexpr MetricFamily kTfWrappedRuns{":tensorflow:serving:batching_session:wrapped_run_count", MetricType::kCounter, "Runs of batches."};
 inline constexpr MetricFamily kTfPaddingSize{":tensorflow:serving:batching_session:padding_size", MetricType::kHistogram,
     "Rows that were added to a batch to reach an allowed size.", {"execution_batch_size"}, kSizeBounds};
-inline constexpr MetricFamily kTfInputBatchSize{":tensorflow:serving:batching_session:input_batch_size", MetricType::kHistogram,
-    "Rows of each request that was batched.", {}, kSizeBounds};
-inline constexpr MetricFamily kTfProcessedBatchSize{":tensorflow:serving:batching_session:processed_batch_size", MetricType::kHistogram,
-    "Rows of each run of a batch.", {}, kSizeBounds};
+inline constexpr MetricFamily kTfInputBatchSize{":tensorflow:serving:batching_session:input_batch_size", MetricType::kHistogram, "Rows of each request that was batched.", {}, kSizeBounds};
+inline constexpr MetricFamily kTfProcessedBatchSize{":tensorflow:serving:batching_session:processed_batch_size", MetricType::kHistogram, "Rows of each run of a batch.", {}, kSizeBounds};
 inline constexpr MetricFamily kTfLoadAttempts{":tensorflow:cc:saved_model:load_attempt_count", MetricType::kCounter,
     "Attempts to load a version of the model at this base path.", {"model_path", "status"}};
-inline constexpr MetricFamily kTfLoadLatency{":tensorflow:cc:saved_model:load_latency", MetricType::kCounter,
-    "Microseconds of successful loads.", {"model_path"}};
+inline constexpr MetricFamily kTfLoadLatency{":tensorflow:cc:saved_model:load_latency", MetricType::kCounter, "Microseconds of successful loads.", {"model_path"}};
 inline constexpr MetricFamily kTfGraphRuns{":tensorflow:core:graph_runs", MetricType::kCounter, "Runs of interpreters."};
 inline constexpr MetricFamily kTfGraphRunTime{":tensorflow:core:graph_run_time_usecs", MetricType::kCounter, "Microseconds of these runs."};
 inline constexpr MetricFamily kTfGraphBuilds{":tensorflow:core:graph_build_calls", MetricType::kCounter, "Loads of models."};

@@ -99,7 +99,7 @@ class TestBench:
 
     def test_operators(self):
         text = output("bench", base_path("digits_int8") / "1" / "model.tflite", "--operators")
-        assert re.search(rf'^signature "serving_default", 1 thread, 100 runs of {TIME} '
+        assert re.search(rf'^signature "serving_default", 1 thread, 100 runs of {TIME} on average '
                          rf"\({TIME} to {TIME}\) on \w+ int8\[1,64\]$", text, re.M), text
         count = re.search(r"^(\d+) operators, (\d+) of them in 1 partition of the XNNPACK delegate$",
                           text, re.M)
