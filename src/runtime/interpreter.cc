@@ -127,7 +127,7 @@ Status Interpreter::Rebuild() {
   }
   compiled_.reset();
   nodes_ = OperatorNodes(model_.graph().library_operators);
-  TFLS_ASSIGN_OR_RETURN(compiled_, model_.Compile(options_.num_threads, nodes_, options_.with_profiler));
+  TFLS_ASSIGN_OR_RETURN(compiled_, model_.Compile(options_.num_threads, nodes_, options_.with_profiler ? &profiled_with_ : nullptr));
   const auto ask = options_.operator_times == nullptr ? &IsCancelled : &NoteTime;
   const LiteRtStatus status = LiteRtSetCompiledModelCancellationFunction(compiled_.get(), this, ask);
   if (status != kLiteRtStatusOk) return InternalError(fmt::format("{}: the runtime takes no deadline: {}", model_.path(), LiteRtStatusText(status)));

@@ -107,6 +107,7 @@ class Interpreter {
   const Model& model_;
   const InterpreterOptions options_;
   OperatorNodes nodes_;                // called by compiled_
+  OptionsPtr profiled_with_;           // of compiled_, with a profiler alone
   CompiledModelPtr compiled_;          // before bindings_: its buffers go first
   std::vector<Binding> bindings_;      // by the runtime's signatures
   std::vector<LiteRtLayout> layouts_;  // scratch

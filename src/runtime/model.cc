@@ -144,9 +144,10 @@ StatusOr<OptionsPtr> Model::NewOptions(int num_threads, OperatorNodes& nodes) co
   return options;
 }
 
-StatusOr<CompiledModelPtr> Model::Compile(int num_threads, OperatorNodes& nodes, bool with_profiler) const {
-  TFLS_ASSIGN_OR_RETURN(const OptionsPtr options, NewOptions(num_threads, nodes));
-  TFLS_RETURN_IF_ERROR(AddOption(options.get(), kRuntimeOptionsId, fmt::format("{}{}", kCollectErrors, with_profiler ? kEnableProfiling : "")));
+StatusOr<CompiledModelPtr> Model::Compile(int num_threads, OperatorNodes& nodes, OptionsPtr* profiled_with) const {
+  TFLS_ASSIGN_OR_RETURN(OptionsPtr options, NewOptions(num_threads, nodes));
+  TFLS_RETURN_IF_ERROR(
+      AddOption(options.get(), kRuntimeOptionsId, fmt::format("{}{}", kCollectErrors, profiled_with != nullptr ? kEnableProfiling : "")));
   LiteRtCompiledModel compiled = nullptr;
   LiteRtStatus status = kLiteRtStatusOk;
   const auto compile = [&] { status = LiteRtCreateCompiledModel(environment_.get(), model_.get(), options.get(), &compiled); };
@@ -160,6 +161,7 @@ StatusOr<CompiledModelPtr> Model::Compile(int num_threads, OperatorNodes& nodes,
   CompiledModelPtr owner(compiled);
   if (const Status failure = nodes.failure(); !failure.ok()) return Status(failure.code(), fmt::format("{}: {}", path_, failure.message()));
   if (status != kLiteRtStatusOk) return ExplainCompileFailure(num_threads, nodes, status);
+  if (profiled_with != nullptr) *profiled_with = std::move(options);
   return owner;
 }
 
