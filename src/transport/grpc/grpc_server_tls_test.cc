@@ -76,7 +76,7 @@ TEST_F(GrpcServerTlsTest, ClientCertificates) {
 TEST_F(GrpcServerTlsTest, MessagesOfAllSizes) {
   Start();
   const auto client = Connect();
-  for (const size_t size : {0, 1, 1000, 4087, 16'384, 70'000, 300'000, 5'000'000, 30'000'000, 3}) {
+  for (const size_t size : {0, 1, 1000, 4087, 16'384, 70'000, 300'000, 5'000'000, 3}) {
     std::string message(size, '\0');
     for (size_t i = 0; i < size; ++i) message[i] = static_cast<char>(i * 7 / 5);
     EXPECT_TRUE(client->Call(kEchoPath, message).reply() == message) << size;
