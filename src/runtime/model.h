@@ -42,9 +42,9 @@ class Model {
   // Compiles the model for the CPU, all its signatures at once: one interpreter's worth. The result remembers failures until they are taken with
   // TakeErrorMessages. A missing operator is not noticed before the first planning of memory.
   // `nodes`, made of graph().library_operators, are called by the result and must outlive it.
-  // `profiled_with`: it can note what its runs do (profiler_events.h), each is the slower for it, and it still reads from its options, which are handed
-  // over here and must outlive it; null: it cannot.
-  // The first call of a process may run alone only: it fills the weight cache, and catches standard error (stderr_capture.h).
+  // `profiled_with`: it can note what its runs do (profiler_events.h), each is the slower for it, and it still reads from its options, which are
+  // handed over here and must outlive it; null: it cannot. The first call of a process may run alone only: it fills the weight cache, and catches
+  // standard error (stderr_capture.h).
   StatusOr<CompiledModelPtr> Compile(int num_threads, OperatorNodes& nodes, OptionsPtr* profiled_with = nullptr) const;
 
   // What the runtime reads: the file, or what became of it when its graphs had to be edited.
