@@ -13,7 +13,7 @@ RUN tools/build release tflite_model_server \
   && strip --strip-unneeded build/release/bin/tflite_model_server
 
 FROM debian:bookworm-slim AS base
-# The libraries that the server is linked against, and the authorities that HTTPS trusts; tests/image/run fails when a library is missing.
+# The libraries that the server is linked against (tests/image/run fails when one is missing), libcurl and the authorities that HTTPS trusts for traces.
 RUN apt-get update \
   && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
     ca-certificates libcurl4 libdeflate0 libfmt9 libnghttp2-14 libprotobuf32 libssl3 zlib1g \
