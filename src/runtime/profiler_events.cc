@@ -48,13 +48,13 @@ bool Read(const LiteRtProfiledEvent& event, RunEvent& read) {
 }  // namespace
 
 Status StartEvents(LiteRtCompiledModel compiled) {
-  TFLS_ASSIGN_OR_RETURN(const LiteRtProfiler profiler, ProfilerOf(compiled));
+  TFLS_ASSIGN_OR_RETURN(LiteRtProfiler profiler, ProfilerOf(compiled));
   const LiteRtStatus status = LiteRtStartProfiler(profiler);
   return status == kLiteRtStatusOk ? OkStatus() : ProfilerError("starting", status);
 }
 
 StatusOr<std::vector<RunEvent>> FinishEvents(LiteRtCompiledModel compiled) {
-  TFLS_ASSIGN_OR_RETURN(const LiteRtProfiler profiler, ProfilerOf(compiled));
+  TFLS_ASSIGN_OR_RETURN(LiteRtProfiler profiler, ProfilerOf(compiled));
   if (const LiteRtStatus status = LiteRtStopProfiler(profiler); status != kLiteRtStatusOk) return ProfilerError("stopping", status);
   int count = 0;
   if (const LiteRtStatus status = LiteRtGetNumProfilerEvents(profiler, &count); status != kLiteRtStatusOk) return ProfilerError("counting", status);

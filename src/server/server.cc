@@ -112,7 +112,8 @@ StatusOr<Server::Attachments> Server::OpenAttachments(const ServerOptions& optio
   }
   TFLS_ASSIGN_OR_RETURN(opened.tls, ServerTls::Create(options));
   TracerOptions tracer;
-  const Status environment = ReadTracerEnvironment([](const char* name) -> const char* { return std::getenv(name); }, tracer);
+  const auto variable = [](const char* name) -> const char* { return std::getenv(name); };  // NOLINT(concurrency-mt-unsafe): nobody sets any
+  const Status environment = ReadTracerEnvironment(variable, tracer);
   if (!options.otlp_traces_endpoint.empty()) tracer.endpoint = options.otlp_traces_endpoint;
   if (tracer.endpoint.empty()) return opened;
   TFLS_RETURN_IF_ERROR(environment);

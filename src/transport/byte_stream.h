@@ -72,12 +72,12 @@ class ByteStream {
   // Tells the client that nothing else will come.
   void ShutdownSend(ErrorCode& error) {
     SendCloseNotify();
-    socket_.shutdown(Socket::shutdown_send, error);
+    error = socket_.shutdown(Socket::shutdown_send, error);
   }
   void Close(ErrorCode& error) {
     SendCloseNotify();
     if (tls_ != nullptr) tls_->Detach();
-    socket_.close(error);
+    error = socket_.close(error);
   }
 
  private:

@@ -55,7 +55,7 @@ void GrpcLoop::Open(UniqueFd fd) {
     TFLS_DEBUG("cannot set TCP_NODELAY: {}", ErrnoToStatus(errno, "setsockopt").message());
   }
   if (!socket.assign(asio::generic::stream_protocol(address.ss_family, 0), fd.get(), error)) fd.Release();
-  if (!error) socket.non_blocking(true, error);
+  if (!error) error = socket.non_blocking(true, error);
   std::optional<ByteStream> stream = error ? std::optional<ByteStream>() : tls_.Open(std::move(socket));
   if (!stream) {
     TFLS_WARNING("cannot serve a new gRPC connection: {}", error ? error.message() : "no memory for TLS");

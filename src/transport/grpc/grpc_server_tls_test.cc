@@ -27,7 +27,7 @@ class GrpcServerTlsTest : public testing::Test {
     if (options.tls == nullptr) options.tls = MakeTlsContext(authority_.Issue("server"));
     server_ = StartServer(std::move(handler), std::move(options));
   }
-  std::unique_ptr<GrpcTestClient> Connect(TestTlsOptions options = {.alpn = kH2}, int receive_buffer_bytes = 0) const {
+  std::unique_ptr<GrpcTestClient> Connect(const TestTlsOptions& options = {.alpn = kH2}, int receive_buffer_bytes = 0) const {
     return std::make_unique<GrpcTestClient>(server_->port(), receive_buffer_bytes, 1 << 20, std::make_unique<TestTls>(options));
   }
   // What came back, or what the server had against the client.

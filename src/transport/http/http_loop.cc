@@ -61,7 +61,7 @@ void HttpLoop::Open(UniqueFd fd) {
   Socket socket(*io_);
   ErrorCode error;
   if (!socket.assign(asio::generic::stream_protocol(address.ss_family, 0), fd.get(), error)) fd.Release();
-  if (!error) socket.non_blocking(true, error);
+  if (!error) error = socket.non_blocking(true, error);
   std::optional<ByteStream> stream = error ? std::optional<ByteStream>() : tls_.Open(std::move(socket));
   if (!stream) {
     TFLS_WARNING("cannot serve a new HTTP connection: {}", error ? error.message() : "no memory for TLS");

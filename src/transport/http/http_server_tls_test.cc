@@ -16,7 +16,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using ::testing::HasSubstr;
-using ::testing::StartsWith;
 
 class HttpServerTlsTest : public testing::Test {
  protected:
