@@ -17,6 +17,8 @@ import tensorflow as tf
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 
 from grpc_client import Client, fails_with, predict_request, tensor_content
+import raw_requests
+from raw_requests import read_to_end, status_of
 from server_process import base_path, settles
 
 MODEL = "half_plus_two"
@@ -77,26 +79,9 @@ def connected(server, port=None):
         yield connection
 
 
-def read_to_end(connection):
-    """All that the server sends until it closes; a reset counts as the end."""
-    pieces = []
-    with contextlib.suppress(ConnectionResetError):
-        while piece := connection.recv(65536):
-            pieces.append(piece)
-    return b"".join(pieces)
-
-
 def exchange(server, request):
     """The server's bytes for a request after which this side sends nothing more."""
-    with connected(server) as connection:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            connection.sendall(request)
-            connection.shutdown(socket.SHUT_WR)
-        return read_to_end(connection)
-
-
-def status_of(answer):
-    return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.") else None
+    return raw_requests.exchange(server.rest_port, request)
 
 
 class TestTensors:
