@@ -149,7 +149,7 @@ TEST(RequestRecordTest, WithoutObserversNothingIsNoted) {
 
 class AccessLogTest : public RequestMetricsTest {
  protected:
-  ~AccessLogTest() override { SetLogFormat(LogFormat::kText); }
+  void TearDown() override { SetLogFormat(LogFormat::kText); }
 
   // What is in the log after `write`.
   std::string Logged(const std::function<void(const RequestObservers&)>& write) {
