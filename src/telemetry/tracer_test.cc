@@ -122,7 +122,7 @@ TEST(OtlpMessageTest, OnlyTheServersFaultsAreErrors) {
   EXPECT_THAT(Encoded(span), AllOf(HasSubstr("NOT_FOUND"), Not(HasSubstr("no such model"))));
 }
 
-TEST(OtlpMessageTest, TextIsUtf8) { EXPECT_THAT(Encoded(SpanOf("a\xff")), AllOf(HasSubstr("a\xEF\xBF\xBD"), Not(HasSubstr("\xff")))); }
+TEST(OtlpMessageTest, TextIsUtf8) { EXPECT_THAT(Encoded(SpanOf("a\xff")), AllOf(HasSubstr("a\xEF\xBF\xBD"), Not(HasSubstr("a\xff")))); }
 
 TEST(OtlpMessageTest, ReadsAPartialSuccess) {
   const std::string partial = "\x0a\x0c\x08\x96\x01\x12\x07too old";

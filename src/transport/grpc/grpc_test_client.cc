@@ -154,7 +154,7 @@ bool GrpcTestClient::SendRaw(std::string_view bytes) {
     const ssize_t sent = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent > 0) bytes.remove_prefix(static_cast<size_t>(sent));
     if (sent > 0) continue;
-    if (errno != EAGAIN) return false;
+    if (sent == 0 || errno != EAGAIN) return false;
     pollfd ready{.fd = socket_.get(), .events = POLLIN | POLLOUT, .revents = 0};
     if (::poll(&ready, 1, static_cast<int>(std::chrono::milliseconds(kTestPatience).count())) <= 0) return false;
     if ((ready.revents & POLLIN) != 0 && !Receive()) return false;  // and no frame into the middle of this one
