@@ -104,7 +104,7 @@ void Converse(std::string_view bytes, size_t num_pieces, bool drain) {
   const GrpcLimits limits{.max_receive_message_bytes = 1 << 20, .max_concurrent_streams = 100};
   TlsPort no_tls("gRPC", TlsProtocol::kGrpc, nullptr);
   RefusalCounts refusals;
-  GrpcLoop loop(Methods(), limits, no_tls, refusals);
+  GrpcLoop loop(Methods(), limits, no_tls, refusals, std::make_shared<InFlightBytes>());
   TimePoint now{};
   std::string sent;
   {

@@ -35,35 +35,35 @@ std::optional<Scope> ScopeOf(const HttpRequest& request) {
 
 }  // namespace
 
-RestPages::RestPages(Sources sources, WorkerPool& workers, HttpHandler& next, AccessControl* access, const RequestObservers& observers)
-    : sources_(std::move(sources)), workers_(workers), next_(next), access_(access), observers_(observers) {}
+RestPages::RestPages(Sources sources, WorkerPool& workers, HttpHandler& next, AccessControl* access, const RequestObservers& observers,
+                     HttpHeaders refusal_headers)
+    : sources_(std::move(sources)),
+      workers_(workers),
+      next_(next),
+      access_(access),
+      observers_(observers),
+      refusal_headers_(std::move(refusal_headers)) {}
 
-Status RestPages::Admit(const HttpRequest& request, std::optional<Scope> scope, bool take_token, HttpResponse& response) {
-  if (access_ == nullptr || !scope) return OkStatus();
-  const Status status = access_->Check(request.authorization, request.api_key, *scope, response.ids.client, take_token);
-  if (status.ok()) return status;
+bool RestPages::Admit(HttpCall& call, std::optional<Scope> scope, bool take_token) {
+  if (access_ == nullptr || !scope) return true;
+  HttpResponse& response = call.response();
+  const Status status = access_->Check(call.request().authorization, call.request().api_key, *scope, response.ids.client, take_token);
+  if (status.ok()) return true;
+  response.headers = refusal_headers_;
   WriteError(status, response);
   if (status.code() == StatusCode::kUnauthenticated) response.headers.emplace_back("WWW-Authenticate", "Bearer");
   if (status.code() == StatusCode::kResourceExhausted) response.headers.emplace_back("Retry-After", "1");
-  return status;
+  ReportRefused(observers_, call, status);
+  return false;
 }
 
-bool RestPages::RefusesUnread(const HttpRequest& head, HttpResponse& response) {
-  if (const Status status = Admit(head, ScopeOf(head), false, response); !status.ok()) {
-    if (observers_.metrics != nullptr) observers_.metrics->CountRefused(status.code());
-    return true;
-  }
-  return next_.RefusesUnread(head, response);
-}
+bool RestPages::RefusesUnread(HttpCall& call) { return !Admit(call, ScopeOf(call.request()), false) || next_.RefusesUnread(call); }
 
 void RestPages::Handle(HttpCall& call) {
   const std::string_view target = call.request().target;
   const auto source = sources_.find(target.substr(0, target.find('?')));
   const std::optional<Scope> scope = source == sources_.end() ? ScopeOf(call.request()) : source->second.scope;
-  if (const Status status = Admit(call.request(), scope, true, call.response()); !status.ok()) {
-    ReportRefused(observers_, call, status);
-    return call.Finish();
-  }
+  if (!Admit(call, scope, true)) return call.Finish();
   if (source == sources_.end()) return next_.Handle(call);
   if (source->first.size() != target.size()) {
     return FinishWithError(call, InvalidArgumentError(fmt::format("Unexpected path: {}. Should be {}", target, source->first)));

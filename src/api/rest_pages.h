@@ -32,22 +32,25 @@ class RestPages : public HttpHandler {
   using Sources = std::map<std::string, Source, std::less<>>;  // by path
 
   // All is borrowed but the sources, and must outlive this object. `next` answers what is for none of them. `access`: who may ask; null: everybody.
-  RestPages(Sources sources, WorkerPool& workers, HttpHandler& next, AccessControl* access = nullptr, const RequestObservers& observers = {});
+  // Refusals have `refusal_headers` beside their own.
+  RestPages(Sources sources, WorkerPool& workers, HttpHandler& next, AccessControl* access = nullptr, const RequestObservers& observers = {},
+            HttpHeaders refusal_headers = {});
 
   // What belongs on a worker is written here if none is to be had: an overloaded server must still tell of it. Any method will do; a query is an
   // INVALID_ARGUMENT in the original's words.
   void Handle(HttpCall& call) override;
-  bool RefusesUnread(const HttpRequest& head, HttpResponse& response) override;
+  bool RefusesUnread(HttpCall& call) override;
 
  private:
-  // Whether the request may be answered; otherwise `response` says why not.
-  Status Admit(const HttpRequest& request, std::optional<Scope> scope, bool take_token, HttpResponse& response);
+  // Whether the request may be answered; otherwise its response says why not, which is reported.
+  bool Admit(HttpCall& call, std::optional<Scope> scope, bool take_token);
 
   const Sources sources_;
   WorkerPool& workers_;
   HttpHandler& next_;
   AccessControl* const access_;
   const RequestObservers observers_;
+  const HttpHeaders refusal_headers_;
 };
 
 }  // namespace tflite_serving

@@ -37,23 +37,25 @@ StatusOr<int64_t> ParseRuns(std::string_view query) {
 
 }  // namespace
 
-HttpHeaders CorsHeaders() {
-  return {{"Access-Control-Allow-Origin", "*"}, {"Access-Control-Allow-Methods", "POST, GET"}, {"Access-Control-Allow-Headers", "Content-Type"}};
+HttpHeaders CorsHeaders(bool with_keys) {
+  return {{"Access-Control-Allow-Origin", "*"},
+          {"Access-Control-Allow-Methods", "POST, GET"},
+          {"Access-Control-Allow-Headers", with_keys ? "Content-Type, Authorization, X-API-Key" : "Content-Type"}};
 }
 
 RestV1::RestV1(const ServableSource& servables, WorkerPool& workers, const Clock& clock, Options options)
     : servables_(servables),
       workers_(workers),
       clock_(clock),
-      options_(options),
+      options_(std::move(options)),
       tasks_(kMaxIdleTasks),
-      inference_(servables, workers, clock, {.check_method_names = options.check_method_names, .observers = options.observers}) {}
+      inference_(servables, workers, clock, {.check_method_names = options_.check_method_names, .observers = options_.observers}) {}
 
 void RestV1::Handle(HttpCall& call) {
   const HttpRequest& request = call.request();
   static thread_local RestPath path;  // so that its memory is used again
   const Status parsed = ParseRestPath(request.method, request.target, path);
-  if (options_.cors && (!parsed.ok() || path.route != RestRoute::kNotApi)) call.response().headers = CorsHeaders();
+  if (!parsed.ok() || path.route != RestRoute::kNotApi) call.response().headers = options_.headers;
   if (!parsed.ok()) return Finish(call, ApiMethod::kMalformed, {}, parsed);
   if (path.route == RestRoute::kProfile && !options_.profile) {
     return Finish(call, ApiMethod::kMalformed, {}, MalformedRequest(request.method, request.target));
@@ -83,17 +85,15 @@ void RestV1::Handle(HttpCall& call) {
   }
 }
 
-bool RestV1::RefusesUnread(const HttpRequest& head, HttpResponse& response) {
+bool RestV1::RefusesUnread(HttpCall& call) {
   RestPath path;
-  if (!ParseRestPath(head.method, head.target, path).ok() || path.route != RestRoute::kPredict) return false;
+  if (!ParseRestPath(call.request().method, call.request().target, path).ok() || path.route != RestRoute::kPredict) return false;
   const StatusOr<ServableHandle> servable = servables_.GetServable(path.spec);
   if (!servable.ok() || (*servable)->TakesJson() || !workers_.WouldRefuse(FlowOf(servable))) return false;
-  if (options_.cors) response.headers = CorsHeaders();
-  if (RequestMetrics* const metrics = options_.observers.metrics) {
-    metrics->Count(Protocol::kRest, ApiMethod::kPredict, path.spec.name, StatusCode::kUnavailable);
-    metrics->CountRejected(RequestMetrics::Rejection::kUnreadBody);
-  }
-  WriteError(TooManyRequests(), response);
+  call.response().headers = options_.headers;
+  WriteError(TooManyRequests(), call.response());
+  if (options_.observers.metrics != nullptr) options_.observers.metrics->CountRejected(RequestMetrics::Rejection::kUnreadBody);
+  ReportCall(options_.observers, call, ApiMethod::kPredict, path.spec.name, StatusCode::kUnavailable);
   return true;
 }
 

@@ -30,8 +30,8 @@
 
 namespace tflite_serving {
 
-// What lets pages of any origin use the API (--rest_api_enable_cors_support).
-HttpHeaders CorsHeaders();
+// What lets pages of any origin use the API (--rest_api_enable_cors_support), and send an API key with `with_keys`.
+HttpHeaders CorsHeaders(bool with_keys);
 
 // Thread-safe. Must outlive every call that it was handed.
 class RestV1 : public HttpHandler {
@@ -39,7 +39,7 @@ class RestV1 : public HttpHandler {
   struct Options {
     std::chrono::milliseconds timeout{30000};  // for a whole request, from its first byte; <= 0: none
     bool tensor_content_in_replies = false;    // --enable_serialization_as_tensor_content, for replies of application/x-protobuf
-    bool cors = false;                         // every answer has CorsHeaders
+    HttpHeaders headers;                       // of every answer, beside its own
     bool check_method_names = false;           // --enable_signature_method_name_check
     bool profile = false;                      // whether there is /profile
     RequestObservers observers;
@@ -51,7 +51,7 @@ class RestV1 : public HttpHandler {
   // Small requests to fast models are answered on the caller's thread, all others on a worker.
   void Handle(HttpCall& call) override;
   // Predict requests that would wait too long for a worker.
-  bool RefusesUnread(const HttpRequest& head, HttpResponse& response) override;
+  bool RefusesUnread(HttpCall& call) override;
 
  private:
   // One predict request on its way; reused, so that its memory is.

@@ -75,9 +75,9 @@ TEST_F(RestV1Test, AFullQueueRefuses) {
     rest_.Handle(in_the_queue);
 
     FakeHttpCall refused("POST", target, body);
-    HttpResponse unread;
-    EXPECT_EQ(rest_.RefusesUnread(refused.request(), unread), target.ends_with(":predict"));
-    EXPECT_EQ(unread.status, target.ends_with(":predict") ? 503 : 200);
+    FakeHttpCall unread("POST", target, "");
+    EXPECT_EQ(rest_.RefusesUnread(unread), target.ends_with(":predict"));
+    EXPECT_EQ(unread.response().status, target.ends_with(":predict") ? 503 : 200);
     rest_.Handle(refused);
     const HttpResponse& refusal = refused.Wait();
     EXPECT_EQ(refusal.status, 503);
@@ -152,7 +152,7 @@ TEST_F(RestV1Test, OptionsAsksForAnOrigin) {
 }
 
 TEST_F(RestV1Test, CorsHeadersAreOnEveryAnswerOfTheApi) {
-  RestV1 with_cors(source_, workers_, Clock::Steady(), {.cors = true});
+  RestV1 with_cors(source_, workers_, Clock::Steady(), {.headers = CorsHeaders(false)});
   const auto headers = [&](const char* method, const char* target) {
     FakeHttpCall call(method, target, "{}");
     with_cors.Handle(call);

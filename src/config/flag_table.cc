@@ -61,6 +61,13 @@ constexpr Flag kFlags[] = {
     {"max_connections", kNetwork, &Options::max_connections,
      "connections that each of the two may have open; idle ones are closed for new ones, which otherwise wait; 0: half of what ulimit -n allows",
      kCountRange},
+    {"max_connections_per_address", kNetwork, &Options::max_connections_per_address,
+     "connections that a client's IPv4 address, or IPv6 network of 64 bits, may have open to each of the two; more are closed at once; 0: no limit",
+     kCountRange},
+    {"max_in_flight_mb", kNetwork, &Options::max_in_flight_mb,
+     "MiB that requests and replies of more than 64 KiB may take together while they arrive, wait and are sent; a request for which there is no room "
+     "is refused with 503; 0: half of this machine's or container's memory",
+     kCountRange},
     {"bind_address", kNetwork, &Options::bind_address, "IPv4 or IPv6 address to listen on; empty: all"},
     {"tls_certificate_file", kNetwork, &Options::tls_certificate_file,
      "PEM file of the server's certificate, for TLS on both ports; read again when it changes; empty: no TLS"},

@@ -51,8 +51,10 @@ struct ServerOptions {
   int64_t max_body_bytes = int64_t{256} << 20;  // [ours] the largest HTTP request body, as it is sent and again once it is inflated
 
   // --- both ---
-  int32_t max_connections = 0;  // [ours] of each port; 0: half of what the limit of descriptors leaves
-  std::string bind_address;     // [ours] an IPv4 or IPv6 address to listen on; empty: all
+  int32_t max_connections = 0;              // [ours] of each port; 0: half of what the limit of descriptors leaves
+  int32_t max_connections_per_address = 0;  // [ours] of each port; 0: no limit
+  int32_t max_in_flight_mb = 0;             // [ours] of requests and replies, of both ports; 0: half of the usable memory
+  std::string bind_address;                 // [ours] an IPv4 or IPv6 address to listen on; empty: all
   // TLS: PEM files of [ours] for both ports, or the original's file for gRPC alone.
   std::string tls_certificate_file;            // [ours] the server's certificate and those that lead to its root; empty: no TLS
   std::string tls_key_file;                    // [ours]

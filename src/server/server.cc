@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/thread.h"
 #include "base/usable_cpus.h"
+#include "base/usable_memory.h"
 #include "codec/metadata_json.h"
 #include "config/model_server_config.h"
 #include "config/monitoring_config.h"
@@ -30,6 +31,10 @@ constexpr size_t kMaxQueuedRequests = 4096;
 // The names by which clients ask grpc.health.v1: the whole server, the original's short names, and the full ones.
 constexpr std::string_view kHealthServices[] = {"", "PredictionService", "ModelService", "tensorflow.serving.PredictionService",
                                                 "tensorflow.serving.ModelService"};
+
+size_t MaxInFlightBytes(const ServerOptions& options) {
+  return options.max_in_flight_mb > 0 ? static_cast<size_t>(options.max_in_flight_mb) << 20 : UsableMemoryBytes() / 2;
+}
 
 std::chrono::nanoseconds MaxQueueWait(const ServerOptions& options) {
   return options.max_queue_wait_ms == 0 ? std::chrono::nanoseconds::max() : std::chrono::milliseconds(options.max_queue_wait_ms);
@@ -69,6 +74,8 @@ Server::Server(const ServerOptions& options, const std::optional<BatchingParamet
       manager_(MakeManager(options, batched_models_.get(), workers_, run_counters_, [this](const std::string& name) { UpdateHealth({&name, 1}); })),
       request_metrics_(manager_),
       attached_(std::move(attachments)),
+      cors_headers_(options.rest_api_enable_cors_support ? CorsHeaders(attached_.access != nullptr) : HttpHeaders()),
+      in_flight_(std::make_shared<InFlightBytes>(MaxInFlightBytes(options))),
       observers_{.metrics = &request_metrics_, .access_log = attached_.access_log.get(), .tracer = attached_.tracer.get(), .sampler = &sampler_},
       prediction_service_(manager_, workers_, Clock::Steady(),
                           {.tensor_content_in_replies = options.enable_serialization_as_tensor_content,
@@ -88,11 +95,11 @@ Server::Server(const ServerOptions& options, const std::optional<BatchingParamet
       rest_v1_(manager_, workers_, Clock::Steady(),
                {.timeout = std::chrono::milliseconds(options.rest_api_timeout_in_ms),
                 .tensor_content_in_replies = options.enable_serialization_as_tensor_content,
-                .cors = options.rest_api_enable_cors_support,
+                .headers = cors_headers_,
                 .check_method_names = options.enable_signature_method_name_check,
                 .profile = HasAdminApi(options),
                 .observers = observers_}),
-      rest_pages_(Pages(original_metrics_path), workers_, rest_v1_, attached_.access.get(), observers_),
+      rest_pages_(Pages(original_metrics_path), workers_, rest_v1_, attached_.access.get(), observers_, cors_headers_),
       config_updater_(manager_, {.file = options.model_config_file,
                                  .poll_interval = std::chrono::seconds(options.model_config_file_poll_wait_seconds),
                                  .time_limit = std::chrono::seconds(options.reload_timeout_seconds),
@@ -234,6 +241,8 @@ Status Server::OpenGrpc() {
   for (const GrpcChannelArgument& argument : options_.grpc_channel_arguments) arguments[argument.key] = argument.value;
   SetChannelArguments(arguments, grpc.limits);
   grpc.max_connections = static_cast<size_t>(options_.max_connections);
+  grpc.max_connections_per_address = static_cast<size_t>(options_.max_connections_per_address);
+  grpc.in_flight = in_flight_;
   grpc.tls = attached_.tls->grpc();
   std::vector<GrpcMethod> methods = prediction_service_.methods();
   std::ranges::move(inference_service_.methods(), std::back_inserter(methods));
@@ -253,10 +262,12 @@ Status Server::OpenRest() {
                          .unix_socket_path = options_.rest_api_socket_path,
                          .num_threads = options_.rest_api_num_threads > 0 ? options_.rest_api_num_threads : UsableCpus()};
   if (options_.rest_api_port != 0) http.port = static_cast<uint16_t>(options_.rest_api_port);
-  if (options_.rest_api_enable_cors_support) http.error_headers = CorsHeaders();
+  http.error_headers = cors_headers_;
   if (!options_.bind_address.empty()) http.addresses = {options_.bind_address};
   http.limits.max_body_bytes = static_cast<size_t>(options_.max_body_bytes);
   http.max_connections = static_cast<size_t>(options_.max_connections);
+  http.max_connections_per_address = static_cast<size_t>(options_.max_connections_per_address);
+  http.in_flight = in_flight_;
   http.tls = attached_.tls->rest();
   http.limits.min_gzip_bytes = static_cast<size_t>(options_.rest_api_min_gzip_bytes);
   TFLS_ASSIGN_OR_RETURN(http_, HttpServer::Create(http, rest_pages_));
@@ -297,11 +308,14 @@ std::string Server::MetricsText(std::span<const MetricFamily* const> families) {
   if (attached_.access_log != nullptr) page.Add(metrics::kAccessLogDropped, {}, static_cast<double>(attached_.access_log->dropped()));
   page.Add(metrics::kBuildInfo, {kVersion}, 1);
   CollectProcessMetrics(page);
+  page.Add(metrics::kInFlightBytes, {}, static_cast<double>(in_flight_->used()));
   page.Add(metrics::kConnections, {"rest"}, static_cast<double>(http_->num_connections()));
-  if (grpc_ != nullptr) page.Add(metrics::kConnections, {"grpc"}, static_cast<double>(grpc_->num_connections()));
+  page.Add(metrics::kConnectionsRefused, {"rest"}, static_cast<double>(http_->num_refused_connections()));
   http_->refusals().ForEach(
       [&](int code, uint64_t count) { page.Add(metrics::kTransportRefusals, {"rest", fmt::to_string(code)}, static_cast<double>(count)); });
   if (grpc_ != nullptr) {
+    page.Add(metrics::kConnections, {"grpc"}, static_cast<double>(grpc_->num_connections()));
+    page.Add(metrics::kConnectionsRefused, {"grpc"}, static_cast<double>(grpc_->num_refused_connections()));
     grpc_->refusals().ForEach([&](int code, uint64_t count) {
       const std::string name =
           code < static_cast<int>(kNumStatusCodes) ? std::string(StatusCodeName(static_cast<StatusCode>(code))) : fmt::to_string(code);

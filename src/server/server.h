@@ -103,6 +103,8 @@ class Server {
   RequestMetrics request_metrics_;
   RequestSampler sampler_{{}};
   const Attachments attached_;
+  const HttpHeaders cors_headers_;                  // none: pages of other origins must not use the API
+  const std::shared_ptr<InFlightBytes> in_flight_;  // of both ports
   const RequestObservers observers_;
   PredictionService prediction_service_;
   InferenceService inference_service_;

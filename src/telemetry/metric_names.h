@@ -9,28 +9,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <span>
-#include <string_view>
+
+#include "telemetry/metric_family.h"
 
 namespace tflite_serving {
-
-enum class MetricType { kCounter, kGauge, kHistogram };
-
-struct MetricFamily {
-  std::string_view name;
-  MetricType type;
-  std::string_view help;
-  std::array<std::string_view, 4> labels = {};  // names, in the order that they are printed; an empty one ends them
-  // Of histograms: upper bounds in ticks, ascending, without +Inf; and the ticks of one unit as it is printed. Times are counted in nanoseconds.
-  std::span<const uint64_t> bounds = {};
-  double ticks_per_unit = 1;
-
-  constexpr size_t num_labels() const {
-    size_t count = 0;
-    while (count < labels.size() && !labels[count].empty()) ++count;
-    return count;
-  }
-};
 
 namespace metrics {
 
@@ -74,6 +56,10 @@ inline constexpr MetricFamily kInFlight{"tflite_serving_requests_in_flight", Met
 inline constexpr MetricFamily kRejected{"tflite_serving_requests_rejected_total", MetricType::kCounter,
     "Requests that were refused for want of capacity, of a key or of permission, by reason.", {"reason"}};
 inline constexpr MetricFamily kConnections{"tflite_serving_connections_open", MetricType::kGauge, "Open client connections.", {"protocol"}};
+inline constexpr MetricFamily kConnectionsRefused{"tflite_serving_connections_refused_total", MetricType::kCounter,
+    "Connections of clients whose address had as many as --max_connections_per_address allows.", {"protocol"}};
+inline constexpr MetricFamily kInFlightBytes{"tflite_serving_in_flight_bytes", MetricType::kGauge,
+    "Memory of large requests and replies, which --max_in_flight_mb limits."};
 inline constexpr MetricFamily kTransportRefusals{"tflite_serving_transport_refusals_total", MetricType::kCounter,
     "Requests that were refused before they reached the API: too large, too slow, malformed, past their deadline; by HTTP's or gRPC's code.",
     {"protocol", "code"}};
@@ -179,13 +165,13 @@ inline constexpr MetricFamily kTfGraphBuildTime{":tensorflow:core:graph_build_ti
 
 // What stands on a page, in this order: ours alone, and all.
 inline constexpr std::array kOurs = {
-    &kRequests,        &kRequestSeconds,   &kStageSeconds,     &kInFlight,        &kRejected,        &kConnections,      &kTransportRefusals,
-    &kTlsFailures,     &kTlsExpiry,        &kPoolSaturation,   &kPoolThreads,     &kQueueDepth,      &kQueueAge,         &kThreadCpu,
-    &kBatchRows,       &kModelAvailable,   &kModelProblems,    &kModelState,      &kModelHealthy,    &kModelMemory,      &kInterpreters,
-    &kWorkerProcesses, &kWorkerRestarts,   &kCustomQueueDepth, &kCustomRejected,  &kModelLoads,      &kModelLoadSeconds, &kBudgetBytes,
-    &kBudgetUsed,      &kBudgetLoaded,     &kBudgetUnloaded,   &kBudgetEvictions, &kBudgetReloads,   &kBudgetWaiting,    &kTraceSpans,
-    &kLoggedRequests,  &kAccessLogDropped, &kBuildInfo,        &kProcessCpu,      &kProcessResident, &kProcessVirtual,   &kProcessOpenFds,
-    &kProcessMaxFds,   &kProcessStart,     &kProcessThreads};
+    &kRequests,         &kRequestSeconds,    &kStageSeconds,    &kInFlight,         &kRejected,         &kConnections,     &kConnectionsRefused,
+    &kInFlightBytes,    &kTransportRefusals, &kTlsFailures,     &kTlsExpiry,        &kPoolSaturation,   &kPoolThreads,     &kQueueDepth,
+    &kQueueAge,         &kThreadCpu,         &kBatchRows,       &kModelAvailable,   &kModelProblems,    &kModelState,      &kModelHealthy,
+    &kModelMemory,      &kInterpreters,      &kWorkerProcesses, &kWorkerRestarts,   &kCustomQueueDepth, &kCustomRejected,  &kModelLoads,
+    &kModelLoadSeconds, &kBudgetBytes,       &kBudgetUsed,      &kBudgetLoaded,     &kBudgetUnloaded,   &kBudgetEvictions, &kBudgetReloads,
+    &kBudgetWaiting,    &kTraceSpans,        &kLoggedRequests,  &kAccessLogDropped, &kBuildInfo,        &kProcessCpu,      &kProcessResident,
+    &kProcessVirtual,   &kProcessOpenFds,    &kProcessMaxFds,   &kProcessStart,     &kProcessThreads};
 inline constexpr std::array kOriginals = {&kTfRequestCount,   &kTfRequestLatency,     &kTfRuntimeLatency, &kTfExampleCounts,
                                           &kTfExampleTotal,   &kTfQueuingLatency,     &kTfWrappedRuns,    &kTfPaddingSize,
                                           &kTfInputBatchSize, &kTfProcessedBatchSize, &kTfLoadAttempts,   &kTfLoadLatency,

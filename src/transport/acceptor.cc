@@ -5,17 +5,22 @@
 
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "base/status.h"
 #include "telemetry/log.h"
 
 namespace tflite_serving {
 
-Acceptor::Acceptor(const char* protocol, UniqueFd listening, const std::vector<std::unique_ptr<ConnectionLoop>>& loops, size_t max_connections)
+Acceptor::Acceptor(const char* protocol, UniqueFd listening, const std::vector<std::unique_ptr<ConnectionLoop>>& loops, size_t max_connections,
+                   OpenConnections& open)
     : protocol_(protocol),
       loops_(loops),
       max_connections_(max_connections),
+      open_(open),
       listening_(loops.front()->io(), listening.Release()),
       pause_(loops.front()->io()) {}
 
@@ -56,10 +61,18 @@ Acceptor::Outcome Acceptor::AcceptBatch() {
     if (NumConnections() >= max_connections_) {
       return Exhausted("the limit of connections is reached");
     }
-    UniqueFd socket(::accept4(listening_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    sockaddr_storage address{};
+    socklen_t size = sizeof(address);
+    UniqueFd socket(::accept4(listening_.native_handle(), reinterpret_cast<sockaddr*>(&address), &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (socket.valid()) {
       exhausted_ = false;
-      LeastLoaded().Adopt(std::move(socket));
+      if (std::optional<OpenConnections::Place> place = open_.Enter(address)) {
+        LeastLoaded().Adopt({std::move(socket), *std::move(place)});
+      } else {
+        open_.log().Write(LogLevel::kWarning,
+                          fmt::format("{}: a connection of {} is refused: its address has {} open (--max_connections_per_address)", protocol_,
+                                      PeerName(address), open_.max_per_address()));
+      }
       continue;
     }
     const int error = errno;

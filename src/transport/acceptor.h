@@ -12,6 +12,7 @@
 #include "base/unique_fd.h"
 #include "transport/asio_types.h"
 #include "transport/connection_loop.h"
+#include "transport/open_connections.h"
 
 namespace tflite_serving {
 
@@ -22,9 +23,10 @@ inline constexpr int kAcceptBatch = 64;
 // Lives on the thread of one loop, from Start on.
 class Acceptor {
  public:
-  // `loops` must outlive the acceptor; the first is the one it lives on. It accepts while the loops have fewer than `max_connections`. `protocol` is
-  // a literal for the log: "HTTP".
-  Acceptor(const char* protocol, UniqueFd listening, const std::vector<std::unique_ptr<ConnectionLoop>>& loops, size_t max_connections);
+  // `loops` must outlive the acceptor; the first is the one it lives on. It accepts while the loops have fewer than `max_connections`, and from
+  // clients for which there is a place in `open`, which must outlive it too. `protocol` is a literal for the log: "HTTP".
+  Acceptor(const char* protocol, UniqueFd listening, const std::vector<std::unique_ptr<ConnectionLoop>>& loops, size_t max_connections,
+           OpenConnections& open);
 
   void Start();
   // Takes what waits in the backlog, then stops listening.
@@ -48,6 +50,7 @@ class Acceptor {
   const char* const protocol_;
   const std::vector<std::unique_ptr<ConnectionLoop>>& loops_;
   const size_t max_connections_;
+  OpenConnections& open_;
   Descriptor listening_;
   Timer pause_;
   bool stopped_ = false;

@@ -13,6 +13,8 @@
 #include <string_view>
 #include <utility>
 
+#include "transport/in_flight_bytes.h"
+
 namespace tflite_serving {
 
 // What runs a request's tensors reads them in place where they are aligned like this.
@@ -23,7 +25,8 @@ inline constexpr size_t kBodyPaddingBytes = 64;
 // Thread-compatible.
 class ByteBuffer {
  public:
-  ByteBuffer() = default;
+  // Memory for which there is no room in `in_flight` is not there. It must outlive the buffer; null: there is no limit.
+  explicit ByteBuffer(InFlightBytes* in_flight = nullptr) : share_(in_flight) {}
   ByteBuffer(const ByteBuffer&) = delete;
   ByteBuffer& operator=(const ByteBuffer&) = delete;
   ~ByteBuffer() { std::free(data_); }
@@ -77,6 +80,7 @@ class ByteBuffer {
     std::swap(begin_, other.begin_);
     std::swap(end_, other.end_);
     std::swap(capacity_, other.capacity_);
+    share_.Swap(other.share_);
   }
 
   // Drops the bytes and keeps the memory.
@@ -86,6 +90,7 @@ class ByteBuffer {
     std::free(data_);
     data_ = nullptr;
     begin_ = end_ = capacity_ = 0;
+    share_.Set(0);
   }
 
   // The bytes, with kBodyPaddingBytes zeros after them. Requires that memory was ever reserved.
@@ -96,8 +101,12 @@ class ByteBuffer {
 
  private:
   bool Resize(size_t capacity) {
+    if (!share_.TrySet(capacity)) return false;
     void* const grown = std::realloc(data_, capacity + kBodyPaddingBytes);
-    if (grown == nullptr) return false;
+    if (grown == nullptr) {
+      share_.Set(capacity_);
+      return false;
+    }
     data_ = static_cast<char*>(grown);
     capacity_ = capacity;
     return true;
@@ -107,6 +116,7 @@ class ByteBuffer {
   size_t begin_ = 0;
   size_t end_ = 0;
   size_t capacity_ = 0;
+  InFlightShare share_;
 };
 
 }  // namespace tflite_serving

@@ -1,4 +1,5 @@
-// A connection's bytes: its socket, with TLS over it or without. Without, each call is the socket's own, after one branch.
+// A connection's bytes: its socket, with TLS over it or without. Without, each call is the socket's own, after one branch. It has the connection's
+// place among those of its server.
 #pragma once
 
 #include <cstddef>
@@ -8,6 +9,7 @@
 #include <utility>
 
 #include "transport/asio_types.h"
+#include "transport/open_connections.h"
 #include "transport/tls_stream.h"
 
 namespace tflite_serving {
@@ -16,7 +18,8 @@ namespace tflite_serving {
 class ByteStream {
  public:
   // `tls` is over the same socket; null: there is none.
-  explicit ByteStream(Socket socket, std::unique_ptr<TlsStream> tls = nullptr) : socket_(std::move(socket)), tls_(std::move(tls)) {}
+  explicit ByteStream(Socket socket, OpenConnections::Place place = {}, std::unique_ptr<TlsStream> tls = nullptr)
+      : place_(std::move(place)), socket_(std::move(socket)), tls_(std::move(tls)) {}
   // Closes it.
   ~ByteStream() { SendCloseNotify(); }
   ByteStream(ByteStream&&) = default;
@@ -99,6 +102,7 @@ class ByteStream {
   Coroutine<size_t> ReadTls(asio::mutable_buffer room, ErrorCode& error);
   Coroutine<size_t> WriteTls(std::span<const asio::const_buffer> bytes, ErrorCode& error);
 
+  OpenConnections::Place place_;
   Socket socket_;
   std::unique_ptr<TlsStream> tls_;
   size_t turn_bytes_ = 0;  // read and written by coroutines since the loop had time for its other connections

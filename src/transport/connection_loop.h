@@ -4,8 +4,8 @@
 #include <chrono>
 #include <cstddef>
 
-#include "base/unique_fd.h"
 #include "transport/asio_types.h"
+#include "transport/open_connections.h"
 
 namespace tflite_serving {
 
@@ -20,7 +20,7 @@ class ConnectionLoop {
   // The loop's own thread calls this once; it returns when Drain has been called and the last connection, and the last call, is over.
   virtual void Run() = 0;
   // Serves a connected, non-blocking socket from now on.
-  virtual void Adopt(UniqueFd socket) = 0;
+  virtual void Adopt(AcceptedSocket accepted) = 0;
   // Closes connections that have been idle for kIdleGrace, to make room for others.
   virtual void CloseIdle() = 0;
   // Closes every connection once what it has begun is done, and those without a request at once.

@@ -24,9 +24,9 @@ size_t ConnectionsByDescriptorLimit() {
 }
 
 EventLoops::EventLoops(const char* protocol, std::string thread_name, std::vector<std::unique_ptr<ConnectionLoop>> loops,
-                       std::vector<UniqueFd> listening, size_t max_connections)
+                       std::vector<UniqueFd> listening, size_t max_connections, OpenConnections& open)
     : thread_name_(std::move(thread_name)), loops_(std::move(loops)) {
-  for (UniqueFd& socket : listening) acceptors_.push_back(std::make_unique<Acceptor>(protocol, std::move(socket), loops_, max_connections));
+  for (UniqueFd& socket : listening) acceptors_.push_back(std::make_unique<Acceptor>(protocol, std::move(socket), loops_, max_connections, open));
 }
 
 size_t EventLoops::num_connections() const {

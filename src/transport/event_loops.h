@@ -22,9 +22,9 @@ size_t ConnectionsByDescriptorLimit();
 // destroyed.
 class EventLoops {
  public:
-  // `protocol` is a literal for the log, `thread_name` what each loop's thread is called. At least one loop.
+  // `protocol` is a literal for the log, `thread_name` what each loop's thread is called. At least one loop. `open` must outlive it.
   EventLoops(const char* protocol, std::string thread_name, std::vector<std::unique_ptr<ConnectionLoop>> loops, std::vector<UniqueFd> listening,
-             size_t max_connections);
+             size_t max_connections, OpenConnections& open);
 
   size_t num_connections() const;
   // At most once.

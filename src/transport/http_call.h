@@ -68,9 +68,10 @@ class HttpHandler {
   virtual ~HttpHandler() = default;
   virtual void Handle(HttpCall& call) = 0;
 
-  // Asked when there is the head of a request with a large body: whether it is refused now, with what this writes to `response`. Then its body is
-  // dropped as it comes, without memory for it, and Handle is not called. An overloaded server has no time to read what it will refuse.
-  virtual bool RefusesUnread(const HttpRequest& /*head*/, HttpResponse& /*response*/) { return false; }
+  // Asked when there is the head of a request with a large body, which `call` has not: whether it is refused now, with what this writes to its
+  // response. Then its body is dropped as it comes, without memory for it, and Handle is not called, nor is Finish. An overloaded server has no time
+  // to read what it will refuse.
+  virtual bool RefusesUnread(HttpCall& /*call*/) { return false; }
 };
 
 }  // namespace tflite_serving

@@ -121,8 +121,9 @@ def bearer(key):
 def test_keys_are_asked_for(start_server, tmp_path):
     file = tmp_path / "keys"
     mobile, ops = new_key("mobile", "inference", file), new_key("ops", "metadata,metrics,admin", file)
-    server = start_server("half_plus_two", HALF, f"--api_keys_file={file}", "--access_log=stderr")
+    server = start_server("half_plus_two", HALF, f"--api_keys_file={file}", "--access_log=stderr", "--rest_api_enable_cors_support")
     nobody = predict(server)
+    assert nobody.headers["Access-Control-Allow-Headers"] == "Content-Type, Authorization, X-API-Key"  # a page can read why it was refused
     assert (nobody.status_code, nobody.headers["WWW-Authenticate"]) == (401, "Bearer")
     assert nobody.json() == {"error": "an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY"}
     assert predict(server, **bearer(mobile)).json() == {"predictions": [2.5]}
@@ -131,8 +132,9 @@ def test_keys_are_asked_for(start_server, tmp_path):
     assert (wrong.status_code, wrong.json()) == (401, {"error": "the API key is not known"})
     other = predict(server, **bearer(ops))
     assert (other.status_code, other.json()) == (403, {"error": "the API key of ops is not for inference"})
-    large = requests.post(server.predict_url, data=b" " * 10_000_000, timeout=60)
-    assert large.status_code == 401
+    large = requests.post(server.predict_url, data=b" " * 10_000_000, headers={"X-Request-Id": "large"}, timeout=60)
+    assert large.status_code == 401  # before its body is read
+    server.wait_for_log("id=large .*code=UNAUTHENTICATED")
     for page in (server.model_url, f"{server.model_url}/metadata", f"{server.base_url}/v1/models", f"{server.base_url}/metrics",
                  f"{server.base_url}/admin/log_level", f"{server.base_url}/openapi.json"):
         assert [requests.get(page, headers=headers, timeout=60).status_code for headers in ({}, bearer(mobile), bearer(ops))] == [401, 403, 200], page
@@ -333,6 +335,37 @@ def test_what_never_reaches_the_api_is_counted(start_server):
     assert metrics[refused % ("rest", "413")] == 1
     assert metrics[refused % ("rest", "400")] == 1
     assert metrics[refused % ("grpc", "RESOURCE_EXHAUSTED")] == 1
+
+
+def test_memory_and_an_address_have_limits(start_server):
+    server = start_server("half_plus_two", HALF, "--max_in_flight_mb=1", "--max_connections_per_address=3")
+
+    def ask(size):
+        return requests.post(server.predict_url, data=json.dumps({"instances": [1]}).ljust(size), timeout=60)
+
+    assert ask(1_000_000).json() == {"predictions": [2.5]}
+    refused = ask(1_100_000)
+    assert (refused.status_code, refused.json()) == (503, {
+        "error": "the requests that this server is busy with leave no memory for another of this size, try again later"})
+
+    def connect():
+        connection = socket.create_connection((server.address[0], server.address[1]), 60, source_address=("127.0.0.2", 0))
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+        return connection
+
+    connections = [connect() for _ in range(3)]
+    assert [connection.recv(12) for connection in connections] == [b"HTTP/1.1 200"] * 3
+    with pytest.raises(ConnectionError):
+        with connect() as one_more:
+            if not one_more.recv(12):
+                raise ConnectionError
+    metrics = server.metrics()  # another address
+    assert metrics['tflite_serving_connections_refused_total{protocol="rest"}'] == 1
+    assert metrics['tflite_serving_transport_refusals_total{protocol="rest",code="503"}'] == 1
+    assert metrics["tflite_serving_in_flight_bytes"] < 1 << 20
+    server.wait_for_log(r"HTTP: a connection of 127.0.0.2:\d+ is refused: its address has 3 open")
+    for connection in connections:
+        connection.close()
 
 
 def test_rest_over_a_unix_socket(start_server, tmp_path):

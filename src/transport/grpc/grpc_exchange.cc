@@ -16,7 +16,8 @@ constexpr size_t kReplyOffset = 8;  // keeps the reply aligned
 
 }  // namespace
 
-GrpcExchange::GrpcExchange(GrpcLoop& loop, std::shared_ptr<FinishedCalls> finished) : loop_(loop), finished_(std::move(finished)) {}
+GrpcExchange::GrpcExchange(GrpcLoop& loop, std::shared_ptr<FinishedCalls> finished, std::shared_ptr<InFlightBytes> memory)
+    : in_flight(std::move(memory)), loop_(loop), finished_(std::move(finished)) {}
 GrpcExchange::~GrpcExchange() = default;
 
 void GrpcExchange::Begin() {
@@ -28,6 +29,7 @@ void GrpcExchange::Begin() {
 std::span<std::byte> GrpcExchange::AllocateReply(size_t size_bytes) {
   reply_.Clear();
   if (!reply_.MakeRoom(kReplyOffset + size_bytes)) throw std::bad_alloc();
+  reply_share_.Set(reply_.capacity());
   reply_.Commit(kReplyOffset + size_bytes);
   return std::as_writable_bytes(std::span(reply_.bytes()).subspan(kReplyOffset));
 }
@@ -73,12 +75,14 @@ size_t GrpcExchange::Recycle() {
   ids_.Clear();
   reply_.Clear();
   if (reply_.capacity() > kMaxPooledMessageBytes) reply_.Free();
+  reply_share_.Set(reply_.capacity());
   return reader.capacity() + reply_.capacity();
 }
 
 void GrpcExchange::FreeBuffers() {
   reader.Free();
   reply_.Free();
+  reply_share_.Set(0);
 }
 
 }  // namespace tflite_serving

@@ -26,7 +26,7 @@ class GrpcStream;
 // Thread-compatible, except that Finish may meet what the loop's thread does.
 class GrpcExchange final : public GrpcCall, private FinishedCall {
  public:
-  GrpcExchange(GrpcLoop& loop, std::shared_ptr<FinishedCalls> finished);
+  GrpcExchange(GrpcLoop& loop, std::shared_ptr<FinishedCalls> finished, std::shared_ptr<InFlightBytes> memory);
   ~GrpcExchange() override;
 
   std::span<const std::span<const std::byte>> request() const override { return {&request_, 1}; }
@@ -52,13 +52,15 @@ class GrpcExchange final : public GrpcCall, private FinishedCall {
   size_t Recycle();
   void FreeBuffers();
 
+  const std::shared_ptr<InFlightBytes> in_flight;
+
   // The session's, which alone uses them.
   GrpcSession* session = nullptr;  // null: its connection has gone
   size_t index = 0;                // in the session's list
   int32_t stream_id = -1;          // -1: the stream is over, or is answered and not ours any more
   GrpcRequestHead head;
   const GrpcMethods::Entry* method = nullptr;
-  GrpcMessageReader reader;
+  GrpcMessageReader reader{in_flight.get()};
   TimePoint deadline_time = kNoDeadline;
   TimePoint progress{};  // when bytes of the request or of the reply last moved
   Cancellation cancelled;
@@ -81,6 +83,7 @@ class GrpcExchange final : public GrpcCall, private FinishedCall {
   std::span<const std::byte> request_;
   Status status_;
   CallIds ids_;
+  InFlightShare reply_share_{in_flight.get()};
   ByteBuffer reply_;  // kReplyOffset bytes, the last five of them the prefix, and the reply
 };
 

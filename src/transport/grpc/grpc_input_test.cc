@@ -188,7 +188,7 @@ TEST(GrpcInputTest, MessagesSurviveEveryCut) {
     received.clear();
     TlsPort plain("test", TlsProtocol::kGrpc, nullptr);
     RefusalCounts refusals;
-    GrpcLoop loop(*methods, limits, plain, refusals);
+    GrpcLoop loop(*methods, limits, plain, refusals, std::make_shared<InFlightBytes>());
     {
       GrpcSession session(loop, [] {}, TimePoint{});
       ASSERT_TRUE(session.FillOutput());  // the settings with its windows, which the client has acknowledged

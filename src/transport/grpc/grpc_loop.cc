@@ -1,15 +1,8 @@
 #include "transport/grpc/grpc_loop.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <utility>
 
-#include "base/status.h"
-#include "telemetry/log.h"
 #include "transport/grpc/grpc_connection.h"
 #include "transport/grpc/grpc_session.h"
 #include "transport/grpc/grpc_stream.h"
@@ -22,11 +15,13 @@ constexpr int kOneThread = 1;
 
 }  // namespace
 
-GrpcLoop::GrpcLoop(const GrpcMethods& methods, const GrpcLimits& limits, TlsPort& tls, RefusalCounts& refusals)
+GrpcLoop::GrpcLoop(const GrpcMethods& methods, const GrpcLimits& limits, TlsPort& tls, RefusalCounts& refusals,
+                   std::shared_ptr<InFlightBytes> in_flight)
     : methods_(methods),
       limits_(limits),
       tls_(tls),
       refusals_(refusals),
+      in_flight_(std::move(in_flight)),
       io_(std::make_shared<asio::io_context>(kOneThread)),
       finished_(std::make_shared<FinishedCalls>(io_)),
       keep_running_(asio::make_work_guard(*io_)),
@@ -36,29 +31,14 @@ GrpcLoop::~GrpcLoop() = default;
 
 void GrpcLoop::Run() { io_->run(); }
 
-void GrpcLoop::Adopt(UniqueFd socket) {
+void GrpcLoop::Adopt(AcceptedSocket accepted) {
   num_connections_.fetch_add(1, std::memory_order_relaxed);
-  asio::post(*io_, [this, socket = std::move(socket)]() mutable { Open(std::move(socket)); });
+  asio::post(*io_, [this, accepted = std::move(accepted)]() mutable { Open(std::move(accepted)); });
 }
 
-void GrpcLoop::Open(UniqueFd fd) {
-  Socket socket(*io_);
-  ErrorCode error;
-  sockaddr_storage address{};
-  socklen_t size = sizeof(address);
-  const int on = 1;
-  if (aborting_ || ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    num_connections_.fetch_sub(1, std::memory_order_relaxed);
-    return;
-  }
-  if (address.ss_family != AF_UNIX && ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0) {
-    TFLS_DEBUG("cannot set TCP_NODELAY: {}", ErrnoToStatus(errno, "setsockopt").message());
-  }
-  if (!socket.assign(asio::generic::stream_protocol(address.ss_family, 0), fd.get(), error)) fd.Release();
-  if (!error) error = socket.non_blocking(true, error);
-  std::optional<ByteStream> stream = error ? std::optional<ByteStream>() : tls_.Open(std::move(socket));
+void GrpcLoop::Open(AcceptedSocket accepted) {
+  std::optional<ByteStream> stream = aborting_ ? std::optional<ByteStream>() : tls_.Open(std::move(accepted), *io_);
   if (!stream) {
-    TFLS_WARNING("cannot serve a new gRPC connection: {}", error ? error.message() : "no memory for TLS");
     num_connections_.fetch_sub(1, std::memory_order_relaxed);
     return;
   }
@@ -131,7 +111,7 @@ void GrpcLoop::Sweep() {
 // --- Calls ---
 
 GrpcExchange* GrpcLoop::TakeExchange() {
-  if (pool_.empty()) return new GrpcExchange(*this, finished_);
+  if (pool_.empty()) return new GrpcExchange(*this, finished_, in_flight_);
   PooledExchange taken = std::move(pool_.back());
   pool_.pop_back();
   pooled_bytes_ -= taken.bytes;
@@ -142,7 +122,7 @@ void GrpcLoop::GiveBack(GrpcExchange* exchange) {
   std::unique_ptr<GrpcExchange> owned(exchange);
   if (pool_.size() >= kMaxPooledCalls) return;
   size_t bytes = owned->Recycle();
-  if (pooled_bytes_ + bytes > kMaxPooledCallBytes) {
+  if (pooled_bytes_ + bytes > kMaxPooledCallBytes || (bytes > kUncountedBytes && in_flight_->is_scarce())) {
     owned->FreeBuffers();
     bytes = 0;
   }

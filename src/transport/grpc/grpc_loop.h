@@ -11,13 +11,14 @@
 #include <boost/asio/executor_work_guard.hpp>
 
 #include "base/clock.h"
-#include "base/unique_fd.h"
 #include "transport/asio_types.h"
 #include "transport/connection_loop.h"
 #include "transport/grpc/grpc_exchange.h"
 #include "transport/grpc/grpc_input.h"
 #include "transport/grpc/grpc_limits.h"
 #include "transport/grpc/grpc_methods.h"
+#include "transport/in_flight_bytes.h"
+#include "transport/open_connections.h"
 #include "transport/refusal_counts.h"
 #include "transport/tls_port.h"
 
@@ -29,13 +30,13 @@ class GrpcConnection;
 class GrpcLoop final : public ConnectionLoop {
  public:
   // All of it must outlive the loop.
-  GrpcLoop(const GrpcMethods& methods, const GrpcLimits& limits, TlsPort& tls, RefusalCounts& refusals);
+  GrpcLoop(const GrpcMethods& methods, const GrpcLimits& limits, TlsPort& tls, RefusalCounts& refusals, std::shared_ptr<InFlightBytes> in_flight);
   ~GrpcLoop() override;
 
   // ConnectionLoop's; returns only when every handler has finished its calls too. ----
 
   void Run() override;
-  void Adopt(UniqueFd socket) override;
+  void Adopt(AcceptedSocket accepted) override;
   void CloseIdle() override;
   void Drain() override;
   void Abort() override;
@@ -63,7 +64,7 @@ class GrpcLoop final : public ConnectionLoop {
   void Resume(GrpcExchange& exchange);
 
  private:
-  void Open(UniqueFd socket);
+  void Open(AcceptedSocket accepted);
   void Sweep();
   void ArmTimer(TimePoint now, TimePoint time);
   // Lets Run return if there is nothing to wait for.
@@ -73,6 +74,7 @@ class GrpcLoop final : public ConnectionLoop {
   const GrpcLimits& limits_;
   TlsPort& tls_;
   RefusalCounts& refusals_;
+  const std::shared_ptr<InFlightBytes> in_flight_;  // shared with the calls, too
   std::atomic<size_t> num_connections_ = 0;
 
   // First, since all that follows lives in it; shared with the calls, whose Finish may still be posting while the loop ends.

@@ -11,7 +11,7 @@
 namespace tflite_serving {
 namespace {
 
-Status NoMemory() { return UnavailableError("no memory for the request"); }
+Status NoMemory() { return UnavailableError("the requests that this server is busy with leave no memory for another of this size, try again later"); }
 
 }  // namespace
 
@@ -76,7 +76,7 @@ Status GrpcMessageReader::Complete() {
     return ResourceExhaustedError(fmt::format("Received message larger than max ({})", status.message()));
   }
   if (status.code() == StatusCode::kInvalidArgument) return InternalError(fmt::format("a compressed message cannot be read: {}", status.message()));
-  return status;
+  return status.code() == StatusCode::kUnavailable ? NoMemory() : status;
 }
 
 }  // namespace tflite_serving

@@ -18,6 +18,9 @@ class GrpcMessageReader {
  public:
   static constexpr size_t kPrefixBytes = 5;
 
+  // `memory`, which may be null, must outlive the reader.
+  explicit GrpcMessageReader(InFlightBytes* memory = nullptr) : input_(memory), output_(memory) {}
+
   // For a new request, whose compressed messages are in `encoding`. The byte number `aligned_byte` of a message gets an address that is a multiple of
   // kBodyAlignment, unless the message is compressed or outgrows its first memory.
   void Begin(GrpcEncoding encoding, size_t max_message_bytes, size_t aligned_byte = 0);
@@ -26,7 +29,7 @@ class GrpcMessageReader {
   // fails, the request is to be answered with the status, whose code and text are gRPC's where it has them:
   //   RESOURCE_EXHAUSTED  "Received message larger than max (N vs. M)", before or after decompression
   //   INTERNAL            a bad prefix, or a message that does not decompress
-  //   UNAVAILABLE         there is no memory
+  //   UNAVAILABLE         there is no memory, or none within the budget
   Status Read(std::string_view& bytes);
 
   // The current message is whole: message() is what was sent, decompressed, until Next or Begin.

@@ -69,11 +69,13 @@ class GrpcServer::Impl {
         methods_(std::move(methods)),
         port_(port),
         tls_("gRPC", TlsProtocol::kGrpc, options_.tls),
-        loops_("gRPC", "grpc_io", MakeLoops(), std::move(listening), options_.max_connections) {}
+        connections_(options_.max_connections_per_address),
+        loops_("gRPC", "grpc_io", MakeLoops(), std::move(listening), options_.max_connections, connections_) {}
 
   int port() const { return port_; }
   const TlsPort& tls() const { return tls_; }
   const RefusalCounts& refusals() const { return refusals_; }
+  const OpenConnections& connections() const { return connections_; }
   EventLoops& loops() { return loops_; }
 
   void Shutdown(TimePoint deadline) {
@@ -85,7 +87,8 @@ class GrpcServer::Impl {
  private:
   std::vector<std::unique_ptr<ConnectionLoop>> MakeLoops() {
     std::vector<std::unique_ptr<ConnectionLoop>> loops;
-    for (int i = 0; i < options_.num_threads; ++i) loops.push_back(std::make_unique<GrpcLoop>(methods_, options_.limits, tls_, refusals_));
+    for (int i = 0; i < options_.num_threads; ++i)
+      loops.push_back(std::make_unique<GrpcLoop>(methods_, options_.limits, tls_, refusals_, options_.in_flight));
     return loops;
   }
 
@@ -94,12 +97,14 @@ class GrpcServer::Impl {
   const int port_;
   TlsPort tls_;
   RefusalCounts refusals_;
+  OpenConnections connections_;
   EventLoops loops_;
 };
 
 StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Create(GrpcServerOptions options, const std::vector<GrpcMethod>& methods,
                                                          const std::vector<GrpcStreamMethod>& stream_methods) {
   if (options.num_threads < 1) return InvalidArgumentError(fmt::format("the gRPC server needs at least 1 thread, got {}", options.num_threads));
+  if (options.in_flight == nullptr) options.in_flight = std::make_shared<InFlightBytes>();
   if (options.max_connections == 0) options.max_connections = ConnectionsByDescriptorLimit();
   TFLS_ASSIGN_OR_RETURN(GrpcMethods table, GrpcMethods::Create(methods, stream_methods));
   std::vector<UniqueFd> listening;
@@ -134,6 +139,7 @@ GrpcServer::~GrpcServer() { Shutdown(Clock::Steady().Now()); }
 int GrpcServer::port() const { return impl_->port(); }
 size_t GrpcServer::num_connections() const { return impl_->loops().num_connections(); }
 uint64_t GrpcServer::num_tls_failures(TlsFailure failure) const { return impl_->tls().num_failures(failure); }
+uint64_t GrpcServer::num_refused_connections() const { return impl_->connections().num_refused(); }
 const RefusalCounts& GrpcServer::refusals() const { return impl_->refusals(); }
 void GrpcServer::Shutdown(TimePoint deadline) { impl_->Shutdown(deadline); }
 

@@ -19,6 +19,7 @@
 #include "transport/grpc/grpc_limits.h"
 #include "transport/grpc_call.h"
 #include "transport/grpc_stream_call.h"
+#include "transport/in_flight_bytes.h"
 #include "transport/refusal_counts.h"
 #include "transport/tls_context.h"
 #include "transport/tls_failure.h"
@@ -37,6 +38,10 @@ struct GrpcServerOptions {
   // While so many connections are open, idle ones are asked to go and new ones wait to be accepted. 0: ConnectionsByDescriptorLimit()
   // (event_loops.h).
   size_t max_connections = 0;
+  // A connection of a client whose address has so many is closed at once. 0: any number; Unix sockets have no address.
+  size_t max_connections_per_address = 0;
+  // Of requests and replies; UNAVAILABLE: a request that does not fit. Null: there is no limit.
+  std::shared_ptr<InFlightBytes> in_flight;
   GrpcLimits limits;
   std::shared_ptr<TlsContext> tls;  // null: without TLS
 };
@@ -69,6 +74,8 @@ class GrpcServer {
   uint64_t num_tls_failures(TlsFailure failure) const;
   // Of requests, by the server itself: no handler has seen them.
   const RefusalCounts& refusals() const;
+  // By max_connections_per_address, since the start.
+  uint64_t num_refused_connections() const;
 
   // Refuses new connections, asks clients to go elsewhere (GOAWAY), ends streaming calls, gives the others until `deadline`, then cancels what is
   // left, and returns when all are finished: every handler must still call Finish. Calling it again does nothing.

@@ -15,6 +15,7 @@ namespace tflite_serving {
 namespace {
 
 using std::chrono::milliseconds;
+using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -244,6 +245,41 @@ TEST(GrpcServerConnectionsTest, HaveALimit) {
   EXPECT_EQ(server->num_connections(), 1U);
   first.reset();
   EXPECT_EQ(second.Call(kEchoPath, "y").reply(), "y");
+}
+
+TEST(GrpcServerConnectionsTest, HaveALimitForEachAddress) {
+  const auto server = StartServer(Echo, {.max_connections_per_address = 1});
+  GrpcTestClient first(server->port());
+  EXPECT_EQ(first.Call(kEchoPath, "x").reply(), "x");
+  TestClient second;
+  ASSERT_TRUE(second.Connect(static_cast<uint16_t>(server->port())));
+  EXPECT_TRUE(second.AtEnd());
+  EXPECT_EQ(server->num_refused_connections(), 1U);
+  EXPECT_EQ(first.Call(kEchoPath, "y").reply(), "y");
+}
+
+TEST(GrpcServerMemoryTest, RequestsAndRepliesMayTakeSoMuchTogether) {
+  const std::string large(256 << 10, 'm');
+  HeldGrpcCalls held;
+  const auto in_flight = std::make_shared<InFlightBytes>(3 * large.size() / 2);
+  const auto server = StartServer(held.Handler(), {.in_flight = in_flight});
+  GrpcTestClient client(server->port());
+  const int32_t before = client.Begin(kEchoPath, Framed("makes the client read how much it may send"));
+  GrpcCall* const small = held.Take();
+  ASSERT_NE(small, nullptr);
+  Echo(*small);
+  client.Await(before);
+
+  const int32_t first = client.Begin(kEchoPath, Framed(large));
+  GrpcCall* const call = held.Take();
+  ASSERT_NE(call, nullptr);
+  EXPECT_GE(in_flight->used(), large.size());
+  const GrpcAnswer refused = client.Call(kEchoPath, large);
+  EXPECT_EQ(refused.status(), static_cast<int>(StatusCode::kUnavailable));
+  EXPECT_THAT(refused.message(), HasSubstr("leave no memory for another of this size, try again later"));
+  Echo(*call);
+  EXPECT_EQ(client.Await(first).reply(), large);
+  EXPECT_TRUE(Eventually([&] { return in_flight->used() == 0; })) << "memory is not kept for later calls while it is scarce";
 }
 
 }  // namespace

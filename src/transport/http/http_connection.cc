@@ -20,13 +20,12 @@ HttpRefusal RefuseInflating(const Status& status) {
     case StatusCode::kResourceExhausted:
       return {413, "the inflated request body is larger than this server accepts"};
     case StatusCode::kUnavailable:
-      return {503, "no memory to inflate the request body"};
+      return kOutOfMemory;
     default:
       return {400, "the request body is not valid gzip or deflate data"};
   }
 }
 
-constexpr HttpRefusal kOutOfMemory = {503, "no memory for the request"};
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 // What is left of a response after its first `written` bytes.
@@ -90,6 +89,8 @@ Coroutine<void> HttpConnection::Run() {
     size_t size = 0;
     if (!TryWrite(exchange_->head(), body, size)) co_return;
     if (size < exchange_->head().size() + body.size()) {
+      InFlightShare unwritten(&loop_.in_flight());
+      unwritten.Set(body.size());
       const bool written = co_await WriteRest(exchange_->head(), body, size);
       if (!written) co_return;
     }
@@ -182,8 +183,7 @@ HttpRefusal HttpConnection::TakeBufferedBody(bool& complete) {
 }
 
 bool HttpConnection::IsRefusedUnread() {
-  return !head_.chunked && !head_.expects_continue && head_.content_length >= kMinRefusedUnreadBytes &&
-         loop_.handler().RefusesUnread(exchange_->request(), exchange_->response());
+  return !head_.chunked && !head_.expects_continue && head_.content_length >= kMinRefusedUnreadBytes && loop_.handler().RefusesUnread(*exchange_);
 }
 
 Coroutine<HttpRefusal> HttpConnection::DropBody() {
@@ -259,7 +259,7 @@ Coroutine<HttpRefusal> HttpConnection::InflateBody() {
   ByteBuffer& body = exchange_->body();
   if (body.empty()) co_return HttpRefusal{};
   SetDeadline(kNoDeadline);
-  ByteBuffer encoded;
+  ByteBuffer encoded(&loop_.in_flight());
   encoded.Swap(body);
   const CompressedFormat format = head_.coding == HttpCoding::kGzip ? CompressedFormat::kGzip : CompressedFormat::kDeflate;
   Inflater inflater(format, encoded.view(), loop_.limits().max_body_bytes);

@@ -25,8 +25,8 @@ class HttpConnection;
 // Thread-compatible, except that Finish may meet TryWait and TryAbandon, which are called on the loop's thread.
 class HttpExchange final : public HttpCall, private FinishedCall {
  public:
-  HttpExchange(std::shared_ptr<FinishedCalls> finished, const HttpLimits& limits)
-      : finished_(std::move(finished)), min_gzip_bytes_(limits.min_gzip_bytes) {}
+  HttpExchange(std::shared_ptr<FinishedCalls> finished, const HttpLimits& limits, std::shared_ptr<InFlightBytes> in_flight)
+      : finished_(std::move(finished)), in_flight_(std::move(in_flight)), min_gzip_bytes_(limits.min_gzip_bytes), body_(in_flight_.get()) {}
 
   const HttpRequest& request() const override { return request_; }
   HttpResponse& response() override { return response_; }
@@ -66,6 +66,7 @@ class HttpExchange final : public HttpCall, private FinishedCall {
   void Resume() override;
 
   const std::shared_ptr<FinishedCalls> finished_;
+  const std::shared_ptr<InFlightBytes> in_flight_;
   const size_t min_gzip_bytes_;
   std::thread::id loop_thread_;
   HttpConnection* connection_ = nullptr;

@@ -1,15 +1,9 @@
 #include "transport/http/http_loop.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <ctime>
 #include <utility>
 
-#include "base/status.h"
-#include "telemetry/log.h"
 #include "transport/http/http_connection.h"
 
 namespace tflite_serving {
@@ -25,12 +19,14 @@ std::chrono::milliseconds SweepInterval(const HttpLimits& limits) {
 
 }  // namespace
 
-HttpLoop::HttpLoop(HttpHandler& handler, const HttpLimits& limits, const HttpHeaders& error_headers, TlsPort& tls, RefusalCounts& refusals)
+HttpLoop::HttpLoop(HttpHandler& handler, const HttpLimits& limits, const HttpHeaders& error_headers, TlsPort& tls, RefusalCounts& refusals,
+                   std::shared_ptr<InFlightBytes> in_flight)
     : handler_(handler),
       limits_(limits),
       error_headers_(error_headers),
       tls_(tls),
       refusals_(refusals),
+      in_flight_(std::move(in_flight)),
       sweep_interval_(SweepInterval(limits)),
       io_(std::make_shared<asio::io_context>(kOneThread)),
       finished_(std::make_shared<FinishedCalls>(io_)),
@@ -41,30 +37,14 @@ HttpLoop::~HttpLoop() = default;
 
 void HttpLoop::Run() { io_->run(); }
 
-void HttpLoop::Adopt(UniqueFd socket) {
+void HttpLoop::Adopt(AcceptedSocket accepted) {
   num_connections_.fetch_add(1, std::memory_order_relaxed);
-  asio::post(*io_, [this, socket = std::move(socket)]() mutable { Open(std::move(socket)); });
+  asio::post(*io_, [this, accepted = std::move(accepted)]() mutable { Open(std::move(accepted)); });
 }
 
-void HttpLoop::Open(UniqueFd fd) {
-  if (aborting_) {
-    num_connections_.fetch_sub(1, std::memory_order_relaxed);
-    return;
-  }
-  const int on = 1;
-  sockaddr_storage address{};
-  socklen_t size = sizeof(address);
-  if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) address.ss_family = AF_INET6;  // which asio takes for any TCP
-  if (address.ss_family != AF_UNIX && ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0) {
-    TFLS_DEBUG("cannot set TCP_NODELAY: {}", ErrnoToStatus(errno, "setsockopt").message());
-  }
-  Socket socket(*io_);
-  ErrorCode error;
-  if (!socket.assign(asio::generic::stream_protocol(address.ss_family, 0), fd.get(), error)) fd.Release();
-  if (!error) error = socket.non_blocking(true, error);
-  std::optional<ByteStream> stream = error ? std::optional<ByteStream>() : tls_.Open(std::move(socket));
+void HttpLoop::Open(AcceptedSocket accepted) {
+  std::optional<ByteStream> stream = aborting_ ? std::optional<ByteStream>() : tls_.Open(std::move(accepted), *io_);
   if (!stream) {
-    TFLS_WARNING("cannot serve a new HTTP connection: {}", error ? error.message() : "no memory for TLS");
     num_connections_.fetch_sub(1, std::memory_order_relaxed);
     return;
   }
@@ -126,7 +106,7 @@ void HttpLoop::Abort() {
 std::string_view HttpLoop::Date() { return date_.At(std::time(nullptr)); }
 
 std::unique_ptr<HttpExchange> HttpLoop::TakeExchange() {
-  if (pool_.empty()) return std::make_unique<HttpExchange>(finished_, limits_);
+  if (pool_.empty()) return std::make_unique<HttpExchange>(finished_, limits_, in_flight_);
   PooledExchange taken = std::move(pool_.back());
   pool_.pop_back();
   pooled_bytes_ -= taken.bytes;
@@ -136,7 +116,7 @@ std::unique_ptr<HttpExchange> HttpLoop::TakeExchange() {
 void HttpLoop::GiveBack(std::unique_ptr<HttpExchange> exchange) {
   if (pool_.size() >= kMaxPooledExchanges) return;
   size_t bytes = exchange->Recycle();
-  if (pooled_bytes_ + bytes > kMaxPooledBytes) {
+  if (pooled_bytes_ + bytes > kMaxPooledBytes || (bytes > kUncountedBytes && in_flight_->is_scarce())) {
     exchange->FreeBuffers();
     bytes = 0;
   }

@@ -11,13 +11,14 @@
 
 #include <boost/asio/executor_work_guard.hpp>
 
-#include "base/unique_fd.h"
 #include "transport/asio_types.h"
 #include "transport/connection_loop.h"
 #include "transport/http/http_exchange.h"
 #include "transport/http/http_limits.h"
 #include "transport/http/http_response_head.h"
 #include "transport/http_call.h"
+#include "transport/in_flight_bytes.h"
+#include "transport/open_connections.h"
 #include "transport/refusal_counts.h"
 #include "transport/tls_port.h"
 
@@ -29,13 +30,14 @@ class HttpConnection;
 class HttpLoop final : public ConnectionLoop {
  public:
   // All of it must outlive the loop.
-  HttpLoop(HttpHandler& handler, const HttpLimits& limits, const HttpHeaders& error_headers, TlsPort& tls, RefusalCounts& refusals);
+  HttpLoop(HttpHandler& handler, const HttpLimits& limits, const HttpHeaders& error_headers, TlsPort& tls, RefusalCounts& refusals,
+           std::shared_ptr<InFlightBytes> in_flight);
   ~HttpLoop() override;
 
   // ConnectionLoop's. After Drain every response closes its connection; calls that handlers still hold stay valid after Abort. ----
 
   void Run() override;
-  void Adopt(UniqueFd socket) override;
+  void Adopt(AcceptedSocket accepted) override;
   void CloseIdle() override;
   void Drain() override;
   void Abort() override;
@@ -49,6 +51,7 @@ class HttpLoop final : public ConnectionLoop {
   const HttpHeaders& error_headers() const { return error_headers_; }
   TlsPort& tls() const { return tls_; }
   RefusalCounts& refusals() const { return refusals_; }
+  InFlightBytes& in_flight() const { return *in_flight_; }
   bool draining() const { return draining_; }
   std::string_view Date();
 
@@ -59,7 +62,7 @@ class HttpLoop final : public ConnectionLoop {
   void GiveBack(std::unique_ptr<HttpExchange> exchange);
 
  private:
-  void Open(UniqueFd socket);
+  void Open(AcceptedSocket accepted);
   // The deadline timer of all connections: wakes every sweep_interval_ while there are any.
   Coroutine<void> Sweep();
 
@@ -68,6 +71,7 @@ class HttpLoop final : public ConnectionLoop {
   const HttpHeaders& error_headers_;
   TlsPort& tls_;
   RefusalCounts& refusals_;
+  const std::shared_ptr<InFlightBytes> in_flight_;  // shared with the calls, too
   const std::chrono::milliseconds sweep_interval_;
   std::atomic<size_t> num_connections_ = 0;
 

@@ -13,4 +13,7 @@ struct HttpRefusal {
   explicit operator bool() const { return status != 0; }
 };
 
+inline constexpr HttpRefusal kOutOfMemory = {503,
+                                             "the requests that this server is busy with leave no memory for another of this size, try again later"};
+
 }  // namespace tflite_serving

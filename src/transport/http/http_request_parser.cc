@@ -254,7 +254,7 @@ HttpRefusal HttpRequestParser::DecodeBody(std::string_view input, ByteBuffer& bo
   beast_->consumed += consumed;
   done = parser.is_done();
   if (error == http::error::body_limit) return kBodyTooLarge;
-  if (error == make_error_code(not_enough_memory)) return {503, "no memory for the request body"};
+  if (error == make_error_code(not_enough_memory)) return kOutOfMemory;
   if (error && error != http::error::need_more) return kBadChunk;
   if (done) return {};
   // What is left of the input is the beginning of a chunk's header or of the trailers.

@@ -19,11 +19,13 @@ class HttpServer::Impl {
       : options_(std::move(options)),
         port_(port),
         tls_("HTTP", TlsProtocol::kHttp, options_.tls),
-        loops_("HTTP", "http_io", MakeLoops(handler), std::move(listening), options_.max_connections) {}
+        connections_(options_.max_connections_per_address),
+        loops_("HTTP", "http_io", MakeLoops(handler), std::move(listening), options_.max_connections, connections_) {}
 
   uint16_t port() const { return port_; }
   const TlsPort& tls() const { return tls_; }
   const RefusalCounts& refusals() const { return refusals_; }
+  const OpenConnections& connections() const { return connections_; }
   EventLoops& loops() { return loops_; }
 
   void Shutdown(TimePoint deadline) {
@@ -36,7 +38,7 @@ class HttpServer::Impl {
   std::vector<std::unique_ptr<ConnectionLoop>> MakeLoops(HttpHandler& handler) {
     std::vector<std::unique_ptr<ConnectionLoop>> loops;
     for (int i = 0; i < options_.num_threads; ++i)
-      loops.push_back(std::make_unique<HttpLoop>(handler, options_.limits, options_.error_headers, tls_, refusals_));
+      loops.push_back(std::make_unique<HttpLoop>(handler, options_.limits, options_.error_headers, tls_, refusals_, options_.in_flight));
     return loops;
   }
 
@@ -44,12 +46,14 @@ class HttpServer::Impl {
   const uint16_t port_;
   TlsPort tls_;
   RefusalCounts refusals_;
+  OpenConnections connections_;
   EventLoops loops_;
 };
 
 StatusOr<std::unique_ptr<HttpServer>> HttpServer::Create(HttpServerOptions options, HttpHandler& handler) {
   if (options.num_threads < 1) return InvalidArgumentError(fmt::format("the HTTP server needs at least 1 thread, got {}", options.num_threads));
   if (options.limits.min_bytes_per_second < 1) return InvalidArgumentError("min_bytes_per_second must be at least 1, got 0");
+  if (options.in_flight == nullptr) options.in_flight = std::make_shared<InFlightBytes>();
   if (options.max_connections == 0) options.max_connections = ConnectionsByDescriptorLimit();
   std::vector<UniqueFd> listening;
   uint16_t port = 0;
@@ -77,6 +81,7 @@ uint16_t HttpServer::port() const { return impl_->port(); }
 size_t HttpServer::num_connections() const { return impl_->loops().num_connections(); }
 uint64_t HttpServer::num_tls_failures(TlsFailure failure) const { return impl_->tls().num_failures(failure); }
 void HttpServer::Start() { impl_->loops().Start(); }
+uint64_t HttpServer::num_refused_connections() const { return impl_->connections().num_refused(); }
 const RefusalCounts& HttpServer::refusals() const { return impl_->refusals(); }
 void HttpServer::Shutdown(TimePoint deadline) { impl_->Shutdown(deadline); }
 

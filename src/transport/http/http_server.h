@@ -21,6 +21,7 @@
 #include "base/status.h"
 #include "transport/http/http_limits.h"
 #include "transport/http_call.h"
+#include "transport/in_flight_bytes.h"
 #include "transport/refusal_counts.h"
 #include "transport/tls_context.h"
 #include "transport/tls_failure.h"
@@ -34,6 +35,10 @@ struct HttpServerOptions {
   int num_threads = 1;                 // event loops, each a thread "http_io"; at least 1
   // While so many connections are open, idle ones are closed and new ones wait to be accepted. 0: ConnectionsByDescriptorLimit() (event_loops.h).
   size_t max_connections = 0;
+  // A connection of a client whose address has so many is closed at once. 0: any number; Unix sockets have no address.
+  size_t max_connections_per_address = 0;
+  // Of requests and replies; 503: a request that does not fit. Null: there is no limit.
+  std::shared_ptr<InFlightBytes> in_flight;
   HttpLimits limits;
   std::shared_ptr<TlsContext> tls;  // null: plain HTTP
   HttpHeaders error_headers;        // of the errors that the server answers by itself, beside the usual ones
@@ -54,6 +59,8 @@ class HttpServer {
   uint64_t num_tls_failures(TlsFailure failure) const;
   // Of requests, by the server itself: no handler has seen them.
   const RefusalCounts& refusals() const;
+  // By max_connections_per_address, since the start.
+  uint64_t num_refused_connections() const;
 
   // At most once, and not after Shutdown.
   void Start();

@@ -168,10 +168,10 @@ TEST_F(HttpLimitsTest, ARefusedBodyWithoutEndIsCutOff) {
 // Refuses to "/no" for its head.
 class ChoosyHandler : public EchoHandler {
  public:
-  bool RefusesUnread(const HttpRequest& head, HttpResponse& response) override {
-    if (head.target != "/no") return false;
-    response.status = 503;
-    response.body = "no time";
+  bool RefusesUnread(HttpCall& call) override {
+    if (call.request().target != "/no") return false;
+    call.response().status = 503;
+    call.response().body = "no time";
     return true;
   }
 };
@@ -292,6 +292,87 @@ TEST_F(HttpLimitsTest, AnIdleConnectionMakesRoomForANewOne) {
   EXPECT_EQ(idle.Ask(Get("/")).status, 200);
   EXPECT_EQ(ConnectTo(*server).Ask(Get("/new")).body, "GET /new ");
   EXPECT_TRUE(idle.AtEnd());
+}
+
+TEST_F(HttpLimitsTest, AnAddressMayHaveSoManyConnections) {
+  const auto server = StartServer(echo_, {.max_connections_per_address = 2});
+  TestClient first = ConnectTo(*server);
+  TestClient second = ConnectTo(*server);
+  EXPECT_EQ(first.Ask(Get("/1")).status, 200);
+  EXPECT_EQ(second.Ask(Get("/2")).status, 200);
+  testing::internal::CaptureStderr();
+  EXPECT_TRUE(ConnectTo(*server).AtEnd());
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("is refused: its address has 2 open (--max_connections_per_address)"));
+  EXPECT_EQ(server->num_refused_connections(), 1U);
+  first.Close();
+  EXPECT_TRUE(Eventually([&] { return server->num_connections() == 1; }));
+  EXPECT_TRUE(Eventually([&] { return ConnectTo(*server).Ask(Get("/3")).status == 200; }));
+}
+
+constexpr size_t kLargeBody = size_t{256} << 10;
+
+std::string Post(size_t size) {
+  return "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(size) + "\r\n\r\n" + std::string(size, 'b');
+}
+
+// Declared, chunked and compressed bodies alike.
+TEST_F(HttpLimitsTest, RequestsMayTakeSoMuchMemoryTogether) {
+  HeldCalls held;
+  const auto in_flight = std::make_shared<InFlightBytes>(5 * kLargeBody / 2);
+  const auto server = StartServer(held, {.in_flight = in_flight});
+  TestClient first = ConnectTo(*server);
+  TestClient second = ConnectTo(*server);
+  first.Send(Post(kLargeBody));
+  HttpCall* const one = held.Take();
+  second.Send(Post(kLargeBody));
+  HttpCall* const other = held.Take();
+  ASSERT_TRUE(one != nullptr && other != nullptr);
+  EXPECT_GE(in_flight->used(), 2 * kLargeBody);
+
+  const std::string chunk =
+      "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n40000\r\n" + std::string(kLargeBody, 'b') + "\r\n0\r\n\r\n";
+  for (const std::string& request : {Post(kLargeBody), chunk}) {
+    TestClient client = ConnectTo(*server);
+    client.Send(request);
+    const Reply reply = client.Read();
+    EXPECT_EQ(reply.status, 503);
+    EXPECT_THAT(reply.body, HasSubstr("leave no memory for another of this size, try again later"));
+  }
+  TestClient small = ConnectTo(*server);
+  small.Send(Post(1000));
+  HttpCall* const unaffected = held.Take();
+  ASSERT_NE(unaffected, nullptr);
+  unaffected->Finish();
+  EXPECT_EQ(small.Read().status, 200);
+
+  one->Finish();
+  EXPECT_EQ(first.Read().status, 200);
+  EXPECT_TRUE(Eventually([&] { return in_flight->used() < 2 * kLargeBody; })) << "memory is not kept for later requests while it is scarce";
+  TestClient third = ConnectTo(*server);
+  third.Send(Post(kLargeBody));
+  HttpCall* const next = held.Take();
+  ASSERT_NE(next, nullptr);
+  next->Finish();
+  other->Finish();
+  EXPECT_EQ(third.Read().status, 200);
+  EXPECT_EQ(second.Read().status, 200);
+}
+
+TEST_F(HttpLimitsTest, AReplyThatIsNotReadTakesOfThatMemory) {
+  HeldCalls held;
+  const auto in_flight = std::make_shared<InFlightBytes>(size_t{64} << 20);
+  const auto server = StartServer(held, {.in_flight = in_flight});
+  TestClient client(/*receive_buffer_bytes=*/4096);
+  ASSERT_TRUE(client.Connect(server->port()));
+  client.Send(Get("/"));
+  HttpCall* const call = held.Take();
+  ASSERT_NE(call, nullptr);
+  call->response().body.assign(size_t{64} << 20, 'r');
+  call->Finish();
+  EXPECT_TRUE(Eventually([&] { return in_flight->used() == size_t{64} << 20; }));
+  EXPECT_EQ(ConnectTo(*server).Ask(Post(kLargeBody)).status, 503);
+  client.Close();
+  EXPECT_TRUE(Eventually([&] { return in_flight->used() == 0; }));
 }
 
 // Fills every free descriptor number below a lowered limit, as long as it lives.

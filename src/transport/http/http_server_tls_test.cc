@@ -216,8 +216,8 @@ TEST_F(HttpServerTlsTest, AHandlerHearsWhenTheClientGoes) {
 // Refuses large bodies for their head.
 class Choosy : public EchoHandler {
  public:
-  bool RefusesUnread(const HttpRequest&, HttpResponse& response) override {
-    response.status = 503;
+  bool RefusesUnread(HttpCall& call) override {
+    call.response().status = 503;
     return true;
   }
 };
