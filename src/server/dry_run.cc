@@ -14,10 +14,12 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "api/api_keys_file.h"
 #include "config/model_server_config.h"
 #include "server/batched_models.h"
 #include "server/measured_run.h"
 #include "server/model_loading.h"
+#include "server/server_tls.h"
 #include "telemetry/log.h"
 
 namespace tflite_serving {
@@ -190,6 +192,8 @@ void AddModel(const Manager& manager, const ModelConfig& config, size_t budget_b
 
 StatusOr<int> DryRun(const ServerOptions& options) {
   TFLS_RETURN_IF_ERROR(ReadBatchingParameters(options).status());
+  TFLS_RETURN_IF_ERROR(ServerTls::Create(options).status());
+  if (!options.api_keys_file.empty()) TFLS_RETURN_IF_ERROR(ReadApiKeysFile(options.api_keys_file).status());
   RaiseDescriptorLimit();
   ModelConfigList models = std::vector<ModelConfig>{{.name = options.model_name, .base_path = options.model_base_path}};
   if (!options.model_config_file.empty()) {

@@ -233,6 +233,15 @@ def test_a_start_that_cannot_work(ca, tmp_path, spoil, message):
     status, output = run_to_exit(f"--port={server_process.free_port()}", f"--model_name={MODEL}", f"--model_base_path={base_path(MODEL)}",
                                  *tls_flags(files))
     assert status > 0 and "Failed to start server" in output and message in output, output
+    status, output = run_to_exit("--dry_run", f"--model_name={MODEL}", f"--model_base_path={base_path(MODEL)}", *tls_flags(files))
+    assert status > 0 and message in output, output
+
+
+def test_a_probe(start_server, certificate):
+    server = start_server(MODEL, base_path(MODEL), *tls_flags(certificate))
+    asked = [subprocess.run([server_process.binary(), "probe", f"{scheme}://localhost:{server.rest_port}/readyz"], timeout=60, check=False).returncode
+             for scheme in ("https", "http")]
+    assert asked == [0, 1]
 
 
 def test_a_silent_client_holds_nothing_up(start_server, ca, certificate):

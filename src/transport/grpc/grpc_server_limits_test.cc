@@ -99,6 +99,20 @@ TEST_F(GrpcServerLimitsTest, MetadataHasALimit) {
   EXPECT_EQ(client.goaway(), static_cast<uint32_t>(NGHTTP2_ENHANCE_YOUR_CALM));
 }
 
+TEST_F(GrpcServerLimitsTest, MetadataIsCountedToTheByte) {
+  const auto most = [this](uint32_t limit) {
+    GrpcTestClient client(Start(Echo, {.max_metadata_bytes = limit}));
+    size_t fits = 0;
+    for (size_t step = 512; step > 0; step /= 2) {
+      if (client.Call(kEchoPath, "x", {{"big", std::string(fits + step, 'b')}}).status() == 0) fits += step;
+    }
+    return fits;
+  };
+  const size_t fits = most(1000);
+  EXPECT_GT(fits, 500U);
+  EXPECT_EQ(most(1001), fits + 1);
+}
+
 TEST_F(GrpcServerLimitsTest, CallsThatHandlersStillHoldCountAsStreams) {
   HeldGrpcCalls held;
   const int port = Start([&held](GrpcCall& call) { RequestText(call) == "held" ? held.Handler()(call) : Echo(call); }, {.max_concurrent_streams = 2});
