@@ -84,7 +84,7 @@ void RequestRecord::Begin(const RequestObservers& observers, Protocol protocol, 
 void RequestRecord::BeginSpan(std::string_view traceparent, std::string_view tracestate, CallIds& ids) {
   const std::optional<TraceContext> parent = ParseTraceParent(traceparent);
   const TraceContext context = observers_->tracer->ContextOf(parent);
-  ids.traceparent = FormatTraceParent(context);
+  if (parent || context.sampled) ids.traceparent = FormatTraceParent(context);
   if (!context.sampled) return;
   span_ = std::make_unique<RequestSpan>();
   span_->context = context;

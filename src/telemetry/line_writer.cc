@@ -58,15 +58,19 @@ LineWriter::~LineWriter() {
 }
 
 void LineWriter::Write(std::string_view line) {
+  bool is_first = false;
+  bool is_full = false;
   {
     const MutexLock lock(mutex_);
     if (waiting_.size() + line.size() > kMaxWaitingBytes) {
       ++dropped_;
       return;
     }
+    is_first = waiting_.empty();
+    is_full = waiting_.size() < kFullBytes && waiting_.size() + line.size() >= kFullBytes;
     waiting_ += line;
   }
-  wake_.NotifyOne();
+  if (is_first || is_full) wake_.NotifyOne();
 }
 
 void LineWriter::Reopen() {
@@ -90,6 +94,9 @@ void LineWriter::Work() {
       const MutexLock lock(mutex_);
       while (waiting_.empty() && !reopen_ && !stopping_) wake_.Wait(mutex_);
       if (waiting_.empty() && !reopen_) return;
+      const TimePoint full_or_late = Clock::Steady().Now() + kMaxDelay;
+      while (waiting_.size() < kFullBytes && !reopen_ && !stopping_ && wake_.WaitUntil(mutex_, full_or_late)) {
+      }
       bytes.clear();
       bytes.swap(waiting_);
       reopen = std::exchange(reopen_, false);

@@ -1,6 +1,7 @@
 // Lines for a file, a pipe or a terminal, written by a thread of its own: who has a line never waits for whoever reads them.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -19,6 +20,9 @@ class LineWriter {
  public:
   // Bytes that may wait to be written; lines beyond them are dropped.
   static constexpr size_t kMaxWaitingBytes = size_t{4} << 20;
+  // A line waits for others so long, unless that many bytes wait: one write for many lines costs a fraction of one for each.
+  static constexpr std::chrono::milliseconds kMaxDelay{20};
+  static constexpr size_t kFullBytes = size_t{64} << 10;
 
   // `path`: "stderr", "stdout", or a file, which is made if it is not there (mode 0640) and added to. `thread_name` is the thread's.
   // Errors: those of open.
