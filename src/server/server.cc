@@ -236,7 +236,7 @@ Status Server::OpenGrpc() {
   if (options_.port == 0 && options_.grpc_socket_path.empty()) return OkStatus();
   GrpcServerOptions grpc{
       .bind_address = options_.bind_address, .port = options_.port, .unix_socket_path = options_.grpc_socket_path, .num_threads = UsableCpus()};
-  grpc.limits.max_receive_message_bytes = static_cast<size_t>(options_.grpc_max_message_bytes);
+  grpc.limits.max_receive_message_bytes = std::min(static_cast<size_t>(options_.grpc_max_message_bytes), in_flight_->limit());
   GrpcChannelArgumentMap arguments;
   for (const GrpcChannelArgument& argument : options_.grpc_channel_arguments) arguments[argument.key] = argument.value;
   SetChannelArguments(arguments, grpc.limits);
@@ -264,7 +264,7 @@ Status Server::OpenRest() {
   if (options_.rest_api_port != 0) http.port = static_cast<uint16_t>(options_.rest_api_port);
   http.error_headers = cors_headers_;
   if (!options_.bind_address.empty()) http.addresses = {options_.bind_address};
-  http.limits.max_body_bytes = static_cast<size_t>(options_.max_body_bytes);
+  http.limits.max_body_bytes = std::min(static_cast<size_t>(options_.max_body_bytes), in_flight_->limit());
   http.max_connections = static_cast<size_t>(options_.max_connections);
   http.max_connections_per_address = static_cast<size_t>(options_.max_connections_per_address);
   http.in_flight = in_flight_;

@@ -344,9 +344,14 @@ def test_memory_and_an_address_have_limits(start_server):
         return requests.post(server.predict_url, data=json.dumps({"instances": [1]}).ljust(size), timeout=60)
 
     assert ask(1_000_000).json() == {"predictions": [2.5]}
-    refused = ask(1_100_000)
-    assert (refused.status_code, refused.json()) == (503, {
-        "error": "the requests that this server is busy with leave no memory for another of this size, try again later"})
+    assert ask((1 << 20) + 1).status_code == 413  # which will never fit
+    with socket.create_connection(server.address) as slow:
+        slow.sendall("POST /v1/models/half_plus_two:predict HTTP/1.1\r\nHost: h\r\nContent-Length: 600000\r\n\r\n".encode() + b" " * 100_000)
+        assert server_process.settles(lambda: server.metrics()["tflite_serving_in_flight_bytes"] >= 600_000, server.running)
+        refused = ask(600_000)
+        assert (refused.status_code, refused.json()) == (503, {
+            "error": "the requests that this server is busy with leave no memory for another of this size, try again later"})
+        assert ask(1000).json() == {"predictions": [2.5]}
 
     def connect():
         connection = socket.create_connection((server.address[0], server.address[1]), 60, source_address=("127.0.0.2", 0))
