@@ -54,7 +54,7 @@ def main():
     print(f"half_plus_two over REST: {request:.1f} us of the server's processor time for a request")
     print("| told to | ns for a request | share | allowed |")
     print("| --- | ---: | ---: | ---: |")
-    shares = {name: (told[name] - told["Nobody"]) / 1000 / request for name in told}
+    shares = {name: (told[name] - told["Nobody"]) / 1000 / request for name in ("Nobody", "Metrics", "MetricsAndTraces")}
     for name, share in shares.items():
         print(f"| {name} | {told[name]:.0f} | {share:.1%} | {MOST:.0%} |")
     sys.exit(0 if max(shares.values()) <= MOST else 1)
