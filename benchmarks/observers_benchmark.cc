@@ -38,7 +38,8 @@ void Tell(benchmark::State& state, bool with_metrics, double sampled) {
     record.Begin(observers, call, ApiMethod::kPredict);
     record.SetModel("m");
     record.SetVersion(3);
-    if (RunTimeline* const times = record.run_times()) *times = {.given = observers.clock->Now(), .began = observers.clock->Now(), .ended = observers.clock->Now()};
+    if (RunTimeline* const times = record.run_times())
+      *times = {.given = observers.clock->Now(), .began = observers.clock->Now(), .ended = observers.clock->Now()};
     record.End(&signature, StatusCode::kOk, 100);
   }
 }
