@@ -33,7 +33,7 @@ void Tell(benchmark::State& state, bool with_metrics, double sampled) {
   const RequestObservers observers{.metrics = with_metrics ? &metrics : nullptr, .tracer = tracer.get()};
   FakeHttpCall call("POST", "/v1/models/m:predict", "");
   RequestRecord record;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     call.response().ids.Clear();
     record.Begin(observers, call, ApiMethod::kPredict);
     record.SetModel("m");
