@@ -262,18 +262,27 @@ TEST_F(HttpLimitsTest, AHandlerMayTakeItsTime) {
   EXPECT_EQ(client.Read().status, 200);
 }
 
+constexpr size_t kLargeReply = size_t{64} << 20;
+
+// A client that has been sent a reply of so many bytes, and has read none of it.
+TestClient AskForALargeReply(const HttpServer& server, HeldCalls& held) {
+  TestClient client(/*receive_buffer_bytes=*/4096);
+  EXPECT_TRUE(client.Connect(server.port()));
+  client.Send(Get("/"));
+  HttpCall* const call = held.Take();
+  EXPECT_NE(call, nullptr);
+  if (call == nullptr) return client;
+  call->response().body.assign(kLargeReply, 'r');
+  call->Finish();
+  return client;
+}
+
 TEST_F(HttpLimitsTest, AClientThatDoesNotReadItsResponseIsCutOff) {
   HeldCalls held;
   const auto server = StartServer(held, {.limits = {.progress_timeout = milliseconds(40)}});
-  TestClient client(/*receive_buffer_bytes=*/4096);
-  ASSERT_TRUE(client.Connect(server->port()));
-  client.Send(Get("/"));
-  HttpCall* const call = held.Take();
-  ASSERT_NE(call, nullptr);
-  call->response().body.assign(size_t{64} << 20, 'r');
-  call->Finish();
+  TestClient client = AskForALargeReply(*server, held);
   EXPECT_TRUE(Eventually([&] { return server->num_connections() == 0; }));
-  EXPECT_LT(client.ReadToEnd().size(), size_t{64} << 20);
+  EXPECT_LT(client.ReadToEnd().size(), kLargeReply);
 }
 
 TEST_F(HttpLimitsTest, ConnectionsBeyondTheLimitWait) {
@@ -360,16 +369,10 @@ TEST_F(HttpLimitsTest, RequestsMayTakeSoMuchMemoryTogether) {
 
 TEST_F(HttpLimitsTest, AReplyThatIsNotReadTakesOfThatMemory) {
   HeldCalls held;
-  const auto in_flight = std::make_shared<InFlightBytes>(size_t{64} << 20);
+  const auto in_flight = std::make_shared<InFlightBytes>(kLargeReply);
   const auto server = StartServer(held, {.in_flight = in_flight});
-  TestClient client(/*receive_buffer_bytes=*/4096);
-  ASSERT_TRUE(client.Connect(server->port()));
-  client.Send(Get("/"));
-  HttpCall* const call = held.Take();
-  ASSERT_NE(call, nullptr);
-  call->response().body.assign(size_t{64} << 20, 'r');
-  call->Finish();
-  EXPECT_TRUE(Eventually([&] { return in_flight->used() == size_t{64} << 20; }));
+  TestClient client = AskForALargeReply(*server, held);
+  EXPECT_TRUE(Eventually([&] { return in_flight->used() == kLargeReply; }));
   EXPECT_EQ(ConnectTo(*server).Ask(Post(kLargeBody)).status, 503);
   client.Close();
   EXPECT_TRUE(Eventually([&] { return in_flight->used() == 0; }));
