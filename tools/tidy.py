@@ -20,17 +20,19 @@ _STAGES = "codec serving lifecycle batching runtime custom"
 MAY_INCLUDE = {
     "base": "",
     "tensor": "base",
-    "telemetry": "base",
+    "http_client": "base",
+    "telemetry": "base http_client",
     "wire": "base",
     "transport": "base telemetry",
     "transport/http": "base telemetry transport",
     "transport/grpc": "base telemetry transport",
+    "storage": "base http_client telemetry",
     "servable": "base tensor telemetry",
     "config": "base telemetry servable",
     "example": "base wire",
     **{stage: _REQUEST for stage in _STAGES.split()},
     "api": f"{_REQUEST} {_STAGES}",
-    "server": f"{_REQUEST} {_STAGES} transport transport/http transport/grpc config api",
+    "server": f"{_REQUEST} {_STAGES} transport transport/http transport/grpc config storage api",
 }
 # The one door between siblings of different kinds: api is called by the transports through these abstract classes.
 CALL_INTERFACE = re.compile(r"transport/\w+_call\.h")

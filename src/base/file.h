@@ -40,6 +40,8 @@ class FileSystem {
   virtual StatusOr<FileKind> Kind(const std::string& path) const { return GetFileKind(path); }
   virtual StatusOr<FileStamp> Stamp(const std::string& path) const { return GetFileStamp(path); }
   virtual StatusOr<std::vector<std::string>> List(const std::string& path) const { return ListDirectory(path); }
+  // Whether its paths are URLs.
+  virtual bool has_urls() const { return false; }
 
   // The machine's; lives as long as the process.
   static const FileSystem& Real();

@@ -17,6 +17,7 @@ constexpr FlagRange kBodyBytesRange = {1, std::numeric_limits<int64_t>::max()};
 constexpr FlagRange kCountRange = {0, kInt32Max};
 constexpr FlagRange kSecondsRange = {1, 86400};
 constexpr FlagRange kDrainRange = {0, 86400};
+constexpr FlagRange kModelCacheRange = {1, kInt32Max};
 
 using Options = ServerOptions;
 using Action = ParsedFlags::Action;
@@ -79,7 +80,8 @@ constexpr Flag kFlags[] = {
     {"ssl_config_file", kNetwork, &Options::ssl_config_file, "text SSLConfig with PEM in it, for TLS on the gRPC port alone; empty: none"},
 
     {"model_name", kModel, &Options::model_name, "name of the model in requests"},
-    {"model_base_path", kModel, &Options::model_base_path, "directory of numbered versions, directory with a .tflite file, or a .tflite file"},
+    {"model_base_path", kModel, &Options::model_base_path,
+     "directory of numbered versions, directory with a .tflite file, or a .tflite file; also as a URL of s3://, gs:// or https://"},
     {"model_config_file", kModel, &Options::model_config_file, "text ModelServerConfig with the models, in place of the two above; empty: none"},
     {"model_config_file_poll_wait_seconds", kModel, &Options::model_config_file_poll_wait_seconds,
      "seconds between two readings of that file; 0 or less: it is read once", kInt32Range},
@@ -88,6 +90,12 @@ constexpr Flag kFlags[] = {
 
     {"file_system_poll_wait_seconds", kLoading, &Options::file_system_poll_wait_seconds,
      "seconds between two looks at the base paths; 0 or less: one look only", kInt32Range},
+    {"object_storage_poll_wait_seconds", kLoading, &Options::object_storage_poll_wait_seconds,
+     "the same for base paths of s3://, gs://, http:// and https://", kInt32Range},
+    {"model_cache_dir", kLoading, &Options::model_cache_dir,
+     "directory for the files of such base paths; empty: /var/cache/tflite-serving, or if that is not to be written to, one in $TMPDIR"},
+    {"model_cache_max_mb", kLoading, &Options::model_cache_max_mb,
+     "MiB that it may take; files that no loaded version needs are removed, those first that were not used for the longest time", kModelCacheRange},
     {"max_num_load_retries", kLoading, &Options::max_num_load_retries, "times that a load that failed is tried again", kCountRange},
     {"load_retry_interval_micros", kLoading, &Options::load_retry_interval_micros, "microseconds between two attempts; 0 or less: none"},
     {"num_load_threads", kLoading, &Options::num_load_threads, "threads that load models; 0: the server decides", kThreadsRange},

@@ -71,6 +71,9 @@ struct ServerOptions {
 
   // --- loading ---
   int32_t file_system_poll_wait_seconds = 1;        // between two looks at the base paths; 0 or less: one look only
+  int32_t object_storage_poll_wait_seconds = 60;    // [ours] likewise, at those in object storage and on web servers
+  std::string model_cache_dir;                      // [ours] for their files; empty: a place is found (server/model_loading.h)
+  int32_t model_cache_max_mb = 10 << 10;            // [ours] of that directory
   int32_t max_num_load_retries = 5;                 // after the first attempt
   int64_t load_retry_interval_micros = 60'000'000;  // between two attempts; 0 or less: none
   int32_t num_load_threads = 0;                     // 0: as many as the server thinks fit

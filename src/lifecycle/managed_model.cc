@@ -173,7 +173,8 @@ void ManagedModel::StartLoads(TimePoint now) {
 void ManagedModel::StartLoad(int64_t number, Version& version) {
   version.loading = true;
   if (version.servable == nullptr) SetState(version, VersionState::kLoading);
-  consequences_.loads.push_back({Id(number), version.found.path, version.found.stamp, version.tried_options});
+  const bool is_base_path = version.found.path == config_.base_path;
+  consequences_.loads.push_back({Id(number), version.found.path, version.found.stamp, is_base_path, version.tried_options});
 }
 
 void ManagedModel::Drop(int64_t number, Version& version) {

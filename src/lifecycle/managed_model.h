@@ -51,8 +51,9 @@ bool IsVerdict(StatusCode code);
 // A load to carry out; its end is to be told to ManagedModel::Loaded.
 struct LoadJob {
   ServableId id;
-  std::string path;  // of the .tflite file, or the directory
-  FileStamp stamp;   // and what it was found to be
+  std::string path;           // of the .tflite file, or the directory
+  FileStamp stamp;            // and what it was found to be
+  bool is_base_path = false;  // it is the base path itself
   LoadOptions options;
 };
 

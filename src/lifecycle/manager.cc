@@ -1,6 +1,7 @@
 #include "lifecycle/manager.h"
 
 #include <algorithm>
+#include <latch>
 #include <limits>
 #include <numeric>
 #include <optional>
@@ -22,11 +23,27 @@ bool Has(const std::vector<StorageVersion>& versions, int64_t number) {
   return std::ranges::find(versions, number, &StorageVersion::version) != versions.end();
 }
 
-VersionForm FormOf(const ModelConfig& config, bool modules_are_watched) {
+// Those that look, and those that fetch.
+constexpr int kRemoteThreads = 4;
+
+VersionForm FormOf(const ModelConfig& config, bool modules_are_watched, bool is_remote) {
   if (!config.load_options.custom) return {};
-  // A library that is loaded anew under its own name is the one that is loaded already.
-  const bool is_watched = modules_are_watched && config.load_options.custom->kind == CustomModel::Kind::kPython;
-  return {.is_directory = true, .watched = is_watched ? config.load_options.custom->module_path : ""};
+  const CustomModel& custom = *config.load_options.custom;
+  // A library that is loaded anew under its own name is the one that is loaded already. A directory elsewhere differs when anything in it does.
+  const bool is_watched = modules_are_watched && custom.kind == CustomModel::Kind::kPython && !is_remote;
+  return {.is_directory = true, .watched = is_watched ? custom.module_path : ""};
+}
+
+// The same servable, whose files stay as long as it does.
+ServableHandle KeepFiles(ServableHandle servable, std::shared_ptr<const void> lease) {
+  if (lease == nullptr) return servable;
+  struct Kept {
+    std::shared_ptr<const void> lease;
+    ServableHandle servable;  // goes first
+  };
+  auto kept = std::make_shared<Kept>(Kept{std::move(lease), std::move(servable)});
+  Servable* const address = kept->servable.get();
+  return {std::move(kept), address};
 }
 
 // Whether a configuration itself brings the version.
@@ -52,6 +69,15 @@ Manager::Manager(ServableLoader loader, const ManagerOptions& options, StateList
 
 Manager::~Manager() {
   Stop();
+  std::unique_ptr<RemoteThreads> remote_threads;
+  {
+    const MutexLock lock(mutex_);
+    remote_threads = std::move(remote_threads_);
+  }
+  if (remote_threads != nullptr) {
+    remote_threads->lookers.Stop();
+    remote_threads->fetchers.Stop();
+  }
   loaders_.Stop();
   if (budget_ != nullptr) budget_->Shutdown();
 }
@@ -66,10 +92,67 @@ void Manager::Stop() {
 }
 
 Manager::Found Manager::Find(const ModelConfig& config) const {
-  return FindVersions(files_, config.name, config.base_path, FormOf(config, options_.custom_modules_are_watched));
+  const bool is_remote = IsRemote(config.base_path);
+  const VersionForm form = FormOf(config, options_.custom_modules_are_watched, is_remote);
+  if (!is_remote) return FindVersions(files_, config.name, config.base_path, form);
+  return FindVersions(*options_.remote->Look(config.base_path, stop_), config.name, config.base_path, form);
 }
 
-Status Manager::CheckModel(const ModelConfig& config, const Found& found, const ConfigRules& rules) const {
+std::vector<std::optional<Manager::Found>> Manager::FindFirst(const std::vector<ModelConfig>& models, const ConfigRules& rules) {
+  std::vector<std::optional<Found>> found(models.size());
+  std::vector<size_t> remote;
+  for (size_t i = 0; i < models.size(); ++i) {
+    if (!IsRemote(models[i].base_path)) {
+      found[i] = Find(models[i]);
+    } else {
+      remote.push_back(i);
+    }
+  }
+  if (remote.empty()) return found;
+  WorkerPool* lookers = nullptr;
+  {
+    const MutexLock lock(mutex_);
+    if (remote_threads_ == nullptr) {
+      constexpr size_t kAny = std::numeric_limits<size_t>::max();
+      remote_threads_.reset(new RemoteThreads{.lookers{"model_look", kRemoteThreads, kAny}, .fetchers{"model_fetch", kRemoteThreads, kAny}});
+    }
+    lookers = &remote_threads_->lookers;
+  }
+  if (!rules.paths_must_exist) return found;
+  std::erase_if(remote, [&](size_t i) { return ConfigOf(models[i].name) == models[i]; });
+  std::latch done(static_cast<ptrdiff_t>(remote.size()));
+  for (const size_t i : remote) {
+    std::function<void()> look = [&, i] {
+      found[i] = Find(models[i]);
+      done.count_down();
+    };
+    if (!lookers->TrySubmit(look)) done.count_down();
+  }
+  done.wait();
+  return found;
+}
+
+void Manager::StartLook(const ModelConfig& config) {
+  const MutexLock lock(mutex_);
+  if (remote_threads_ == nullptr || std::exchange(looks_[config.name].under_way, true)) return;
+  std::function<void()> look = [this, config] {
+    const Found found = Find(config);
+    bool is_wanted = false;
+    Change(config.name, [&](ManagedModel& model) {
+      is_wanted = !stop_.cancelled() && !model.removed() && model.config().base_path == config.base_path;
+      if (is_wanted) model.Observe(found, clock_.Now());
+    });
+    {
+      const MutexLock after(mutex_);
+      looks_[config.name] = {.next = is_wanted ? clock_.Now() + options_.remote->look_interval() : clock_.Now()};
+    }
+    changed_.NotifyAll();  // the poller
+  };
+  if (!remote_threads_->lookers.TrySubmit(look)) looks_[config.name].under_way = false;  // the manager is being destroyed
+}
+
+Status Manager::CheckModel(const ModelConfig& config, const std::optional<Found>& looked, const ConfigRules& rules) const {
+  const Found found = looked.value_or(UnavailableError("not looked at yet"));
   const auto existing = models_.find(config.name);
   const ManagedModel* const model = existing == models_.end() || existing->second.removed() ? nullptr : &existing->second;
   const bool is_same_path = model != nullptr && model->config().base_path == config.base_path;
@@ -89,20 +172,18 @@ Status Manager::CheckModel(const ModelConfig& config, const Found& found, const 
 
 StatusOr<std::vector<std::string>> Manager::SetModels(std::vector<ModelConfig> models, const ConfigRules& rules) {
   std::set<std::string, std::less<>> names;
-  std::vector<Found> found;
-  found.reserve(models.size());
-  for (const ModelConfig& config : models) {
-    names.insert(config.name);
-    found.push_back(Find(config));
-  }
+  for (const ModelConfig& config : models) names.insert(config.name);
+  const std::vector<std::optional<Found>> found = FindFirst(models, rules);
 
   std::vector<std::string> changed;
+  std::vector<ModelConfig> looks;
   std::vector<std::pair<std::string, Consequences>> consequences;
   {
     MutexLock lock(mutex_);
     for (size_t i = 0; i < models.size(); ++i) TFLS_RETURN_IF_ERROR(CheckModel(models[i], found[i], rules));
     const TimePoint now = clock_.Now();
     std::erase_if(models_, [](const auto& entry) { return entry.second.removed() && entry.second.IsGone(); });
+    std::erase_if(looks_, [this](const auto& entry) { return !entry.second.under_way && !models_.contains(entry.first); });
     for (auto& [name, model] : models_) {
       if (names.contains(name)) continue;
       model.Remove(now);
@@ -114,13 +195,19 @@ StatusOr<std::vector<std::string>> Manager::SetModels(std::vector<ModelConfig> m
       if (!is_new && !model.removed() && model.config() == models[i]) continue;
       changed.push_back(entry->first);
       model.Configure(std::move(models[i]));
-      model.Observe(found[i], now);
+      if (found[i]) {
+        model.Observe(*found[i], now);
+        if (IsRemote(model.config().base_path)) looks_[entry->first].next = now + options_.remote->look_interval();
+      } else {
+        looks.push_back(model.config());
+      }
       consequences.emplace_back(entry->first, model.TakeConsequences());
     }
   }
   // All are told of before any is loaded: even those that have no version yet, or none any more.
   for (const auto& [name, one] : consequences) on_change_(name);
   for (auto& [name, one] : consequences) CarryOut(name, std::move(one));
+  for (const ModelConfig& config : looks) StartLook(config);
   return changed;
 }
 
@@ -129,7 +216,7 @@ void Manager::Poll() {
   {
     MutexLock lock(mutex_);
     for (const auto& [name, model] : models_) {
-      if (!model.removed()) configs.push_back(model.config());
+      if (!model.removed() && !IsRemote(model.config().base_path)) configs.push_back(model.config());
     }
   }
   for (const ModelConfig& config : configs) {
@@ -145,27 +232,45 @@ void Manager::StartPolling(std::chrono::milliseconds interval) {
   poller_ = StartThread("model_poll", [this, interval] { PollLoop(interval); });
 }
 
+Manager::Due Manager::WhatIsDue(TimePoint next_poll) {
+  const TimePoint now = clock_.Now();
+  Due due{.poll = now >= next_poll, .next = next_poll};
+  for (const auto& [name, model] : models_) {
+    TimePoint next = model.next_event();
+    const bool is_remote = IsRemote(model.config().base_path);
+    if (is_remote && options_.remote->look_interval().count() > 0 && !model.removed()) {
+      const RemoteLook& look = looks_[name];
+      next = look.under_way ? kNoDeadline : std::min(next, look.next);
+      if (now >= next) due.looks.push_back(model.config());
+    } else if (now >= next && !is_remote && next_poll != kNoDeadline) {
+      due.poll = true;
+    } else if (now >= next) {
+      due.advances.push_back(name);
+    }
+    due.next = std::min(due.next, next);
+  }
+  return due;
+}
+
 void Manager::PollLoop(std::chrono::milliseconds interval) {
   const bool polls = interval.count() > 0;
   TimePoint next_poll = polls ? clock_.Now() + interval : kNoDeadline;
   while (!stop_.cancelled()) {
-    std::vector<std::string> due;
+    Due due;
     {
       MutexLock lock(mutex_);
-      TimePoint next = next_poll;
-      for (const auto& [name, model] : models_) next = std::min(next, model.next_event());
-      if (clock_.Now() < next) {
-        changed_.WaitUntil(mutex_, next);
+      due = WhatIsDue(next_poll);
+      if (clock_.Now() < due.next) {
+        changed_.WaitUntil(mutex_, due.next);
         continue;
       }
-      for (const auto& [name, model] : models_) due.push_back(name);
     }
-    if (polls) {
+    if (due.poll) {
       Poll();
       next_poll = clock_.Now() + interval;
-    } else {
-      for (const std::string& name : due) Change(name, [this](ManagedModel& model) { model.Advance(clock_.Now()); });
     }
+    for (const ModelConfig& config : due.looks) StartLook(config);
+    for (const std::string& name : due.advances) Change(name, [this](ManagedModel& model) { model.Advance(clock_.Now()); });
   }
 }
 
@@ -185,29 +290,51 @@ void Manager::CarryOut(const std::string& name, Consequences consequences) {
   for (const Consequences::Note& note : consequences.notes) TFLS_LOG(note.level, "{}", note.text);
   consequences.dropped.clear();
   for (const LoadJob& job : consequences.loads) {
-    std::function<void()> load = [this, job] { Load(job); };
-    if (!loaders_.TrySubmit(load)) return;  // the manager is being destroyed
+    if (IsRemote(job.path)) {
+      std::function<void()> fetch = [this, job] { Fetch(job); };
+      const MutexLock lock(mutex_);
+      if (remote_threads_ == nullptr || !remote_threads_->fetchers.TrySubmit(fetch)) return;  // the manager is being destroyed
+    } else {
+      std::function<void()> load = [this, job] { Load(job, {.path = job.path, .stamp = job.stamp, .lease = nullptr}); };
+      if (!loaders_.TrySubmit(load)) return;
+    }
   }
   if (consequences.states_changed) on_change_(name);
   changed_.NotifyAll();  // whoever waits for rest, or for the next event, may look at more than states
 }
 
-void Manager::Load(const LoadJob& job) {
+void Manager::Fetch(const LoadJob& job) {
+  if (stop_.cancelled()) return;
+  StatusOr<LocalCopy> copy = options_.remote->Fetch(
+      {.path = job.path, .stamp = job.stamp, .is_directory = job.options.custom.has_value(), .is_alone = job.is_base_path}, stop_);
+  if (stop_.cancelled()) return;
+  if (copy.ok()) {
+    std::function<void()> load = [this, job, copy = *std::move(copy)] { Load(job, copy); };
+    if (!loaders_.TrySubmit(load)) return;
+  } else {
+    CountLoad(job.id.name, copy.status().code(), std::chrono::nanoseconds(0));
+    Change(job.id.name, [&](ManagedModel& model) { model.Loaded(job, copy.status(), clock_.Now()); });
+  }
+}
+
+void Manager::Load(const LoadJob& job, const LocalCopy& copy) {
   if (stop_.cancelled()) return;
   const TimePoint start = clock_.Now();
-  StatusOr<ServableHandle> servable = loader_(job.id, job.path, job.options, stop_);
+  StatusOr<ServableHandle> servable = loader_(job.id, copy.path, job.options, stop_);
   if (stop_.cancelled()) return;
-  if (servable.ok() && budget_ != nullptr && !job.options.custom) servable = budget_->Admit(*std::move(servable), job.path, job.stamp, job.options);
-  {
-    Loads load{.time = servable.ok() ? clock_.Now() - start : std::chrono::nanoseconds(0)};
-    load.by_code[static_cast<size_t>(servable.status().code())] = 1;
-    const MutexLock lock(mutex_);
-    for (auto entry = loads_.begin(); entry != loads_.end();) entry = models_.contains(entry->first) ? std::next(entry) : loads_.erase(entry);
-    if (models_.contains(job.id.name)) loads_[job.id.name].Add(load);
-    all_loads_.Add(load);
-  }
-  if (servable.ok()) servable = retired_.Watch(*std::move(servable));
+  if (servable.ok() && budget_ != nullptr && !job.options.custom) servable = budget_->Admit(*std::move(servable), copy.path, copy.stamp, job.options);
+  CountLoad(job.id.name, servable.status().code(), clock_.Now() - start);
+  if (servable.ok()) servable = retired_.Watch(KeepFiles(*std::move(servable), copy.lease));
   Change(job.id.name, [&](ManagedModel& model) { model.Loaded(job, std::move(servable), clock_.Now()); });
+}
+
+void Manager::CountLoad(const std::string& name, StatusCode code, std::chrono::nanoseconds time) {
+  Loads load{.time = code == StatusCode::kOk ? time : std::chrono::nanoseconds(0)};
+  load.by_code[static_cast<size_t>(code)] = 1;
+  const MutexLock lock(mutex_);
+  for (auto entry = loads_.begin(); entry != loads_.end();) entry = models_.contains(entry->first) ? std::next(entry) : loads_.erase(entry);
+  if (models_.contains(name)) loads_[name].Add(load);
+  all_loads_.Add(load);
 }
 
 bool Manager::AreAtRest(std::span<const std::string> names) const {

@@ -1,7 +1,8 @@
 // The models that are configured, their loaded versions, and the way requests find them.
 //
 // What becomes of a version is decided in managed_model.h; this carries it out. Threads: "model_poll" looks at the disk, "model_load" loads,
-// "model_unload" destroys; memory_budget.h has its own (ARCHITECTURE.md).
+// "model_unload" destroys; memory_budget.h has its own (ARCHITECTURE.md). Base paths elsewhere are looked at by "model_look" and fetched by
+// "model_fetch", which nothing on this machine waits for.
 #pragma once
 
 #include <array>
@@ -21,6 +22,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mutex.h"
+#include "base/remote_files.h"
 #include "base/status.h"
 #include "base/worker_pool.h"
 #include "lifecycle/managed_model.h"
@@ -41,6 +43,7 @@ struct ManagerOptions {
   int num_load_threads = 1;
   MemoryBudgetOptions memory_budget = {};   // of models on the built-in runtime; custom ones stay
   bool custom_modules_are_watched = false;  // --reload_custom_on_change
+  RemoteFiles* remote = nullptr;            // borrowed; null: all base paths are on this machine
 };
 
 // How SetModels takes a configuration.
@@ -70,9 +73,10 @@ class Manager : public ServableSource {
   // Gives the names of those that are new or changed.
   StatusOr<std::vector<std::string>> SetModels(std::vector<ModelConfig> models, const ConfigRules& rules);
 
-  // Looks at every base path, and starts what follows from it. One call at a time.
+  // Looks at every base path on this machine, and starts what follows from it. One call at a time.
   void Poll();
-  // Calls Poll every `interval` from now on, or never if that is zero; retries happen in either case. To be called once.
+  // Calls Poll every `interval` from now on, or never if that is zero, and looks elsewhere as often as RemoteFiles say; retries happen in either
+  // case. To be called once.
   void StartPolling(std::chrono::milliseconds interval);
 
   // Until each version of these models that is wanted is AVAILABLE or at its END. False if that is not so by `deadline`, or the manager was stopped.
@@ -108,14 +112,38 @@ class Manager : public ServableSource {
     void Add(const Loads& other);
   };
 
+  // Of a base path that is elsewhere.
+  struct RemoteLook {
+    bool under_way = false;
+    TimePoint next{};  // once that is over
+  };
+  struct RemoteThreads {
+    WorkerPool lookers;
+    WorkerPool fetchers;
+  };
+  struct Due {
+    bool poll = false;
+    std::vector<ModelConfig> looks;
+    std::vector<std::string> advances;
+    TimePoint next = kNoDeadline;
+  };
+
   void CollectLoads(MetricsPage& page) const;
   void CollectModel(const std::string& name, MetricsPage& page) const;
   Found Find(const ModelConfig& config) const;
-  Status CheckModel(const ModelConfig& config, const Found& found, const ConfigRules& rules) const TFLS_REQUIRES(mutex_);
+  bool IsRemote(const std::string& base_path) const { return options_.remote != nullptr && options_.remote->Holds(base_path); }
+  // What is found at those of `models` that are looked at before they are taken; nothing for the others.
+  std::vector<std::optional<Found>> FindFirst(const std::vector<ModelConfig>& models, const ConfigRules& rules);
+  // Has a model_look thread look, unless one does.
+  void StartLook(const ModelConfig& config);
+  Due WhatIsDue(TimePoint next_poll) TFLS_REQUIRES(mutex_);
+  Status CheckModel(const ModelConfig& config, const std::optional<Found>& found, const ConfigRules& rules) const TFLS_REQUIRES(mutex_);
   // Changes a model under the lock and carries out what follows; nothing if there is no such model.
   void Change(const std::string& name, const std::function<void(ManagedModel&)>& change);
   void CarryOut(const std::string& name, Consequences consequences);
-  void Load(const LoadJob& job);
+  void Fetch(const LoadJob& job);
+  void Load(const LoadJob& job, const LocalCopy& copy);
+  void CountLoad(const std::string& name, StatusCode code, std::chrono::nanoseconds time);
   void PollLoop(std::chrono::milliseconds interval);
   bool AreAtRest(std::span<const std::string> names) const TFLS_REQUIRES(mutex_);
 
@@ -130,7 +158,9 @@ class Manager : public ServableSource {
   Models models_ TFLS_GUARDED_BY(mutex_);
   std::map<std::string, Loads, std::less<>> loads_ TFLS_GUARDED_BY(mutex_);  // of models_
   Loads all_loads_ TFLS_GUARDED_BY(mutex_);                                  // of models that are gone too
+  std::map<std::string, RemoteLook, std::less<>> looks_ TFLS_GUARDED_BY(mutex_);
   WorkerPool loaders_;
+  std::unique_ptr<RemoteThreads> remote_threads_ TFLS_GUARDED_BY(mutex_);  // from the first remote base path on
   RetiredServables retired_;
   const std::shared_ptr<MemoryBudget> budget_;  // null: none
   std::jthread poller_;                         // last: it uses everything above

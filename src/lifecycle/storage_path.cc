@@ -116,8 +116,19 @@ std::vector<StorageVersion> ReadVersions(const FileSystem& files, std::string_vi
   return versions;
 }
 
+// A URL's user and password stay secret.
+std::string WithoutUser(std::string_view base_path) {
+  const size_t scheme_end = base_path.find("://");
+  if (scheme_end == std::string_view::npos) return std::string(base_path);
+  const size_t begin = scheme_end + 3;
+  const size_t end = base_path.substr(0, base_path.find('/', begin)).rfind('@');
+  if (end == std::string_view::npos || end < begin) return std::string(base_path);
+  return fmt::format("{}...{}", base_path.substr(0, begin), base_path.substr(end));
+}
+
 Status CouldNotFind(std::string_view model_name, std::string_view base_path, const Status& status) {
-  return InvalidArgumentError(fmt::format("Could not find base path {} for servable {} with error {}", base_path, model_name, status.ToString()));
+  return InvalidArgumentError(
+      fmt::format("Could not find base path {} for servable {} with error {}", WithoutUser(base_path), model_name, status.ToString()));
 }
 
 // The model file `path` as the only version.
@@ -148,8 +159,9 @@ StatusOr<std::vector<StorageVersion>> FindInDirectory(const FileSystem& files, s
       fmt::format("Base path {} for servable {} is ambiguous: {}", base_path, model_name, DescribeSeveralModels(base_path, *models)));
 }
 
-// `base_path` without its scheme.
-StatusOr<std::string> LocalPath(std::string_view model_name, const std::string& base_path) {
+// `base_path` as `files` take it.
+StatusOr<std::string> PlainPath(const FileSystem& files, std::string_view model_name, const std::string& base_path) {
+  if (files.has_urls()) return base_path;
   if (base_path.empty()) return InvalidArgumentError(fmt::format("The base path for servable {} is empty", model_name));
   if (base_path.starts_with(kFileScheme)) {
     std::string path = base_path.substr(kFileScheme.size());
@@ -159,8 +171,9 @@ StatusOr<std::string> LocalPath(std::string_view model_name, const std::string& 
   }
   const size_t scheme_end = base_path.find("://");
   if (scheme_end != std::string::npos && base_path.find('/') == scheme_end + 1) {
-    return InvalidArgumentError(fmt::format("Base path {} for servable {}: only local paths are supported, not {}://", base_path, model_name,
-                                            base_path.substr(0, scheme_end)));
+    return InvalidArgumentError(
+        fmt::format("Base path {} for servable {}: expected a local path, or a URL of s3://, gs://, http:// or https://, got {}://", base_path,
+                    model_name, base_path.substr(0, scheme_end)));
   }
   return base_path;
 }
@@ -169,7 +182,7 @@ StatusOr<std::string> LocalPath(std::string_view model_name, const std::string& 
 
 StatusOr<std::vector<StorageVersion>> FindVersions(const FileSystem& files, std::string_view model_name, const std::string& base_path,
                                                    const VersionForm& form) {
-  TFLS_ASSIGN_OR_RETURN(const std::string path, LocalPath(model_name, base_path));
+  TFLS_ASSIGN_OR_RETURN(const std::string path, PlainPath(files, model_name, base_path));
   const StatusOr<FileKind> kind = files.Kind(path);
   if (!kind.ok()) return CouldNotFind(model_name, base_path, kind.status());
   switch (*kind) {

@@ -227,8 +227,8 @@ TEST_F(StoragePathTest, ARelativePathStartsAtTheWorkingDirectory) {
 }
 
 TEST_F(StoragePathTest, OtherSchemesAreRefused) {
-  EXPECT_THAT(Find("gs://bucket/m"),
-              ElementsAre("INVALID_ARGUMENT: Base path gs://bucket/m for servable m: only local paths are supported, not gs://"));
+  EXPECT_THAT(Find("hdfs://bucket/m"), ElementsAre("INVALID_ARGUMENT: Base path hdfs://bucket/m for servable m: expected a local path, or a URL of "
+                                                   "s3://, gs://, http:// or https://, got hdfs://"));
   EXPECT_THAT(Find("file://models/m"),
               ElementsAre("INVALID_ARGUMENT: Base path file://models/m for servable m: expected an absolute path after file://, got \"models/m\""));
   EXPECT_THAT(Find(""), ElementsAre("INVALID_ARGUMENT: The base path for servable m is empty"));

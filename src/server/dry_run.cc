@@ -200,7 +200,8 @@ StatusOr<int> DryRun(const ServerOptions& options) {
     TFLS_ASSIGN_OR_RETURN(models, ReadModelServerConfigFile(options.model_config_file));
   }
   if (!models) models.emplace();  // an empty configuration serves nothing
-  ManagerOptions lifecycle = LifecycleOptions(options);
+  RemoteModels remote(RemoteOptions(options), ProcessEnvironment());
+  ManagerOptions lifecycle = LifecycleOptions(options, &remote);
   lifecycle.rules.max_load_retries = 0;
   Manager manager(MakeLoaders(options, nullptr).load, lifecycle);
   TFLS_ASSIGN_OR_RETURN(const std::vector<std::string> names,

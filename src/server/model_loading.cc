@@ -2,6 +2,7 @@
 
 #include <malloc.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -9,8 +10,11 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
+
+#include <fmt/format.h>
 
 #include "api/warm_up_requests.h"
 #include "base/thread.h"
@@ -37,6 +41,15 @@ RuntimeOptions RuntimeOptionsOf(const ServerOptions& options, RunCounters* run_c
           .trial_limits = TrialLimitsOf(options),
           .custom_op_libraries = LibraryPaths(options.custom_op_library),
           .run_counters = run_counters};
+}
+
+std::string CacheDirectory(const ServerOptions& options) {
+  constexpr const char* kOfTheSystem = "/var/cache/tflite-serving";
+  if (!options.model_cache_dir.empty()) return options.model_cache_dir;
+  if (::access(kOfTheSystem, W_OK) == 0) return kOfTheSystem;
+  std::error_code error;
+  const std::filesystem::path temporary = std::filesystem::temp_directory_path(error);
+  return (error ? "/tmp" : temporary) / fmt::format("tflite-serving-{}", ::geteuid());
 }
 
 // Loads one version at a time for each caller. Immutable, so thread-safe.
@@ -124,7 +137,12 @@ ModelLoaders MakeLoaders(const ServerOptions& options, BatchedModels* batched, R
 
 size_t MemoryBudgetBytes(const ServerOptions& options) { return static_cast<size_t>(options.model_memory_budget_mb) << 20; }
 
-ManagerOptions LifecycleOptions(const ServerOptions& options) {
+RemoteModelsOptions RemoteOptions(const ServerOptions& options) {
+  return {.cache = {.directory = CacheDirectory(options), .max_bytes = static_cast<uint64_t>(options.model_cache_max_mb) << 20},
+          .look_interval = std::chrono::seconds(std::max(options.object_storage_poll_wait_seconds, 0))};
+}
+
+ManagerOptions LifecycleOptions(const ServerOptions& options, RemoteFiles* remote) {
   return {.rules = {.max_load_retries = options.max_num_load_retries,
                     .load_retry_interval = std::chrono::microseconds(options.load_retry_interval_micros),
                     .resource_preserving = options.unload_before_load},
@@ -132,7 +150,8 @@ ManagerOptions LifecycleOptions(const ServerOptions& options) {
           .num_load_threads = options.num_load_threads > 0         ? options.num_load_threads
                               : options.model_memory_budget_mb > 0 ? 1
                                                                    : UsableCpus(),
-          .custom_modules_are_watched = options.reload_custom_on_change};
+          .custom_modules_are_watched = options.reload_custom_on_change,
+          .remote = remote};
 }
 
 void RaiseDescriptorLimit() {

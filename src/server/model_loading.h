@@ -8,6 +8,7 @@
 #include "config/server_options.h"
 #include "lifecycle/manager.h"
 #include "server/batched_models.h"
+#include "storage/remote_models.h"
 
 namespace tflite_serving {
 
@@ -25,8 +26,11 @@ struct ModelLoaders {
 };
 ModelLoaders MakeLoaders(const ServerOptions& options, BatchedModels* batched, RunCounters* run_counters = nullptr);
 
+// --model_cache_dir and what else is said of models from object storage.
+RemoteModelsOptions RemoteOptions(const ServerOptions& options);
+
 // Without a memory budget.
-ManagerOptions LifecycleOptions(const ServerOptions& options);
+ManagerOptions LifecycleOptions(const ServerOptions& options, RemoteFiles* remote);
 
 // --model_memory_budget_mb; 0: none.
 size_t MemoryBudgetBytes(const ServerOptions& options);

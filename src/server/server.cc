@@ -40,9 +40,10 @@ std::chrono::nanoseconds MaxQueueWait(const ServerOptions& options) {
   return options.max_queue_wait_ms == 0 ? std::chrono::nanoseconds::max() : std::chrono::milliseconds(options.max_queue_wait_ms);
 }
 
-Manager MakeManager(const ServerOptions& options, BatchedModels* batched, WorkerPool& workers, RunCounters& run_counters, StateListener on_change) {
+Manager MakeManager(const ServerOptions& options, RemoteFiles& remote, BatchedModels* batched, WorkerPool& workers, RunCounters& run_counters,
+                    StateListener on_change) {
   ModelLoaders loaders = MakeLoaders(options, batched, &run_counters);
-  ManagerOptions lifecycle = LifecycleOptions(options);
+  ManagerOptions lifecycle = LifecycleOptions(options, &remote);
   lifecycle.memory_budget = {
       .bytes = MemoryBudgetBytes(options), .reload = std::move(loaders.reload), .workers = &workers, .num_load_threads = lifecycle.num_load_threads};
   return {std::move(loaders.load), lifecycle, std::move(on_change)};
@@ -71,7 +72,9 @@ Server::Server(const ServerOptions& options, const std::optional<BatchingParamet
       workers_("worker", {.num_threads = NumWorkers(options), .max_queued = kMaxQueuedRequests, .max_wait = MaxQueueWait(options)}),
       batched_models_(batching ? std::make_unique<BatchedModels>(*batching, options.enable_per_model_batching_parameters, MaxQueueWait(options))
                                : nullptr),
-      manager_(MakeManager(options, batched_models_.get(), workers_, run_counters_, [this](const std::string& name) { UpdateHealth({&name, 1}); })),
+      remote_models_(RemoteOptions(options), ProcessEnvironment()),
+      manager_(MakeManager(options, remote_models_, batched_models_.get(), workers_, run_counters_,
+                           [this](const std::string& name) { UpdateHealth({&name, 1}); })),
       request_metrics_(manager_),
       attached_(std::move(attachments)),
       cors_headers_(options.rest_api_enable_cors_support ? CorsHeaders(attached_.access != nullptr) : HttpHeaders()),
@@ -278,6 +281,7 @@ Status Server::OpenRest() {
 void Server::CollectCounts(MetricsPage& page) {
   request_metrics_.Collect(page);
   manager_.Collect(page);
+  remote_models_.Collect(page);
   if (batched_models_ != nullptr) batched_models_->scheduler().metrics().Collect(page, batched_models_->thread_pool_name());
   page.Add(metrics::kTfGraphRuns, {}, static_cast<double>(run_counters_.runs.value()));
   page.Add(metrics::kTfGraphRunTime, {}, static_cast<double>(run_counters_.nanoseconds.value()) / metrics::kTicksPerMicrosecond);

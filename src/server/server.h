@@ -28,6 +28,7 @@
 #include "server/config_updater.h"
 #include "server/server_metrics.h"
 #include "server/server_tls.h"
+#include "storage/remote_models.h"
 #include "transport/grpc/grpc_server.h"
 #include "transport/http/http_server.h"
 
@@ -99,6 +100,7 @@ class Server {
   Saturation saturation_;
   WorkerPool workers_;
   const std::unique_ptr<BatchedModels> batched_models_;  // null: nothing is batched
+  RemoteModels remote_models_;
   Manager manager_;
   RequestMetrics request_metrics_;
   RequestSampler sampler_{{}};

@@ -105,6 +105,15 @@ inline constexpr MetricFamily kModelLoads{"tflite_serving_model_loads_total", Me
 inline constexpr MetricFamily kModelLoadSeconds{"tflite_serving_model_load_seconds_total", MetricType::kCounter,
     "Time of the loads that succeeded, their trials and warm-up included.", {"model"}};
 
+// Models from object storage.
+inline constexpr MetricFamily kStorageLooks{"tflite_serving_storage_looks_total", MetricType::kCounter,
+    "Looks at base paths in object storage.", {"result"}};
+inline constexpr MetricFamily kStorageFetches{"tflite_serving_storage_fetches_total", MetricType::kCounter,
+    "Versions that were brought from object storage, or found in the cache.", {"result"}};
+inline constexpr MetricFamily kStorageFetchedBytes{"tflite_serving_storage_fetched_bytes_total", MetricType::kCounter,
+    "Bytes that came from object storage."};
+inline constexpr MetricFamily kStorageCacheBytes{"tflite_serving_storage_cache_bytes", MetricType::kGauge, "What lies in --model_cache_dir."};
+
 // The memory budget.
 inline constexpr MetricFamily kBudgetBytes{"tflite_serving_model_memory_budget_bytes", MetricType::kGauge, "What --model_memory_budget_mb allows."};
 inline constexpr MetricFamily kBudgetUsed{"tflite_serving_model_memory_budget_used_bytes", MetricType::kGauge,
@@ -165,13 +174,15 @@ inline constexpr MetricFamily kTfGraphBuildTime{":tensorflow:core:graph_build_ti
 
 // What stands on a page, in this order: ours alone, and all.
 inline constexpr std::array kOurs = {
-    &kRequests,         &kRequestSeconds,    &kStageSeconds,    &kInFlight,         &kRejected,         &kConnections,     &kConnectionsRefused,
-    &kInFlightBytes,    &kTransportRefusals, &kTlsFailures,     &kTlsExpiry,        &kPoolSaturation,   &kPoolThreads,     &kQueueDepth,
-    &kQueueAge,         &kThreadCpu,         &kBatchRows,       &kModelAvailable,   &kModelProblems,    &kModelState,      &kModelHealthy,
-    &kModelMemory,      &kInterpreters,      &kWorkerProcesses, &kWorkerRestarts,   &kCustomQueueDepth, &kCustomRejected,  &kModelLoads,
-    &kModelLoadSeconds, &kBudgetBytes,       &kBudgetUsed,      &kBudgetLoaded,     &kBudgetUnloaded,   &kBudgetEvictions, &kBudgetReloads,
-    &kBudgetWaiting,    &kTraceSpans,        &kLoggedRequests,  &kAccessLogDropped, &kBuildInfo,        &kProcessCpu,      &kProcessResident,
-    &kProcessVirtual,   &kProcessOpenFds,    &kProcessMaxFds,   &kProcessStart,     &kProcessThreads};
+    &kRequests,           &kRequestSeconds,      &kStageSeconds,      &kInFlight,        &kRejected,         &kConnections,
+    &kConnectionsRefused, &kInFlightBytes,       &kTransportRefusals, &kTlsFailures,     &kTlsExpiry,        &kPoolSaturation,
+    &kPoolThreads,        &kQueueDepth,          &kQueueAge,          &kThreadCpu,       &kBatchRows,        &kModelAvailable,
+    &kModelProblems,      &kModelState,          &kModelHealthy,      &kModelMemory,     &kInterpreters,     &kWorkerProcesses,
+    &kWorkerRestarts,     &kCustomQueueDepth,    &kCustomRejected,    &kModelLoads,      &kModelLoadSeconds, &kStorageLooks,
+    &kStorageFetches,     &kStorageFetchedBytes, &kStorageCacheBytes, &kBudgetBytes,     &kBudgetUsed,       &kBudgetLoaded,
+    &kBudgetUnloaded,     &kBudgetEvictions,     &kBudgetReloads,     &kBudgetWaiting,   &kTraceSpans,       &kLoggedRequests,
+    &kAccessLogDropped,   &kBuildInfo,           &kProcessCpu,        &kProcessResident, &kProcessVirtual,   &kProcessOpenFds,
+    &kProcessMaxFds,      &kProcessStart,        &kProcessThreads};
 inline constexpr std::array kOriginals = {&kTfRequestCount,   &kTfRequestLatency,     &kTfRuntimeLatency, &kTfExampleCounts,
                                           &kTfExampleTotal,   &kTfQueuingLatency,     &kTfWrappedRuns,    &kTfPaddingSize,
                                           &kTfInputBatchSize, &kTfProcessedBatchSize, &kTfLoadAttempts,   &kTfLoadLatency,

@@ -25,6 +25,12 @@ bool IsWorthARetry(long http_status) {
 // Up to a quarter more or less, lest all servers come back at once.
 milliseconds WithJitter(milliseconds delay) { return delay * static_cast<int64_t>(768 + NonzeroRandom() % 512) / 1024; }
 
+HttpClientHeaders HeadersOf(const TracerOptions& options) {
+  HttpClientHeaders headers = {{"Content-Type", "application/x-protobuf"}};
+  headers.insert(headers.end(), options.headers.begin(), options.headers.end());
+  return headers;
+}
+
 std::string Cut(std::string text) { return text.size() <= kMaxTextBytes ? std::move(text) : text.substr(0, kMaxTextBytes); }
 
 }  // namespace
@@ -33,15 +39,20 @@ StatusOr<std::unique_ptr<Tracer>> Tracer::Create(TracerOptions options) {
   if (!(options.sample_ratio >= 0 && options.sample_ratio <= 1)) {
     return InvalidArgumentError(fmt::format("the ratio of sampled requests is {}, expected 0 to 1", options.sample_ratio));
   }
-  TFLS_ASSIGN_OR_RETURN(auto client, CollectorClient::Create(options.endpoint, options.headers, options.timeout));
+  TFLS_ASSIGN_OR_RETURN(auto client, HttpClient::Create("traces", {}));
+  if (client->PlaceOf(options.endpoint).empty()) return InvalidArgumentError("the endpoint for traces is not a URL of http:// or https://");
+  for (const auto& [name, value] : options.headers) {
+    if (!IsHttpHeader(name, value)) return InvalidArgumentError("a header for the collector of traces is not one that HTTP can carry");
+  }
   options.resource.emplace(options.resource.begin(), "service.name", options.service_name);
   return std::unique_ptr<Tracer>(new Tracer(std::move(options), std::move(client)));
 }
 
-Tracer::Tracer(TracerOptions options, std::unique_ptr<CollectorClient> client)
+Tracer::Tracer(TracerOptions options, std::unique_ptr<HttpClient> client)
     : options_(std::move(options)),
       sampled_from_(kNumSampleValues - static_cast<uint64_t>(options_.sample_ratio * static_cast<double>(kNumSampleValues))),
       client_(std::move(client)),
+      headers_(HeadersOf(options_)),
       exporter_(StartThread("trace_export", [this] { Work(); })) {}
 
 Tracer::~Tracer() {
@@ -107,8 +118,9 @@ void Tracer::Send(const std::vector<RequestSpan>& batch) {
   const std::string message = EncodeExportRequest(options_.resource, batch, since_epoch);
   milliseconds delay = options_.first_retry_delay;
   for (int attempt = 1;; ++attempt, delay *= 2) {
-    const CollectorClient::Answer answer = client_->Post(message);
-    if (answer.http_status / 100 == 2) {
+    const HttpClientResponse answer =
+        client_->Send({.method = "POST", .url = options_.endpoint, .headers = headers_, .body = message}, Clock::Steady().Now() + options_.timeout);
+    if (answer.status / 100 == 2) {
       const ExportAnswer partial = DecodeExportResponse(answer.body);
       const size_t rejected = std::min<uint64_t>(partial.rejected_spans, num_spans);
       exported_.Add(num_spans - rejected);
@@ -116,8 +128,8 @@ void Tracer::Send(const std::vector<RequestSpan>& batch) {
       return;
     }
     const milliseconds asked_for = std::min(answer.retry_after, kMaxRetryDelay);
-    if (!IsWorthARetry(answer.http_status) || attempt == kMaxAttempts || !WaitToRetry(asked_for > milliseconds(0) ? asked_for : WithJitter(delay))) {
-      return Failed(num_spans, answer.http_status == 0 ? answer.error : fmt::format("HTTP status {}", answer.http_status));
+    if (!IsWorthARetry(answer.status) || attempt == kMaxAttempts || !WaitToRetry(asked_for > milliseconds(0) ? asked_for : WithJitter(delay))) {
+      return Failed(num_spans, answer.status == 0 ? answer.error : fmt::format("HTTP status {}", answer.status));
     }
   }
 }
@@ -136,7 +148,7 @@ void Tracer::Failed(size_t num_spans, std::string_view why) {
   const TimePoint now = Clock::Steady().Now();
   if (now < quiet_until_) return;
   quiet_until_ = now + kLogInterval;
-  TFLS_WARNING("The collector of traces at {} did not take {} span(s): {}", client_->place(), num_spans, why);
+  TFLS_WARNING("The collector of traces at {} did not take {} span(s): {}", client_->PlaceOf(options_.endpoint), num_spans, why);
 }
 
 }  // namespace tflite_serving

@@ -14,7 +14,7 @@
 
 #include "base/mutex.h"
 #include "base/status.h"
-#include "telemetry/collector_client.h"
+#include "http_client/http_client.h"
 #include "telemetry/metrics.h"
 #include "telemetry/request_span.h"
 #include "telemetry/trace_context.h"
@@ -49,7 +49,7 @@ class Tracer {
   Counts counts() const { return {.exported = exported_.value(), .dropped = dropped_.value(), .failed = failed_.value()}; }
 
  private:
-  Tracer(TracerOptions options, std::unique_ptr<CollectorClient> client);
+  Tracer(TracerOptions options, std::unique_ptr<HttpClient> client);
 
   void Work();
   // Waits until it is time to send some; empty at the end.
@@ -61,7 +61,8 @@ class Tracer {
 
   const TracerOptions options_;
   const uint64_t sampled_from_;  // the least 56 bits that are sampled
-  const std::unique_ptr<CollectorClient> client_;
+  const std::unique_ptr<HttpClient> client_;
+  const HttpClientHeaders headers_;  // of each request to the collector
   Counter exported_, dropped_, failed_;
   Mutex mutex_;
   CondVar wake_;

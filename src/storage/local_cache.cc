@@ -1,0 +1,230 @@
+#include "storage/local_cache.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mutex.h"
+#include "base/unique_fd.h"
+#include "storage/digest.h"
+#include "telemetry/log.h"
+
+namespace tflite_serving {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kDigests = ".sha256";
+constexpr std::string_view kPartial = ".partial";
+constexpr std::string_view kLock = ".lock";
+constexpr size_t kMaxDigestsBytes = size_t{64} << 20;
+constexpr mode_t kOnlyOwner = 0700;
+constexpr std::chrono::milliseconds kLockInterval{100};  // between two looks whether another process is done
+
+// Locks the file at `path`, which is made if it is missing; nothing if somebody else has it. A file that was removed meanwhile does not count.
+StatusOr<std::optional<UniqueFd>> TryLock(const std::string& path, int how) {
+  for (;;) {
+    UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!file.valid()) return ErrnoToStatus(errno, "open " + path);
+    if (::flock(file.get(), how | LOCK_NB) != 0) {
+      if (errno == EWOULDBLOCK) return std::optional<UniqueFd>();
+      return ErrnoToStatus(errno, "flock " + path);
+    }
+    struct stat mine{};
+    struct stat there{};
+    if (::fstat(file.get(), &mine) == 0 && ::stat(path.c_str(), &there) == 0 && mine.st_ino == there.st_ino) return std::optional(std::move(file));
+  }
+}
+
+// Waits for the lock.
+StatusOr<UniqueFd> Lock(const std::string& path, int how, const Cancellation& stop) {
+  Mutex mutex;
+  CondVar nobody;
+  for (;;) {
+    TFLS_ASSIGN_OR_RETURN(std::optional<UniqueFd> lock, TryLock(path, how));
+    if (lock) return *std::move(lock);
+    if (stop.cancelled()) return CancelledError("no longer wanted");
+    const MutexLock wait(mutex);
+    nobody.WaitUntil(mutex, Clock::Steady().Now() + kLockInterval);
+  }
+}
+
+uint64_t SizeBelow(const fs::path& directory) {
+  uint64_t bytes = 0;
+  std::error_code error;
+  for (fs::recursive_directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
+    std::error_code file_error;
+    if (at->is_regular_file(file_error)) bytes += at->file_size(file_error);
+  }
+  return bytes;
+}
+
+bool IsKey(std::string_view name) {
+  return name.size() == LocalCache::kKeyChars && name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+// An entry as a whole, with its digests and what was fetched of it.
+struct Kept {
+  uint64_t bytes = 0;
+  fs::file_time_type last_use = fs::file_time_type::min();
+};
+
+std::map<std::string, Kept> EntriesIn(const std::string& directory) {
+  std::map<std::string, Kept> entries;
+  std::error_code error;
+  for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
+    const std::string name = at->path().filename().string();
+    const std::string key = name.substr(0, name.find('.'));
+    if (!IsKey(key)) continue;  // somebody else's
+    Kept& entry = entries[key];
+    std::error_code file_error;
+    if (at->is_directory(file_error)) entry.bytes += SizeBelow(at->path());
+    const fs::file_time_type time = at->last_write_time(file_error);
+    if (!file_error && !name.ends_with(kLock)) entry.last_use = std::max(entry.last_use, time);
+  }
+  return entries;
+}
+
+}  // namespace
+
+Status LocalCache::Prepare() const {
+  const std::string& directory = options_.directory;
+  std::error_code error;
+  fs::create_directories(fs::path(directory).parent_path(), error);
+  if (::mkdir(directory.c_str(), kOnlyOwner) != 0 && errno != EEXIST) {
+    return UnavailableError(fmt::format("--model_cache_dir: {}", ErrnoToStatus(errno, "mkdir " + directory).message()));
+  }
+  struct stat info{};
+  if (::stat(directory.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
+    return UnavailableError(fmt::format("--model_cache_dir: {} is no directory", directory));
+  }
+  const bool is_volume = info.st_uid == 0 && (info.st_mode & S_ISVTX) == 0;  // as Kubernetes makes them, for all who are in the pod
+  if (!is_volume && (info.st_uid != ::geteuid() || (info.st_mode & S_IWOTH) != 0)) {
+    return UnavailableError(
+        fmt::format("--model_cache_dir: {} belongs to another user, or all may write to it: models there could be anybody's", directory));
+  }
+  if (::access(directory.c_str(), W_OK) != 0) {
+    return UnavailableError(fmt::format("--model_cache_dir: {}", ErrnoToStatus(errno, directory).message()));
+  }
+  return OkStatus();
+}
+
+uint64_t LocalCache::UsedBytes() const {
+  uint64_t bytes = 0;
+  for (const auto& [key, entry] : EntriesIn(options_.directory)) bytes += entry.bytes;
+  return bytes;
+}
+
+Status LocalCache::MakeRoom(const std::string& key, uint64_t bytes) const {
+  std::map<std::string, Kept> entries = EntriesIn(options_.directory);
+  const uint64_t begun = entries[key].bytes;
+  entries.erase(key);
+  uint64_t used = 0;
+  std::vector<std::pair<fs::file_time_type, std::string>> by_use;
+  for (const auto& [name, entry] : entries) {
+    used += entry.bytes;
+    by_use.emplace_back(entry.last_use, name);
+  }
+  std::ranges::sort(by_use);
+  const auto is_on_disk = [&] {
+    struct statvfs disk{};
+    return ::statvfs(options_.directory.c_str(), &disk) != 0 || bytes <= begun + uint64_t{disk.f_bavail} * disk.f_frsize;
+  };
+  for (const auto& [last_use, name] : by_use) {
+    if (used + bytes <= options_.max_bytes && is_on_disk()) break;
+    TFLS_ASSIGN_OR_RETURN(const std::optional<UniqueFd> lock, TryLock(PathOf(name, kLock), LOCK_EX));
+    if (!lock) continue;  // it is used
+    std::error_code error;
+    for (const std::string_view suffix : {kDigests, std::string_view(), kPartial, kLock}) fs::remove_all(PathOf(name, suffix), error);
+    used -= entries[name].bytes;
+    TFLS_INFO("Removed {} ({} bytes) from the models' cache, to have room for others", PathOf(name, ""), entries[name].bytes);
+  }
+  if (used + bytes > options_.max_bytes) {
+    return ResourceExhaustedError(
+        fmt::format("{} bytes are more than there is room for in {}: {} bytes of others are in use, and --model_cache_max_mb is {}", bytes,
+                    options_.directory, used, options_.max_bytes >> 20));
+  }
+  return is_on_disk() ? OkStatus()
+                      : ResourceExhaustedError(fmt::format("{} bytes are more than are free on the disk of {}", bytes, options_.directory));
+}
+
+bool LocalCache::IsWhole(const std::string& key, std::span<const CachedFile> files) const {
+  const StatusOr<std::string> digests = ReadFile(PathOf(key, kDigests), kMaxDigestsBytes);
+  if (!digests.ok()) return false;
+  std::string expected;
+  for (const CachedFile& file : files) {
+    const StatusOr<FileDigests> found = DigestFile(PathOf(key, "/" + file.name));
+    if (!found.ok()) return false;
+    expected += fmt::format("{}  {}\n", Hex(found->sha256), file.name);
+  }
+  return *digests == expected;
+}
+
+Status LocalCache::Fill(const std::string& key, std::span<const CachedFile> files, const Fetch& fetch) const {
+  uint64_t bytes = 0;
+  for (const CachedFile& file : files) bytes += file.size_bytes;
+  std::error_code error;
+  if (fs::remove(PathOf(key, kDigests), error)) TFLS_WARNING("{} is not what it was when it was fetched; it is fetched again", PathOf(key, ""));
+  fs::remove_all(PathOf(key, ""), error);
+  TFLS_RETURN_IF_ERROR(MakeRoom(key, bytes));
+  std::string digests;
+  for (size_t i = 0; i < files.size(); ++i) {
+    const std::string path = PathOf(key, fmt::format("{}/{}", kPartial, files[i].name));
+    fs::create_directories(fs::path(path).parent_path(), error);
+    if (error) return UnavailableError(fmt::format("{}: {}", path, error.message()));
+    TFLS_RETURN_IF_ERROR(fetch(i, path));
+    TFLS_ASSIGN_OR_RETURN(const FileStamp stamp, GetFileStamp(path));
+    if (static_cast<uint64_t>(stamp.size_bytes) != files[i].size_bytes) {
+      fs::remove(path, error);
+      return UnavailableError(fmt::format("{} has {} bytes, expected {}", files[i].name, stamp.size_bytes, files[i].size_bytes));
+    }
+    TFLS_ASSIGN_OR_RETURN(const FileDigests found, DigestFile(path));
+    digests += fmt::format("{}  {}\n", Hex(found.sha256), files[i].name);
+  }
+  fs::rename(PathOf(key, kPartial), PathOf(key, ""), error);
+  if (error) return UnavailableError(fmt::format("{}: {}", PathOf(key, ""), error.message()));
+  const std::string unfinished = PathOf(key, ".sha256.new");
+  std::ofstream(unfinished, std::ios::binary) << digests;
+  fs::rename(unfinished, PathOf(key, kDigests), error);
+  return error ? UnavailableError(fmt::format("{}: {}", unfinished, error.message())) : OkStatus();
+}
+
+StatusOr<LocalCache::Entry> LocalCache::Open(const std::string& key, std::span<const CachedFile> files, const Fetch& fetch,
+                                             const Cancellation& stop) {
+  TFLS_RETURN_IF_ERROR(Prepare());
+  for (bool was_there = true;; was_there = false) {
+    TFLS_ASSIGN_OR_RETURN(UniqueFd lock, Lock(PathOf(key, kLock), LOCK_SH, stop));
+    bool is_whole = IsWhole(key, files);
+    if (!is_whole) {
+      // Between two locks it may be filled by another process, or removed.
+      lock = UniqueFd();
+      TFLS_ASSIGN_OR_RETURN(lock, Lock(PathOf(key, kLock), LOCK_EX, stop));
+      was_there = IsWhole(key, files);
+      if (!was_there) TFLS_RETURN_IF_ERROR(Fill(key, files, fetch));
+      ::flock(lock.get(), LOCK_SH);
+      is_whole = ::access(PathOf(key, kDigests).c_str(), F_OK) == 0;
+    }
+    if (!is_whole) continue;
+    std::error_code error;
+    fs::last_write_time(PathOf(key, kDigests), fs::file_time_type::clock::now(), error);
+    return Entry{.directory = PathOf(key, ""), .lease = std::make_shared<UniqueFd>(std::move(lock)), .was_there = was_there};
+  }
+}
+
+}  // namespace tflite_serving
