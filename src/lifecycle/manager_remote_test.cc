@@ -126,7 +126,7 @@ TEST_F(ManagerRemoteTest, FetchesWhatItLoadsAndKeepsItAsLongAsItServes) {
   ASSERT_TRUE(AtRest("m") && AtRest("one"));
   EXPECT_THAT(remote_.requests(), testing::UnorderedElementsAre("far:m/2/model.tflite", "far:one.tflite alone"));
   EXPECT_THAT(loaded(), testing::UnorderedElementsAre("/cache/far:m/2/model.tflite", "/cache/far:one.tflite"));
-  EXPECT_EQ(remote_.num_leases(), 2);
+  EXPECT_GE(remote_.num_leases(), 2);  // and those of the loading threads, for a moment
   StatusOr<ServableHandle> servable = manager_->GetServable({.name = "m"});
   EXPECT_EQ((*servable)->id().version, 2);
   ASSERT_TRUE(Set({}).ok());
