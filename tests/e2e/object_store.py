@@ -1,7 +1,7 @@
 """Object storage for the tests: a real S3 server (moto) behind a front that checks each signature against botocore's and spoils answers as it is told,
 and a real web server (nginx).
 
-    with Bucket() as bucket:
+    with Moto() as moto, Bucket(moto) as bucket:
         bucket.put("digits/1/model.tflite", model)
         ...  # a server with bucket.environment and a base path of bucket.url("digits")
 """
@@ -41,22 +41,44 @@ class Fault:
     body: str = "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 
 
-class Bucket:
-    """moto, and the front in front of it: whoever does not sign as botocore does gets 403. Thread-safe."""
+class Moto:
+    """A process of it, which one Bucket at a time may have."""
 
     def __init__(self):
-        self._moto_port = free_port()
-        self._moto = subprocess.Popen([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self._moto_port)],
-                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for line in self._moto.stdout:
+        self.port = free_port()
+        self._process = subprocess.Popen([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)],
+                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for line in self._process.stdout:
             if "Running on" in line:
                 break
         else:
             raise AssertionError("moto ended before it listened")
-        threading.Thread(target=lambda: collections.deque(self._moto.stdout, maxlen=0), daemon=True).start()
+        threading.Thread(target=lambda: collections.deque(self._process.stdout, maxlen=0), daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._process.terminate()
+        self._process.wait()
+
+    def reset(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection.request("POST", "/moto-api/reset", headers={"Content-Length": "0"})
+        assert connection.getresponse().status == 200
+        connection.close()
+
+
+class Bucket:
+    """An empty bucket, and the front before it: whoever does not sign as botocore does gets 403. Thread-safe."""
+
+    def __init__(self, moto):
+        moto.reset()
+        self._moto_port = moto.port
         self.signed = True       # whether requests have to be
         self.bearer = None       # the token that they have to bring instead
         self.region = REGION     # of the bucket
+        self.page_size = 1000    # of listings, at most what is asked for
         self.faults = collections.deque()
         self.requests = []       # "GET /models/…", all of them
         self.refused = []        # what was wrong with a signature
@@ -84,8 +106,6 @@ class Bucket:
     def __exit__(self, *_):
         self._front.shutdown()
         self._front.server_close()
-        self._moto.terminate()
-        self._moto.wait()
 
     @property
     def environment(self):
@@ -121,7 +141,7 @@ class Bucket:
         # moto takes a request for one of the user that its credentials name, which it does not know.
         kept = {name: value for name, value in handler.headers.items() if name.lower() not in ("authorization", "x-amz-security-token", "host")}
         kept["Authorization"] = (f"AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/20261128/{REGION}/s3/aws4_request, SignedHeaders=host, Signature=0")
-        upstream.request(handler.command, handler.path, headers=kept)
+        upstream.request(handler.command, handler.path.replace("max-keys=1000", f"max-keys={self.page_size}"), headers=kept)
         answer = upstream.getresponse()
         body = answer.read()
         headers = {name: value for name, value in answer.getheaders()

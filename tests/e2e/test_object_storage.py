@@ -13,7 +13,7 @@ import requests
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from object_store import ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, Bucket, Fault, Nginx
+from object_store import ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, Bucket, Fault, Moto, Nginx
 from server_process import REPOSITORY, Process, Server, base_path, settles
 
 HALF_PLUS_TWO = base_path("half_plus_two").read_bytes()
@@ -23,9 +23,15 @@ PYTHON = REPOSITORY / "build" / "custom-venv" / "bin" / "python"
 EVERY_SECOND = "--object_storage_poll_wait_seconds=1"
 
 
+@pytest.fixture(scope="module")
+def moto():
+    with Moto() as running:
+        yield running
+
+
 @pytest.fixture
-def bucket():
-    with Bucket() as running:
+def bucket(moto):
+    with Bucket(moto) as running:
         yield running
 
 
@@ -95,11 +101,11 @@ class TestS3:
         assert predict(server).status_code == 400
 
     def test_many_pages(self, bucket, cached):
-        for i in range(2200):
-            bucket.put(f"m/{i + 1}/notes", b"")
-        bucket.put("m/1100/model.tflite", HALF_PLUS_TWO)
+        bucket.page_size = 10
+        for i in range(25):
+            bucket.put(f"m/{i + 1}/model.tflite", HALF_PLUS_TWO)
         server = cached("m")
-        assert server.wait_for_log(r"version: 2200\}.*has no model")
+        assert answers(server, path="/versions/25")
         assert bucket.count("continuation-token") == 2
         assert bucket.refused == []
 
