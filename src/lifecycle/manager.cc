@@ -183,7 +183,9 @@ StatusOr<std::vector<std::string>> Manager::SetModels(std::vector<ModelConfig> m
     for (size_t i = 0; i < models.size(); ++i) TFLS_RETURN_IF_ERROR(CheckModel(models[i], found[i], rules));
     const TimePoint now = clock_.Now();
     std::erase_if(models_, [](const auto& entry) { return entry.second.removed() && entry.second.IsGone(); });
-    std::erase_if(looks_, [this](const auto& entry) { return !entry.second.under_way && !models_.contains(entry.first); });
+    for (auto look = looks_.begin(); look != looks_.end();) {
+      look = look->second.under_way || models_.contains(look->first) ? std::next(look) : looks_.erase(look);
+    }
     for (auto& [name, model] : models_) {
       if (names.contains(name)) continue;
       model.Remove(now);

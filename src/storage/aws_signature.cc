@@ -54,7 +54,7 @@ UrlParts Split(std::string_view url) {
 
 void SignForAws(HttpClientRequest& request, const AwsCredentials& credentials, const std::string& region, std::chrono::system_clock::time_point now) {
   const std::string time = fmt::format("{:%Y%m%dT%H%M%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(now)));
-  const std::string body_digest = Hex(Sha256(request.body));
+  const std::string body_digest = Hex(Sha256Of(request.body));
   request.headers.emplace_back("X-Amz-Date", time);
   request.headers.emplace_back("X-Amz-Content-Sha256", body_digest);
   if (!credentials.session_token.empty()) request.headers.emplace_back("X-Amz-Security-Token", credentials.session_token);
@@ -75,7 +75,7 @@ void SignForAws(HttpClientRequest& request, const AwsCredentials& credentials, c
 
   const std::string day = time.substr(0, time.find('T'));
   const std::string scope = fmt::format("{}/{}/{}/aws4_request", day, region, kService);
-  const std::string text = fmt::format("{}\n{}\n{}\n{}", kAlgorithm, time, scope, Hex(Sha256(canonical)));
+  const std::string text = fmt::format("{}\n{}\n{}\n{}", kAlgorithm, time, scope, Hex(Sha256Of(canonical)));
   std::string key = HmacSha256("AWS4" + credentials.secret_access_key, day);
   for (const std::string_view part : {std::string_view(region), kService, std::string_view("aws4_request")}) key = HmacSha256(key, part);
   request.headers.emplace_back("Authorization", fmt::format("{} Credential={}/{}, SignedHeaders={}, Signature={}", kAlgorithm,

@@ -164,8 +164,8 @@ StatusOr<std::vector<RemoteObject>> BucketStore::List(const std::string& path, T
   return objects;
 }
 
-StatusOr<ObjectStore::Checksums> BucketStore::Read(const std::string& path, const RemoteObject& object, uint64_t offset, const Cancellation& stop,
-                                                   const Sink& sink) {
+StatusOr<FileDigests> BucketStore::Read(const std::string& path, const RemoteObject& object, uint64_t offset, const Cancellation& stop,
+                                        const Sink& sink) {
   HttpClientHeaders headers = {{"If-Match", object.entity_tag}};
   if (aws_ != nullptr) headers.emplace_back("x-amz-checksum-mode", "ENABLED");
   if (offset > 0) headers.emplace_back("Range", fmt::format("bytes={}-", offset));
@@ -177,10 +177,10 @@ StatusOr<ObjectStore::Checksums> BucketStore::Read(const std::string& path, cons
   };
   TFLS_ASSIGN_OR_RETURN(const HttpClientResponse response, Send(fmt::format("/{}", EscapeUrl(path)), headers, kNoDeadline, stop, take));
   if (response.status != 200 && response.status != 206) return Failure(path, response);
-  if (google_ != nullptr) return Checksums{.md5 = FromBase64(GoogleHash(response.Header("x-goog-hash"), "md5"))};
-  return Checksums{.md5 = HasOwnKeys(response) ? "" : Md5OfTag(object.entity_tag),
-                   // Of an upload in parts it is one of the parts' digests, and says so.
-                   .sha256 = response.Header("x-amz-checksum-type") == "COMPOSITE" ? "" : FromBase64(response.Header("x-amz-checksum-sha256"))};
+  if (google_ != nullptr) return FileDigests{.sha256 = {}, .md5 = FromBase64(GoogleHash(response.Header("x-goog-hash"), "md5"))};
+  return FileDigests{// Of an upload in parts it is one of the parts' digests, and says so.
+                     .sha256 = response.Header("x-amz-checksum-type") == "COMPOSITE" ? "" : FromBase64(response.Header("x-amz-checksum-sha256")),
+                     .md5 = HasOwnKeys(response) ? "" : Md5OfTag(object.entity_tag)};
 }
 
 }  // namespace tflite_serving

@@ -24,7 +24,8 @@ class BucketStore : public ObjectStore {
   static std::unique_ptr<BucketStore> ForGoogle(const std::string& bucket, const Environment& environment);
 
   StatusOr<std::vector<RemoteObject>> List(const std::string& path, TimePoint deadline, const Cancellation& stop) override;
-  StatusOr<Checksums> Read(const std::string& path, const RemoteObject& object, uint64_t offset, const Cancellation& stop, const Sink& sink) override;
+  StatusOr<FileDigests> Read(const std::string& path, const RemoteObject& object, uint64_t offset, const Cancellation& stop,
+                             const Sink& sink) override;
 
  private:
   BucketStore(std::string url, std::string bucket, AwsSettings settings, const std::string& ca_file)

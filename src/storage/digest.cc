@@ -39,7 +39,7 @@ std::string EndDigest(const Context& context) {
 
 }  // namespace
 
-std::string Sha256(std::string_view bytes) {
+std::string Sha256Of(std::string_view bytes) {
   std::string digest(SHA256_DIGEST_LENGTH, '\0');
   ::SHA256(Bytes(bytes), bytes.size(), reinterpret_cast<unsigned char*>(digest.data()));
   return digest;

@@ -9,7 +9,7 @@
 namespace tflite_serving {
 
 // Raw bytes.
-std::string Sha256(std::string_view bytes);
+std::string Sha256Of(std::string_view bytes);
 std::string HmacSha256(std::string_view key, std::string_view bytes);
 
 // Small letters.

@@ -12,7 +12,7 @@ namespace tflite_serving {
 namespace {
 
 FileStamp StampOfText(std::string_view text, uint64_t size_bytes) {
-  const std::string digest = Sha256(text);
+  const std::string digest = Sha256Of(text);
   FileStamp stamp{.size_bytes = static_cast<int64_t>(size_bytes)};
   std::memcpy(&stamp.device, digest.data(), sizeof(stamp.device));
   std::memcpy(&stamp.inode, digest.data() + sizeof(stamp.device), sizeof(stamp.inode));
@@ -34,7 +34,7 @@ FileStamp StampOf(std::span<const RemoteObject> objects) {
   uint64_t size_bytes = 0;
   for (const RemoteObject& object : objects) {
     size_bytes += object.size_bytes;
-    lines.push_back(Hex(Sha256(object.name)) + Hex(Sha256(object.entity_tag)) + std::to_string(object.size_bytes));
+    lines.push_back(Hex(Sha256Of(object.name)) + Hex(Sha256Of(object.entity_tag)) + std::to_string(object.size_bytes));
   }
   std::ranges::sort(lines);
   std::string text;

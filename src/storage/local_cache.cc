@@ -188,13 +188,17 @@ Status LocalCache::Fill(const std::string& key, std::span<const CachedFile> file
     const std::string path = PathOf(key, fmt::format("{}/{}", kPartial, files[i].name));
     fs::create_directories(fs::path(path).parent_path(), error);
     if (error) return UnavailableError(fmt::format("{}: {}", path, error.message()));
-    TFLS_RETURN_IF_ERROR(fetch(i, path));
+    TFLS_ASSIGN_OR_RETURN(const FileDigests expected, fetch(i, path));
     TFLS_ASSIGN_OR_RETURN(const FileStamp stamp, GetFileStamp(path));
     if (static_cast<uint64_t>(stamp.size_bytes) != files[i].size_bytes) {
       fs::remove(path, error);
       return UnavailableError(fmt::format("{} has {} bytes, expected {}", files[i].name, stamp.size_bytes, files[i].size_bytes));
     }
     TFLS_ASSIGN_OR_RETURN(const FileDigests found, DigestFile(path));
+    if ((!expected.md5.empty() && expected.md5 != found.md5) || (!expected.sha256.empty() && expected.sha256 != found.sha256)) {
+      fs::remove(path, error);
+      return UnavailableError(fmt::format("{}: what arrived has not the checksum that the store has for it", files[i].name));
+    }
     digests += fmt::format("{}  {}\n", Hex(found.sha256), files[i].name);
   }
   fs::rename(PathOf(key, kPartial), PathOf(key, ""), error);

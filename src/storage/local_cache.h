@@ -18,6 +18,7 @@
 
 #include "base/cancellation.h"
 #include "base/status.h"
+#include "storage/digest.h"
 
 namespace tflite_serving {
 
@@ -44,8 +45,9 @@ class LocalCache {
     std::shared_ptr<const void> lease;  // while it is held the entry stays
     bool was_there = false;
   };
-  // Puts file `index` into `path`, where its beginning may be; sizes are checked afterwards.
-  using Fetch = std::function<Status(size_t index, const std::string& path)>;
+  // Puts file `index` into `path`, where its beginning may be. Gives the digests that it has to have, as far as they are known; those and its size
+  // are checked afterwards.
+  using Fetch = std::function<StatusOr<FileDigests>(size_t index, const std::string& path)>;
 
   // The entry `key`, of kKeyChars, with these files; `fetch` brings those that are not there. Waits while another process fetches them.
   // Errors: CANCELLED by `stop`; RESOURCE_EXHAUSTED: no room, in the directory or on its disk; UNAVAILABLE: the directory cannot be used; those

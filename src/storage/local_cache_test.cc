@@ -33,7 +33,7 @@ class LocalCacheTest : public ::testing::Test {
         [&](size_t, const std::string& path) {
           ++num_fetches_;
           std::ofstream(path) << content;
-          return OkStatus();
+          return FileDigests{};
         },
         stop_);
   }
@@ -48,7 +48,7 @@ TEST_F(LocalCacheTest, FetchesOnceAndChecksDigests) {
   StatusOr<LocalCache::Entry> entry = Open(cache, Key('a'), "content");
   ASSERT_TRUE(entry.ok()) << entry.status().ToString();
   EXPECT_EQ(*ReadFile(entry->directory + "/f", 100), "content");
-  EXPECT_EQ(*ReadFile(entry->directory + ".sha256", 100), Hex(Sha256("content")) + "  f\n");
+  EXPECT_EQ(*ReadFile(entry->directory + ".sha256", 100), Hex(Sha256Of("content")) + "  f\n");
   EXPECT_FALSE(entry->was_there);
   EXPECT_TRUE(Open(cache, Key('a'), "content")->was_there);
   EXPECT_EQ(num_fetches_, 1);
@@ -75,10 +75,10 @@ TEST_F(LocalCacheTest, OnlyOneOfManyFetches) {
 TEST_F(LocalCacheTest, AFailureLeavesWhatWasFetched) {
   LocalCache cache = Cache();
   const std::vector<CachedFile> files = {{"d/one", 3}, {"two", 3}};
-  const auto fetch = [&](size_t index, const std::string& path) {
+  const auto fetch = [&](size_t index, const std::string& path) -> StatusOr<FileDigests> {
     if (index == 1) return UnavailableError("gone");
     std::ofstream(path) << "one";
-    return OkStatus();
+    return FileDigests{};
   };
   EXPECT_EQ(cache.Open(Key('a'), files, fetch, stop_).status().message(), "gone");
   EXPECT_EQ(*ReadFile(directory() + "/" + Key('a') + ".partial/d/one", 100), "one");
@@ -86,15 +86,22 @@ TEST_F(LocalCacheTest, AFailureLeavesWhatWasFetched) {
   EXPECT_FALSE(fs::exists(directory() + "/" + Key('a')));
 }
 
-TEST_F(LocalCacheTest, WrongSizesAreNotTaken) {
+TEST_F(LocalCacheTest, WrongSizesAndDigestsAreNotTaken) {
   LocalCache cache = Cache();
-  const std::vector<CachedFile> files = {{"f", 5}};
-  const auto fetch = [](size_t, const std::string& path) {
+  FileDigests expected;
+  const auto fetch = [&](size_t, const std::string& path) -> StatusOr<FileDigests> {
     std::ofstream(path) << "four";
-    return OkStatus();
+    return expected;
   };
-  EXPECT_EQ(cache.Open(Key('a'), files, fetch, stop_).status().code(), StatusCode::kUnavailable);
+  const auto open = [&](uint64_t size) { return cache.Open(Key('a'), std::vector<CachedFile>{{"f", size}}, fetch, stop_).status(); };
+  EXPECT_THAT(open(5).message(), HasSubstr("f has 4 bytes, expected 5"));
+  expected.sha256 = Sha256Of("five");
+  EXPECT_THAT(open(4).message(), HasSubstr("checksum"));
+  expected = {.sha256 = Sha256Of("four"), .md5 = "wrong"};
+  EXPECT_THAT(open(4).message(), HasSubstr("checksum"));
   EXPECT_EQ(cache.UsedBytes(), 0U);
+  expected.md5.clear();
+  EXPECT_TRUE(open(4).ok());
 }
 
 TEST_F(LocalCacheTest, TheOldestThatNobodyUsesGoes) {
@@ -138,7 +145,7 @@ TEST_F(LocalCacheTest, OthersMustNotBeAbleToWrite) {
 TEST_F(LocalCacheTest, WaitingEndsWhenItIsStopped) {
   LocalCache cache = Cache();
   const std::vector<CachedFile> files = {{"f", 1}};
-  const auto fetch = [&](size_t, const std::string&) {
+  const auto fetch = [&](size_t, const std::string&) -> StatusOr<FileDigests> {
     LocalCache other = Cache();
     stop_.Cancel();
     return Open(other, Key('a'), "x").status();  // which this holds

@@ -11,6 +11,7 @@
 #include "base/cancellation.h"
 #include "base/clock.h"
 #include "base/status.h"
+#include "storage/digest.h"
 
 namespace tflite_serving {
 
@@ -35,16 +36,12 @@ class ObjectStore {
   // All objects in the directory `path` and below it, or the object at `path` where that is a file's. None: there is no such directory.
   virtual StatusOr<std::vector<RemoteObject>> List(const std::string& path, TimePoint deadline, const Cancellation& stop) = 0;
 
-  // What is known of the content beside the object's size, to be compared with what arrived; empty: not told.
-  struct Checksums {
-    std::string md5;  // raw bytes, here and below
-    std::string sha256;
-  };
   // Takes pieces as they come; false: enough. `offset` is where they begin: 0 if the store sends all from the start again.
   using Sink = std::function<bool(uint64_t offset, std::string_view piece)>;
-  // The object at `path` from `offset` on, as long as it is still the one with that tag; UNAVAILABLE otherwise.
-  virtual StatusOr<Checksums> Read(const std::string& path, const RemoteObject& object, uint64_t offset, const Cancellation& stop,
-                                   const Sink& sink) = 0;
+  // The object at `path` from `offset` on, as long as it is still the one with that tag; UNAVAILABLE otherwise. Gives the digests that the whole has,
+  // as far as the store tells them; the others are empty.
+  virtual StatusOr<FileDigests> Read(const std::string& path, const RemoteObject& object, uint64_t offset, const Cancellation& stop,
+                                     const Sink& sink) = 0;
 };
 
 }  // namespace tflite_serving

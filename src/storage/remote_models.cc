@@ -60,7 +60,7 @@ Status Write(int file, uint64_t offset, std::string_view bytes) {
 std::string KeyOf(const std::string& url, std::span<const RemoteObject> objects) {
   std::string text = url;
   for (const RemoteObject& object : objects) text += fmt::format("\n{}\n{}\n{}", Hex(object.name), Hex(object.entity_tag), object.size_bytes);
-  return Hex(Sha256(text)).substr(0, LocalCache::kKeyChars);
+  return Hex(Sha256Of(text)).substr(0, LocalCache::kKeyChars);
 }
 
 }  // namespace
@@ -125,15 +125,14 @@ std::unique_ptr<const FileSystem> RemoteModels::Look(const std::string& path, co
   return std::make_unique<const Listing>(path, std::move(objects));
 }
 
-Status RemoteModels::Download(ObjectStore& store, const std::string& path, const RemoteObject& object, const std::string& to,
-                              const Cancellation& stop) {
+StatusOr<FileDigests> RemoteModels::Download(ObjectStore& store, const std::string& path, const RemoteObject& object, const std::string& to,
+                                             const Cancellation& stop) {
   const UniqueFd file(::open(to.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!file.valid()) return ErrnoToStatus(errno, "open " + to);
   const off_t there = ::lseek(file.get(), 0, SEEK_END);
   auto size = static_cast<uint64_t>(std::max<off_t>(there, 0));
   if (size > object.size_bytes) size = 0;
-  ObjectStore::Checksums checksums;
-  for (int attempt = 1; size < object.size_bytes || attempt == 1;) {
+  for (int attempt = 1;;) {
     const uint64_t before = size;
     Status failure;
     const auto write = [&](uint64_t offset, std::string_view piece) {
@@ -147,25 +146,16 @@ Status RemoteModels::Download(ObjectStore& store, const std::string& path, const
       fetched_bytes_.Add(piece.size());
       return true;
     };
-    const StatusOr<ObjectStore::Checksums> read = store.Read(path, object, size == object.size_bytes ? 0 : size, stop, write);
-    if (!failure.ok()) return {failure.code(), fmt::format("{}: {}", to, failure.message())};
+    const StatusOr<FileDigests> read = store.Read(path, object, size == object.size_bytes ? 0 : size, stop, write);
+    if (!failure.ok()) return Status(failure.code(), fmt::format("{}: {}", to, failure.message()));
     if (stop.cancelled()) return CancelledError("no longer wanted");
-    if (read.ok() && size == object.size_bytes) {
-      checksums = *read;
-      break;
-    }
+    if (read.ok() && size == object.size_bytes) return read;
     if (!read.ok() && !IsWorthARetry(read.status())) return read.status();
     attempt = size > before ? 2 : attempt + 1;
     if (attempt > kMaxAttempts)
       return read.ok() ? UnavailableError(fmt::format("{} ends after {} of {} bytes", path, size, object.size_bytes)) : read.status();
     if (!WaitToRetry(attempt, kNoDeadline, stop)) return CancelledError("no longer wanted");
   }
-  TFLS_ASSIGN_OR_RETURN(const FileDigests found, DigestFile(to));
-  const bool is_sound = (checksums.md5.empty() || checksums.md5 == found.md5) && (checksums.sha256.empty() || checksums.sha256 == found.sha256);
-  if (is_sound) return OkStatus();
-  std::error_code error;
-  std::filesystem::remove(to, error);
-  return UnavailableError(fmt::format("{}: what arrived has not the checksum that the store has for it", path));
 }
 
 StatusOr<LocalCopy> RemoteModels::Fetch(const FetchRequest& request, const Cancellation& stop) {

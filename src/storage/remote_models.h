@@ -53,7 +53,8 @@ class RemoteModels : public RemoteFiles {
   StatusOr<std::vector<RemoteObject>> TryLook(const std::string& path, const Cancellation& stop);
   StatusOr<LocalCopy> TryFetch(const FetchRequest& request, const Cancellation& stop);
   // To the file `to`, going on behind what it has.
-  Status Download(ObjectStore& store, const std::string& path, const RemoteObject& object, const std::string& to, const Cancellation& stop);
+  StatusOr<FileDigests> Download(ObjectStore& store, const std::string& path, const RemoteObject& object, const std::string& to,
+                                 const Cancellation& stop);
   // Before try `attempt`, from 2 on; false: not wanted any more, or it would end behind `deadline`.
   bool WaitToRetry(int attempt, TimePoint deadline, const Cancellation& stop) const;
 

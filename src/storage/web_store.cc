@@ -134,8 +134,8 @@ StatusOr<std::vector<RemoteObject>> WebStore::List(const std::string& path, Time
   return objects;
 }
 
-StatusOr<ObjectStore::Checksums> WebStore::Read(const std::string& path, const RemoteObject& object, uint64_t offset, const Cancellation& stop,
-                                                const Sink& sink) {
+StatusOr<FileDigests> WebStore::Read(const std::string& path, const RemoteObject& object, uint64_t offset, const Cancellation& stop,
+                                     const Sink& sink) {
   HttpClientHeaders headers = {{"Accept-Encoding", "identity"}};
   if (object.entity_tag.starts_with(kTimePrefix)) {
     headers.emplace_back("If-Unmodified-Since", object.entity_tag.substr(kTimePrefix.size()));
@@ -155,7 +155,7 @@ StatusOr<ObjectStore::Checksums> WebStore::Read(const std::string& path, const R
   const HttpClientResponse response = clients_.Send({.url = UrlOf(path), .headers = headers}, kNoDeadline, stop, take);
   if (!is_same) return UnavailableError(fmt::format("{} has changed since it was looked at", UrlOf(path)));
   if (response.status != 200 && response.status != 206) return Failure(path, response);
-  return Checksums{};
+  return FileDigests{};
 }
 
 }  // namespace tflite_serving

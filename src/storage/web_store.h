@@ -23,7 +23,8 @@ class WebStore : public ObjectStore {
   WebStore(std::string root, const Environment& environment);
 
   StatusOr<std::vector<RemoteObject>> List(const std::string& path, TimePoint deadline, const Cancellation& stop) override;
-  StatusOr<Checksums> Read(const std::string& path, const RemoteObject& object, uint64_t offset, const Cancellation& stop, const Sink& sink) override;
+  StatusOr<FileDigests> Read(const std::string& path, const RemoteObject& object, uint64_t offset, const Cancellation& stop,
+                             const Sink& sink) override;
 
  private:
   // The entries of a directory, those that are directories with "/" at the end; NOT_FOUND: the server has no such page.

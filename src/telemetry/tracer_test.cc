@@ -7,7 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "telemetry/fake_collector.h"
+#include "http_client/fake_http_server.h"
 
 namespace tflite_serving {
 namespace {
@@ -136,7 +136,7 @@ TEST(OtlpMessageTest, ReadsAPartialSuccess) {
 }
 
 TEST(TracerTest, SendsABatchWhenItIsFull) {
-  FakeCollector collector;
+  FakeHttpServer collector;
   TracerOptions options = OptionsFor(collector.url());
   options.batch_spans = 4;
   options.headers = {{"Authorization", "Bearer secret"}, {"X-Empty", ""}};
@@ -145,16 +145,16 @@ TEST(TracerTest, SendsABatchWhenItIsFull) {
   tracer->Export(SpanOf("first"));
   tracer->Export(SpanOf("second"));
   EXPECT_THAT(CountsOf(*tracer, 4), ElementsAre(4, 0, 0));
-  const std::vector<FakeCollector::Request> requests = collector.Requests(1);
+  const std::vector<FakeHttpServer::Request> requests = collector.Requests(1);
   ASSERT_THAT(requests, SizeIs(1));
-  EXPECT_THAT(requests[0].head, AllOf(StartsWith("POST /v1/traces HTTP/1.1\r\n"), HasSubstr("\r\nContent-Type: application/x-protobuf\r\n"),
+  EXPECT_THAT(requests[0].head, AllOf(StartsWith("POST /a/path HTTP/1.1\r\n"), HasSubstr("\r\nContent-Type: application/x-protobuf\r\n"),
                                       HasSubstr("\r\nAuthorization: Bearer secret\r\n"), HasSubstr("\r\nX-Empty:\r\n"), Not(HasSubstr("Expect"))));
   EXPECT_THAT(requests[0].body, AllOf(HasSubstr("service.name"), HasSubstr("tflite-serving"), HasSubstr("deployment.environment.name"),
                                       HasSubstr("first"), HasSubstr("second")));
 }
 
 TEST(TracerTest, SendsWhatHasWaitedForTheInterval) {
-  FakeCollector collector;
+  FakeHttpServer collector;
   TracerOptions options = OptionsFor(collector.url());
   options.batch_spans = 512;
   options.export_interval = milliseconds(1);
@@ -166,7 +166,7 @@ TEST(TracerTest, SendsWhatHasWaitedForTheInterval) {
 }
 
 TEST(TracerTest, DropsWhatTheQueueHasNoRoomFor) {
-  FakeCollector collector({std::string(FakeCollector::kHangs)});
+  FakeHttpServer collector({std::string(FakeHttpServer::kHangs)});
   TracerOptions options = OptionsFor(collector.url());
   options.max_queued_spans = 4;
   const auto tracer = TracerOf(options);
@@ -177,7 +177,7 @@ TEST(TracerTest, DropsWhatTheQueueHasNoRoomFor) {
 }
 
 TEST(TracerTest, TextsOfClientsAreCut) {
-  FakeCollector collector;
+  FakeHttpServer collector;
   const auto tracer = TracerOf(OptionsFor(collector.url()));
   RequestSpan span = SpanOf(std::string(257, 'm'));
   span.status = InternalError(std::string(257, 's'));
@@ -188,18 +188,18 @@ TEST(TracerTest, TextsOfClientsAreCut) {
 
 TEST(TracerTest, TriesAgainWhereThatMayHelp) {
   for (const char* status : {"429 Too Many Requests", "502 Bad Gateway", "503 Service Unavailable", "504 Gateway Timeout"}) {
-    FakeCollector collector({FakeCollector::Answer(status)});
+    FakeHttpServer collector({FakeHttpServer::Answer(status)});
     const auto tracer = TracerOf(OptionsFor(collector.url()));
     tracer->Export(SpanOf("m"));
     EXPECT_THAT(CountsOf(*tracer, 2), ElementsAre(2, 0, 0));
-    const std::vector<FakeCollector::Request> requests = collector.Requests(2);
+    const std::vector<FakeHttpServer::Request> requests = collector.Requests(2);
     ASSERT_THAT(requests, SizeIs(2));
     EXPECT_EQ(requests[0].body, requests[1].body);
   }
 }
 
 TEST(TracerTest, TriesAgainWhenTheCollectorAsksFor) {
-  FakeCollector collector({FakeCollector::Answer("503 Service Unavailable", "Retry-After: 1\r\n")});
+  FakeHttpServer collector({FakeHttpServer::Answer("503 Service Unavailable", "Retry-After: 1\r\n")});
   TracerOptions options = OptionsFor(collector.url());
   options.first_retry_delay = kNever;
   const auto tracer = TracerOf(options);
@@ -208,7 +208,7 @@ TEST(TracerTest, TriesAgainWhenTheCollectorAsksFor) {
 }
 
 TEST(TracerTest, GivesUpAfterSomeAttempts) {
-  FakeCollector collector(std::deque<std::string>(9, FakeCollector::Answer("503 Service Unavailable")));
+  FakeHttpServer collector(std::deque<std::string>(9, FakeHttpServer::Answer("503 Service Unavailable")));
   const auto tracer = TracerOf(OptionsFor(collector.url()));
   tracer->Export(SpanOf("m"));
   EXPECT_THAT(CountsOf(*tracer, 2), ElementsAre(0, 0, 2));
@@ -216,7 +216,7 @@ TEST(TracerTest, GivesUpAfterSomeAttempts) {
 }
 
 TEST(TracerTest, ARefusalIsFinalAndLoggedOnce) {
-  FakeCollector collector({FakeCollector::Answer("400 Bad Request"), FakeCollector::Answer("401 Unauthorized")});
+  FakeHttpServer collector({FakeHttpServer::Answer("400 Bad Request"), FakeHttpServer::Answer("401 Unauthorized")});
   TracerOptions options = OptionsFor(collector.url());
   options.headers = {{"Authorization", "Bearer secret"}};
   testing::internal::CaptureStderr();
@@ -232,7 +232,7 @@ TEST(TracerTest, ARefusalIsFinalAndLoggedOnce) {
 }
 
 TEST(TracerTest, ARedirectIsNotFollowed) {
-  FakeCollector collector({FakeCollector::Answer("307 Temporary Redirect", "Location: /elsewhere\r\n")});
+  FakeHttpServer collector({FakeHttpServer::Answer("307 Temporary Redirect", "Location: /elsewhere\r\n")});
   const auto tracer = TracerOf(OptionsFor(collector.url()));
   tracer->Export(SpanOf("m"));
   EXPECT_THAT(CountsOf(*tracer, 2), ElementsAre(0, 0, 2));
@@ -240,7 +240,7 @@ TEST(TracerTest, ARedirectIsNotFollowed) {
 }
 
 TEST(TracerTest, CountsWhatTheCollectorRejects) {
-  FakeCollector collector({FakeCollector::Answer("200 OK", "", "\x0a\x02\x08\x01"), FakeCollector::Answer("200 OK", "", "\x0a\x02\x08\x7f")});
+  FakeHttpServer collector({FakeHttpServer::Answer("200 OK", "", "\x0a\x02\x08\x01"), FakeHttpServer::Answer("200 OK", "", "\x0a\x02\x08\x7f")});
   const auto tracer = TracerOf(OptionsFor(collector.url()));
   tracer->Export(SpanOf("m"));
   EXPECT_THAT(CountsOf(*tracer, 2), ElementsAre(1, 0, 1));
@@ -249,14 +249,14 @@ TEST(TracerTest, CountsWhatTheCollectorRejects) {
 }
 
 TEST(TracerTest, WithoutACollector) {
-  const std::string url = FakeCollector().url();
+  const std::string url = FakeHttpServer().url();
   const auto tracer = TracerOf(OptionsFor(url));
   tracer->Export(SpanOf("m"));
   EXPECT_THAT(CountsOf(*tracer, 2), ElementsAre(0, 0, 2));
 }
 
 TEST(TracerTest, ACollectorThatDoesNotAnswerInTime) {
-  FakeCollector collector(std::deque<std::string>(9, std::string(FakeCollector::kHangs)));
+  FakeHttpServer collector(std::deque<std::string>(9, std::string(FakeHttpServer::kHangs)));
   TracerOptions options = OptionsFor(collector.url());
   options.timeout = milliseconds(10);
   const auto tracer = TracerOf(options);
@@ -265,7 +265,7 @@ TEST(TracerTest, ACollectorThatDoesNotAnswerInTime) {
 }
 
 TEST(TracerTest, AtTheEndSendsWhatIsLeft) {
-  FakeCollector collector;
+  FakeHttpServer collector;
   TracerOptions options = OptionsFor(collector.url());
   options.batch_spans = 4;
   options.flush_timeout = seconds(30);
@@ -274,12 +274,12 @@ TEST(TracerTest, AtTheEndSendsWhatIsLeft) {
     for (int i = 0; i < 5; ++i) tracer->Export(SpanOf(fmt::format("model {}", i)));
   }
   std::string all;
-  for (const FakeCollector::Request& request : collector.Requests(3)) all += request.body;
+  for (const FakeHttpServer::Request& request : collector.Requests(3)) all += request.body;
   for (int i = 0; i < 5; ++i) EXPECT_THAT(all, HasSubstr(fmt::format("model {}", i)));
 }
 
 TEST(TracerTest, AtTheEndACollectorThatHangsIsNotWaitedFor) {
-  FakeCollector collector({std::string(FakeCollector::kHangs)});
+  FakeHttpServer collector({std::string(FakeHttpServer::kHangs)});
   TracerOptions options = OptionsFor(collector.url());
   options.timeout = kNever;
   auto tracer = TracerOf(options);
@@ -292,7 +292,7 @@ TEST(TracerTest, AtTheEndACollectorThatHangsIsNotWaitedFor) {
 }
 
 TEST(TracerTest, AtTheEndARetryIsNotWaitedFor) {
-  FakeCollector collector(std::deque<std::string>(9, FakeCollector::Answer("503 Service Unavailable")));
+  FakeHttpServer collector(std::deque<std::string>(9, FakeHttpServer::Answer("503 Service Unavailable")));
   TracerOptions options = OptionsFor(collector.url());
   options.first_retry_delay = kNever;
   options.flush_timeout = kNever;
@@ -304,7 +304,7 @@ TEST(TracerTest, AtTheEndARetryIsNotWaitedFor) {
 }
 
 TEST(TracerTest, ManyThreadsExport) {
-  FakeCollector collector;
+  FakeHttpServer collector;
   TracerOptions options = OptionsFor(collector.url());
   options.batch_spans = 64;
   options.export_interval = milliseconds(1);

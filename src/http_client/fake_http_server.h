@@ -1,4 +1,4 @@
-// For tests: a collector on a loopback port that answers as it is told, one connection after the other.
+// For tests: a server on a loopback port that answers as it is told, one connection after the other.
 #pragma once
 
 #include <arpa/inet.h>
@@ -27,7 +27,7 @@
 namespace tflite_serving {
 
 // Thread-safe.
-class FakeCollector {
+class FakeHttpServer {
  public:
   struct Request {
     std::string head;
@@ -37,7 +37,7 @@ class FakeCollector {
   static constexpr std::string_view kHangs = "";
 
   // Answers in this order, then with kOk.
-  explicit FakeCollector(std::deque<std::string> answers = {})
+  explicit FakeHttpServer(std::deque<std::string> answers = {})
       : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), stop_(::eventfd(0, EFD_CLOEXEC)), answers_(std::move(answers)) {
     sockaddr_in address{.sin_family = AF_INET, .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
     socklen_t size = sizeof(address);
@@ -47,15 +47,15 @@ class FakeCollector {
     port_ = ntohs(address.sin_port);
     thread_ = std::jthread([this] { Serve(); });
   }
-  ~FakeCollector() { ::eventfd_write(stop_.get(), 1); }
-  FakeCollector(const FakeCollector&) = delete;
-  FakeCollector& operator=(const FakeCollector&) = delete;
+  ~FakeHttpServer() { ::eventfd_write(stop_.get(), 1); }
+  FakeHttpServer(const FakeHttpServer&) = delete;
+  FakeHttpServer& operator=(const FakeHttpServer&) = delete;
 
   static std::string Answer(std::string_view status, std::string_view headers = "", std::string_view body = "") {
     return fmt::format("HTTP/1.1 {}\r\n{}Content-Length: {}\r\n\r\n{}", status, headers, body.size(), body);
   }
 
-  std::string url() const { return fmt::format("http://127.0.0.1:{}/v1/traces", port_); }
+  std::string url() const { return fmt::format("http://127.0.0.1:{}/a/path", port_); }
 
   // The first `count`, once they have arrived, or as many as have when the test has waited too long.
   std::vector<Request> Requests(size_t count) {
@@ -98,8 +98,8 @@ class FakeCollector {
   std::string AnswerTo(std::string& received) {
     const size_t head_size = received.find("\r\n\r\n") + 4;
     const size_t length_at = received.find("Content-Length: ");
-    if (head_size == std::string::npos + 4 || length_at > head_size) return {};
-    const size_t body_size = std::stoul(received.substr(length_at + 16));
+    if (head_size == std::string::npos + 4) return {};
+    const size_t body_size = length_at < head_size ? std::stoul(received.substr(length_at + 16)) : 0;
     if (received.size() < head_size + body_size) return {};
     const MutexLock lock(mutex_);
     requests_.push_back({received.substr(0, head_size), received.substr(head_size, body_size)});
