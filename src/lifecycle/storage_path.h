@@ -7,7 +7,8 @@
 //   /models/digits.tflite     a model file: version 1
 //
 // absolute, or relative to the working directory, with or without "file://" before an absolute one; or a URL of the same, if the file system has URLs
-// (base/remote_files.h). Symbolic links are followed, so a Kubernetes ConfigMap or a "current" link works. Where a directory holds both versions and a .tflite file, the versions count.
+// (base/remote_files.h). Symbolic links are followed, so a Kubernetes ConfigMap or a "current" link works. Where a directory holds both versions and
+// a .tflite file, the versions count.
 //
 // Version names are read as TensorFlow Serving does (file_system_storage_path_source.cc): a run of digits that fits int64, leading zeros allowed;
 // of two names for one number the alphabetically last wins ("1" beats "001"), with a warning; other names, and files with numeric
