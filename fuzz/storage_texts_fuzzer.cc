@@ -12,31 +12,37 @@
 
 namespace {
 
-using namespace tflite_serving;
+using tflite_serving::EscapeUrl;
+using tflite_serving::IsPlainPath;
+using tflite_serving::Location;
+using tflite_serving::ObjectsPage;
+using tflite_serving::RemoteObject;
+using tflite_serving::StatusCode;
+using tflite_serving::StatusOr;
 
 void Require(bool condition) {
   if (!condition) std::abort();
 }
 
 void CheckLocation(std::string_view text) {
-  const StatusOr<Location> location = ParseLocation(text);
+  const StatusOr<Location> location = tflite_serving::ParseLocation(text);
   if (!location.ok()) return Require(location.status().code() == StatusCode::kInvalidArgument);
-  Require(IsRemotePath(text) && !location->host().empty());
+  Require(tflite_serving::IsRemotePath(text) && !location->host().empty());
   Require(location->root.find_first_of(" \r\n@?#") == std::string::npos);
   Require(location->path.empty() || IsPlainPath(location->path));
   const std::string escaped = EscapeUrl(location->path);
   Require(escaped.find_first_of(" \r\n?#") == std::string::npos);
-  Require(*UnescapeUrl(escaped) == location->path);
+  Require(*tflite_serving::UnescapeUrl(escaped) == location->path);
 }
 
 void CheckObjects(std::string_view text) {
-  const StatusOr<ObjectsPage> page = ParseObjectsPage(text);
+  const StatusOr<ObjectsPage> page = tflite_serving::ParseObjectsPage(text);
   if (!page.ok()) return;
-  for (const RemoteObject& object : page->objects) Require(!object.name.empty() && IsHttpHeader("If-Match", object.entity_tag));
+  for (const RemoteObject& object : page->objects) Require(!object.name.empty() && tflite_serving::IsHttpHeader("If-Match", object.entity_tag));
 }
 
 void CheckDirectory(std::string_view text) {
-  for (const std::string& entry : ParseDirectoryPage(text, "models/m")) {
+  for (const std::string& entry : tflite_serving::ParseDirectoryPage(text, "models/m")) {
     const std::string_view name = entry.ends_with('/') ? std::string_view(entry).substr(0, entry.size() - 1) : std::string_view(entry);
     Require(IsPlainPath(name) && name.find('/') == std::string_view::npos);
   }
@@ -53,16 +59,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       break;
     case 'x':
       CheckObjects(text);
-      ParseStoreError(text);
+      tflite_serving::ParseStoreError(text);
       break;
     case 'h':
       CheckDirectory(text);
       break;
     case 'j':
-      (void)ParseJsonMembers(text);
+      (void)tflite_serving::ParseJsonMembers(text);
       break;
     default:
-      ParseIniSection(text, "default");
+      tflite_serving::ParseIniSection(text, "default");
       break;
   }
   return 0;

@@ -269,6 +269,7 @@ ServableHandle ManagedModel::Find(std::optional<int64_t> wanted) const {
 }
 
 bool ManagedModel::IsComing(std::optional<int64_t> wanted) const {
+  if (!observed_ && !removed_) return true;
   return std::ranges::any_of(versions_, [&wanted](const auto& entry) {
     const auto& [number, version] = entry;
     return (!wanted || *wanted == number) && version.aspired && version.state != VersionState::kAvailable && version.state != VersionState::kEnd;

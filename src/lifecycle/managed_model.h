@@ -103,7 +103,8 @@ class ManagedModel {
   std::optional<int64_t> VersionOf(const std::string& label) const;
   // The version that serves requests for `version`, or for the highest available if that is nullopt; null if none does.
   ServableHandle Find(std::optional<int64_t> version) const;
-  // Whether that version, or without one any wanted version, may yet come: it is loading, or about to, if only after something was unloaded.
+  // Whether that version, or without one any wanted version, may yet come: it is loading, or about to, if only after something was unloaded; or
+  // nobody has looked yet.
   bool IsComing(std::optional<int64_t> version) const;
   // Highest first.
   std::vector<VersionStatus> statuses() const;

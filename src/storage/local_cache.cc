@@ -36,6 +36,7 @@ constexpr std::string_view kLock = ".lock";
 constexpr size_t kMaxDigestsBytes = size_t{64} << 20;
 constexpr mode_t kOnlyOwner = 0700;
 constexpr std::chrono::milliseconds kLockInterval{100};  // between two looks whether another process is done
+constexpr int kMaxAttempts = 20;                         // to get an entry alone that is not whole
 
 // Locks the file at `path`, which is made if it is missing; nothing if somebody else has it. A file that was removed meanwhile does not count.
 StatusOr<std::optional<UniqueFd>> TryLock(const std::string& path, int how) {
@@ -52,16 +53,21 @@ StatusOr<std::optional<UniqueFd>> TryLock(const std::string& path, int how) {
   }
 }
 
-// Waits for the lock.
-StatusOr<UniqueFd> Lock(const std::string& path, int how, const Cancellation& stop) {
+// CANCELLED if `stop` is set.
+Status Pause(const Cancellation& stop) {
   Mutex mutex;
   CondVar nobody;
+  const MutexLock wait(mutex);
+  nobody.WaitUntil(mutex, Clock::Steady().Now() + kLockInterval);
+  return stop.cancelled() ? CancelledError("no longer wanted") : OkStatus();
+}
+
+// Waits for the lock.
+StatusOr<UniqueFd> Lock(const std::string& path, int how, const Cancellation& stop) {
   for (;;) {
     TFLS_ASSIGN_OR_RETURN(std::optional<UniqueFd> lock, TryLock(path, how));
     if (lock) return *std::move(lock);
-    if (stop.cancelled()) return CancelledError("no longer wanted");
-    const MutexLock wait(mutex);
-    nobody.WaitUntil(mutex, Clock::Steady().Now() + kLockInterval);
+    TFLS_RETURN_IF_ERROR(Pause(stop));
   }
 }
 
@@ -212,19 +218,22 @@ Status LocalCache::Fill(const std::string& key, std::span<const CachedFile> file
 StatusOr<LocalCache::Entry> LocalCache::Open(const std::string& key, std::span<const CachedFile> files, const Fetch& fetch,
                                              const Cancellation& stop) {
   TFLS_RETURN_IF_ERROR(Prepare());
-  for (bool was_there = true;; was_there = false) {
-    TFLS_ASSIGN_OR_RETURN(UniqueFd lock, Lock(PathOf(key, kLock), LOCK_SH, stop));
-    bool is_whole = IsWhole(key, files);
-    if (!is_whole) {
-      // Between two locks it may be filled by another process, or removed.
+  for (int attempt = 1;; ++attempt) {
+    TFLS_ASSIGN_OR_RETURN(UniqueFd lock, Lock(PathOf(key, kLock), LOCK_SH, stop));  // waits while another process fetches it
+    const bool was_there = IsWhole(key, files);
+    if (!was_there) {
       lock = UniqueFd();
-      TFLS_ASSIGN_OR_RETURN(lock, Lock(PathOf(key, kLock), LOCK_EX, stop));
-      was_there = IsWhole(key, files);
-      if (!was_there) TFLS_RETURN_IF_ERROR(Fill(key, files, fetch));
+      TFLS_ASSIGN_OR_RETURN(std::optional<UniqueFd> own, TryLock(PathOf(key, kLock), LOCK_EX));
+      if (!own) {
+        if (attempt == kMaxAttempts) return UnavailableError(fmt::format("{} is not what it was when it was fetched, and in use", PathOf(key, "")));
+        TFLS_RETURN_IF_ERROR(Pause(stop));
+        continue;
+      }
+      if (!IsWhole(key, files)) TFLS_RETURN_IF_ERROR(Fill(key, files, fetch));
+      lock = *std::move(own);
       ::flock(lock.get(), LOCK_SH);
-      is_whole = ::access(PathOf(key, kDigests).c_str(), F_OK) == 0;
+      if (::access(PathOf(key, kDigests).c_str(), F_OK) != 0) continue;  // removed in between
     }
-    if (!is_whole) continue;
     std::error_code error;
     fs::last_write_time(PathOf(key, kDigests), fs::file_time_type::clock::now(), error);
     return Entry{.directory = PathOf(key, ""), .lease = std::make_shared<UniqueFd>(std::move(lock)), .was_there = was_there};

@@ -59,6 +59,14 @@ TEST_F(LocalCacheTest, FetchesOnceAndChecksDigests) {
   EXPECT_EQ(num_fetches_, 2);
 }
 
+TEST_F(LocalCacheTest, WhatIsInUseIsNotReplaced) {
+  LocalCache cache = Cache();
+  const StatusOr<LocalCache::Entry> used = Open(cache, Key('a'), "content");
+  std::ofstream(used->directory + "/f") << "c0ntent";
+  EXPECT_THAT(Open(cache, Key('a'), "content").status().message(), HasSubstr("and in use"));
+  EXPECT_EQ(num_fetches_, 1);
+}
+
 TEST_F(LocalCacheTest, OnlyOneOfManyFetches) {
   std::vector<std::future<bool>> done;
   for (int i = 0; i < 8; ++i) {
