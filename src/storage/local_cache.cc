@@ -85,6 +85,12 @@ bool IsKey(std::string_view name) {
   return name.size() == LocalCache::kKeyChars && name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
+// Whether what lies there is this user's, and nobody else may change it.
+bool IsOurs(const std::string& path) {
+  struct stat info{};
+  return ::lstat(path.c_str(), &info) == 0 && info.st_uid == ::geteuid() && (info.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
 // An entry as a whole, with its digests and what was fetched of it.
 struct Kept {
   uint64_t bytes = 0;
@@ -120,10 +126,10 @@ Status LocalCache::Prepare() const {
   if (::stat(directory.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
     return UnavailableError(fmt::format("--model_cache_dir: {} is no directory", directory));
   }
-  const bool is_volume = info.st_uid == 0 && (info.st_mode & S_ISVTX) == 0;  // as Kubernetes makes them, for all who are in the pod
-  if (!is_volume && (info.st_uid != ::geteuid() || (info.st_mode & S_IWOTH) != 0)) {
+  // Root's are volumes, as engines and Kubernetes make them for all who are in a container; whose an entry is is looked at for each.
+  if (info.st_uid != 0 && !IsOurs(directory)) {
     return UnavailableError(
-        fmt::format("--model_cache_dir: {} belongs to another user, or all may write to it: models there could be anybody's", directory));
+        fmt::format("--model_cache_dir: {} belongs to another user, or others may write to it: models there could be anybody's", directory));
   }
   if (::access(directory.c_str(), W_OK) != 0) {
     return UnavailableError(fmt::format("--model_cache_dir: {}", ErrnoToStatus(errno, directory).message()));
@@ -172,7 +178,7 @@ Status LocalCache::MakeRoom(const std::string& key, uint64_t bytes) const {
 
 bool LocalCache::IsWhole(const std::string& key, std::span<const CachedFile> files) const {
   const StatusOr<std::string> digests = ReadFile(PathOf(key, kDigests), kMaxDigestsBytes);
-  if (!digests.ok()) return false;
+  if (!digests.ok() || !IsOurs(PathOf(key, "")) || !IsOurs(PathOf(key, kDigests))) return false;
   std::string expected;
   for (const CachedFile& file : files) {
     const StatusOr<FileDigests> found = DigestFile(PathOf(key, "/" + file.name));
@@ -189,9 +195,13 @@ Status LocalCache::Fill(const std::string& key, std::span<const CachedFile> file
   if (fs::remove(PathOf(key, kDigests), error)) TFLS_WARNING("{} is not what it was when it was fetched; it is fetched again", PathOf(key, ""));
   fs::remove_all(PathOf(key, ""), error);
   TFLS_RETURN_IF_ERROR(MakeRoom(key, bytes));
+  const std::string partial = PathOf(key, kPartial);
+  if ((::mkdir(partial.c_str(), kOnlyOwner) != 0 && errno != EEXIST) || !IsOurs(partial)) {
+    return UnavailableError(fmt::format("{} cannot be made, or is another user's", partial));
+  }
   std::string digests;
   for (size_t i = 0; i < files.size(); ++i) {
-    const std::string path = PathOf(key, fmt::format("{}/{}", kPartial, files[i].name));
+    const std::string path = partial + "/" + files[i].name;
     fs::create_directories(fs::path(path).parent_path(), error);
     if (error) return UnavailableError(fmt::format("{}: {}", path, error.message()));
     TFLS_ASSIGN_OR_RETURN(const FileDigests expected, fetch(i, path));
@@ -207,10 +217,12 @@ Status LocalCache::Fill(const std::string& key, std::span<const CachedFile> file
     }
     digests += fmt::format("{}  {}\n", Hex(found.sha256), files[i].name);
   }
-  fs::rename(PathOf(key, kPartial), PathOf(key, ""), error);
+  fs::rename(partial, PathOf(key, ""), error);
   if (error) return UnavailableError(fmt::format("{}: {}", PathOf(key, ""), error.message()));
   const std::string unfinished = PathOf(key, ".sha256.new");
+  fs::remove(unfinished, error);  // of another user, it stays and is found not to be ours
   std::ofstream(unfinished, std::ios::binary) << digests;
+  fs::permissions(unfinished, fs::perms::owner_read | fs::perms::owner_write, error);
   fs::rename(unfinished, PathOf(key, kDigests), error);
   return error ? UnavailableError(fmt::format("{}: {}", unfinished, error.message())) : OkStatus();
 }

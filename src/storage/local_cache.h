@@ -6,7 +6,7 @@
 //   DIRECTORY/KEY.lock      locked while the entry is used (shared), or written or removed (exclusive): flock(2)
 //
 // An entry that nobody uses is removed when there is no room for another, those first that were not used for the longest time. Digests are checked
-// when an entry is opened: what was damaged is fetched again.
+// when an entry is opened: what was damaged is fetched again, and so is what another user put there.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,7 @@
 namespace tflite_serving {
 
 struct CacheOptions {
-  std::string directory;   // made if it is missing, for this user alone; one that others may write to is refused
+  std::string directory;   // made if it is missing, for this user alone; refused if it is another's, but for root's, or others may write to it
   uint64_t max_bytes = 0;  // of all entries
 };
 

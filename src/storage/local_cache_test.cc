@@ -138,13 +138,18 @@ TEST_F(LocalCacheTest, TheOldestThatNobodyUsesGoes) {
 
 TEST_F(LocalCacheTest, OthersMustNotBeAbleToWrite) {
   fs::create_directories(directory());
-  ::chmod(directory().c_str(), 0777);
+  ::chmod(directory().c_str(), 01777);
   LocalCache cache = Cache();
-  if (::geteuid() == 0) {
-    EXPECT_TRUE(Open(cache, Key('a'), "x").ok());  // a volume of Kubernetes
-    ::chmod(directory().c_str(), 01777);
+  if (::geteuid() == 0) {  // a volume
+    ASSERT_TRUE(Open(cache, Key('a'), "x").ok());
+    ::chmod((directory() + "/" + Key('a')).c_str(), 0777);
+    EXPECT_FALSE(Open(cache, Key('a'), "x")->was_there);
+    fs::create_directory(directory() + "/" + Key('b') + ".partial");
+    ::chmod((directory() + "/" + Key('b') + ".partial").c_str(), 0777);
+    EXPECT_THAT(Open(cache, Key('b'), "x").status().message(), HasSubstr("is another user's"));
+  } else {
+    EXPECT_THAT(Open(cache, Key('a'), "x").status().message(), HasSubstr("others may write to it"));
   }
-  EXPECT_THAT(Open(cache, Key('a'), "x").status().message(), HasSubstr("all may write to it"));
   std::ofstream(root_.path() + "/file") << "";
   LocalCache in_file({.directory = root_.path() + "/file", .max_bytes = 10});
   EXPECT_THAT(Open(in_file, Key('a'), "x").status().message(), HasSubstr("is no directory"));
