@@ -66,10 +66,10 @@ def free_port():
 
 
 class Process:
-    """One run of the binary; its stdout and stderr are collected line by line, in order."""
+    """One run of the binary, or of another program; its stdout and stderr are collected line by line, in order."""
 
-    def __init__(self, flags, environment=None):
-        self.command = [binary(), *flags]
+    def __init__(self, flags, environment=None, program=None):
+        self.command = [program or binary(), *flags]
         self.lines = []
         self.ended_on_purpose = False  # by stop or kill, so that nobody looks for a crash
         self._output = threading.Condition()
