@@ -16,6 +16,7 @@ import pathlib
 import random
 import re
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -31,6 +32,7 @@ from tensorflow_serving.apis import prediction_service_pb2_grpc
 import grpc_client
 import lifecycle_load
 import many_models
+import raw_requests
 import server_process
 
 CONFIGURATION = pathlib.Path(__file__).resolve().parent / "haproxy" / "haproxy.cfg"
@@ -48,6 +50,8 @@ SMALL, LARGE = 1, 25_000  # numbers in a request; the latter are more than the p
 LARGE_SHARE = 0.1  # of a small client's rate
 SLOW_SECONDS, SLOW_SHARE = 0.1, 0.9  # a slowed replica stands still for this share of each such span
 MAX_SLOW_SHARE = 0.5  # of an equal share of the requests: what the slow replica may get
+BURST_SECONDS, BURST_CLIENTS = 3, 32
+BURSTS = ((REST, 1), (GRPC, 1), (GRPC, 3_800))  # numbers in a request; the last is what HAProxy 2.6.12 fails at with its default buffer
 MODELS = 60  # that are spread by name
 MAX_SHOWN = 20  # failures
 
@@ -255,7 +259,8 @@ class Trial:
     def wait_for_share(self, replica: Replica) -> None:
         """Until the replica has answered more requests than until now, over both protocols."""
         before = self.proxy.answered(replica)
-        self.wait_until(lambda: all(now > before[protocol] for protocol, now in self.proxy.answered(replica).items()), f"replica {replica.number} gets requests")
+        self.wait_until(lambda: all(now > before[protocol] for protocol, now in self.proxy.answered(replica).items()),
+                        f"replica {replica.number} gets requests")
 
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
         assert server_process.settles(condition, lambda: self._pause.wait(LOOK_SECONDS)), self.proxy.describe(f"not within time: {what}")
@@ -305,6 +310,7 @@ class Trial:
         self._pause.wait(seconds)
         self.load.stop()
         self._begin("")  # the end of the last
+        self.bursts = [self._burst(protocol, count) for protocol, count in BURSTS]
 
     def _begin(self, name: str) -> None:
         self.phases.append(Phase(name, time.monotonic(), self.proxy.retries()))
@@ -372,6 +378,25 @@ class Trial:
         self.promise(self.slow_share < MAX_SLOW_SHARE, f"the slow replica got {self.slow_share:.2f} of an equal share, {MAX_SLOW_SHARE} allowed")
         self.promise(self.proxy.has(replica, "UP"), "the slow replica was taken for down")
 
+    def _burst(self, protocol: str, count: int) -> str:
+        """As many requests as there is processor for, by h2load; a row to print."""
+        numbers = np.arange(count, dtype=np.float32)
+        message = grpc_client.predict_request(MODEL, {"x": grpc_client.tensor_content(numbers)}).SerializeToString()
+        body = self._directory / "body"
+        body.write_bytes(json.dumps({"inputs": numbers.tolist()}).encode() if protocol == REST else b"\0" + len(message).to_bytes(4, "big") + message)
+        more = ["--h1"] if protocol == REST else ["-Hcontent-type: application/grpc", "-Hte: trailers"]
+        path = f"/v1/models/{MODEL}:predict" if protocol == REST else raw_requests.PREDICT
+        port = dict(zip(BACKENDS, self.ports))[protocol]
+        processes = [self.proxy, *self.replicas.values()]
+        before = [process.cpu_seconds() for process in processes]
+        output = subprocess.run(["h2load", f"-c{BURST_CLIENTS}", f"-D{BURST_SECONDS}", f"-d{body}", *more, f"http://{PROXY_ADDRESS}:{port}{path}"],
+                                stdout=subprocess.PIPE, text=True, check=True).stdout
+        cpu_s = [process.cpu_seconds() - was for process, was in zip(processes, before)]
+        succeeded, failed = map(int, re.search(r"(\d+) succeeded, (\d+) failed", output).groups())
+        name = f"{protocol}, {count} numbers"
+        self.promise(succeeded > 0 and failed == 0, f"of a burst of requests ({name}) {failed} failed and {succeeded} did not")
+        return f"{name:32}{succeeded / BURST_SECONDS:10.0f}{failed:8}{cpu_s[0] / max(succeeded, 1) * 1e6:12.1f}{sum(cpu_s[1:]) / max(succeeded, 1) * 1e6:12.1f}"
+
     # --- what is printed ---
 
     def show(self) -> None:
@@ -387,6 +412,9 @@ class Trial:
                       f"{following.retries[protocol] - phase.retries[protocol]:9}{p50:9.1f}{p99:9.1f}{max(times_ms, default=float('nan')):10.1f}")
         self._judge_failures()
         print(f"a frozen replica was taken for down after {self.down_s:.1f} s; the slow one got {self.slow_share:.2f} of an equal share of the requests")
+        print(f"\n{f'{BURST_CLIENTS} clients that do not rest':32}{'requests/s':>10}{'failed':>8}{'proxy µs':>12}{'replicas µs':>12}    of CPU for each")
+        for row in self.bursts:
+            print(row)
 
     def _judge_failures(self) -> None:
         failed = [request for request in self.load.requests if request.problem]

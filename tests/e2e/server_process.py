@@ -128,6 +128,12 @@ class Process:
     def running(self):
         return self._process.poll() is None
 
+    def cpu_seconds(self):
+        """Processor time that it has used, in all its threads."""
+        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        user, system = fields[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
     def send_signal(self, number):
         self._process.send_signal(number)
 
@@ -208,12 +214,6 @@ class Server(Process):
 
     def fd_count(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
-
-    def cpu_seconds(self):
-        """Processor time that it has used, in all its threads."""
-        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        user, system = fields[11:13]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def rss_mib(self):
         """Resident memory without the pages of files, which the kernel takes back as it likes."""
