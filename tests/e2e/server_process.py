@@ -66,10 +66,10 @@ def free_port():
 
 
 class Process:
-    """One run of the binary; its stdout and stderr are collected line by line, in order."""
+    """One run of the binary, or of another program; its stdout and stderr are collected line by line, in order."""
 
-    def __init__(self, flags, environment=None):
-        self.command = [binary(), *flags]
+    def __init__(self, flags, environment=None, program=None):
+        self.command = [program or binary(), *flags]
         self.lines = []
         self.ended_on_purpose = False  # by stop or kill, so that nobody looks for a crash
         self._output = threading.Condition()
@@ -127,6 +127,12 @@ class Process:
 
     def running(self):
         return self._process.poll() is None
+
+    def cpu_seconds(self):
+        """Processor time that it has used, in all its threads."""
+        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        user, system = fields[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def send_signal(self, number):
         self._process.send_signal(number)
@@ -208,12 +214,6 @@ class Server(Process):
 
     def fd_count(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
-
-    def cpu_seconds(self):
-        """Processor time that it has used, in all its threads."""
-        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        user, system = fields[11:13]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def rss_mib(self):
         """Resident memory without the pages of files, which the kernel takes back as it likes."""
