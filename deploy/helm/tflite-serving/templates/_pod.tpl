@@ -13,6 +13,7 @@
 {{- end }}
 {{- if eq .Values.model.source "storage" }}
 - --model_cache_dir={{ include "tflite-serving.modelMount" . }}
+- --model_cache_max_mb={{ int .Values.model.storage.cacheMb }}
 {{- end }}
 - --shutdown_grace_seconds={{ int .Values.shutdownGraceSeconds }}
 - --drain_timeout_seconds={{ int .Values.drainTimeoutSeconds }}
@@ -65,12 +66,15 @@ httpGet:
   {{- else if eq .source "configMap" }}
   configMap:
     name: {{ .configMap.name }}
-  {{- else if has .source (list "initContainer" "storage") }}
+  {{- else if eq .source "initContainer" }}
   emptyDir:
-    {{- with (get . .source).sizeLimit }}
+    {{- with .initContainer.sizeLimit }}
     sizeLimit: {{ . }}
     {{- else }} {}
     {{- end }}
+  {{- else if eq .source "storage" }}
+  emptyDir:
+    sizeLimit: {{ div (mul 11 .storage.cacheMb) 10 | add 1 }}Mi
   {{- else if eq .source "image" }}
   image:
     {{- toYaml .image | nindent 4 }}
