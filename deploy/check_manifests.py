@@ -162,9 +162,9 @@ def compose_findings(path: pathlib.Path, schema: Any) -> Iterator[str]:
     validator = jsonschema.validators.validator_for(schema)(schema)
     yield from (f"{path}: {'.'.join(map(str, error.absolute_path))}: {error.message[:300]}" for error in validator.iter_errors(document))
     for name, service in document.get("services", {}).items():
-        sources = [volume.split(":")[0] for volume in service.get("volumes", [])]
+        sources = {volume.split(":")[0] for volume in service.get("volumes", [])} - document.get("volumes", {}).keys()
         # A file that is not there becomes an empty folder.
-        yield from (f"{path}: {name} mounts {source}, which is not there" for source in sources if not (path.parent / source).exists())
+        yield from (f"{path}: {name} mounts {source}, which is not there" for source in sorted(sources) if not (path.parent / source).exists())
 
 
 def main() -> int:
