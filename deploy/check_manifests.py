@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Validates Kubernetes manifests: against the schemas of Kubernetes' own kinds and of CRDs, both strictly, and for what no schema says.
 
-usage: check_manifests.py --crds FOLDER --kubernetes 1.27 [--builtin-to FILE] FILE…
+usage: check_manifests.py --crds FOLDER --kubernetes 1.27 [--write FILE [--without KIND,…]] FILE…
+       check_manifests.py --compose SCHEMA FILE…
 
-Prints a line for each finding and exits with 1 if there are any. --builtin-to writes the documents of Kubernetes' own kinds to one file.
+Prints a line for each finding and exits with 1 if there are any. --write puts all documents, but for those of some kinds, into one file. --compose is for
+files of Docker Compose.
 """
 
 import argparse
+import json
 import pathlib
 import re
 import sys
@@ -154,13 +157,35 @@ def set_findings(documents: list[dict]) -> Iterator[str]:
     yield from (f"{' '.join(name)} is there twice" for name in sorted(set(names)) if names.count(name) > 1)
 
 
+def compose_findings(path: pathlib.Path, schema: Any) -> Iterator[str]:
+    document = yaml.load(path.read_text(), StrictLoader)
+    validator = jsonschema.validators.validator_for(schema)(schema)
+    yield from (f"{path}: {'.'.join(map(str, error.absolute_path))}: {error.message[:300]}" for error in validator.iter_errors(document))
+    for name, service in document.get("services", {}).items():
+        sources = {volume.split(":")[0] for volume in service.get("volumes", [])} - document.get("volumes", {}).keys()
+        # A file that is not there becomes an empty folder.
+        yield from (f"{path}: {name} mounts {source}, which is not there" for source in sorted(sources) if not (path.parent / source).exists())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--crds", type=pathlib.Path, required=True)
-    parser.add_argument("--kubernetes", required=True)
-    parser.add_argument("--builtin-to", type=pathlib.Path)
+    parser.add_argument("--crds", type=pathlib.Path)
+    parser.add_argument("--kubernetes")
+    parser.add_argument("--write", type=pathlib.Path)
+    parser.add_argument("--without", default="")
+    parser.add_argument("--compose", type=pathlib.Path)
     parser.add_argument("files", nargs="+", type=pathlib.Path)
     options = parser.parse_args()
+    if options.compose:
+        schema = json.loads(options.compose.read_text())
+        findings = [finding for path in options.files for finding in compose_findings(path, schema)]
+    else:
+        findings = manifest_findings(options)
+    print(*findings, sep="\n", end="\n" if findings else "")
+    return 1 if findings else 0
+
+
+def manifest_findings(options: argparse.Namespace) -> list[str]:
     schemas, flags = custom_schemas(options.crds), known_flags()
     documents, findings = [], []
     for path in options.files:
@@ -178,10 +203,9 @@ def main() -> int:
         findings += [f"{options.files[0]}: {finding}" for finding in set_findings(documents)]
     if not documents:
         findings.append(f"{options.files[0]}: no documents")
-    if options.builtin_to:
-        options.builtin_to.write_text(yaml.safe_dump_all([document for document in documents if document["kind"] not in CUSTOM_KINDS]))
-    print(*findings, sep="\n", end="\n" if findings else "")
-    return 1 if findings else 0
+    if options.write:
+        options.write.write_text(yaml.safe_dump_all([document for document in documents if document["kind"] not in options.without.split(",")]))
+    return findings
 
 
 if __name__ == "__main__":

@@ -11,6 +11,10 @@
 - --model_name={{ .Values.model.name }}
 - --model_base_path={{ include "tflite-serving.modelPath" . }}
 {{- end }}
+{{- if eq .Values.model.source "storage" }}
+- --model_cache_dir={{ include "tflite-serving.modelMount" . }}
+- --model_cache_max_mb={{ int .Values.model.storage.cacheMb }}
+{{- end }}
 - --shutdown_grace_seconds={{ int .Values.shutdownGraceSeconds }}
 - --drain_timeout_seconds={{ int .Values.drainTimeoutSeconds }}
 {{- if .Values.apiKeys.existingSecret }}
@@ -28,9 +32,15 @@
 {{- define "tflite-serving.modelPath" -}}
 {{- if eq .Values.model.source "bundled" -}}
 /usr/share/tflite-serving/models/digits
+{{- else if eq .Values.model.source "storage" -}}
+{{ .Values.model.storage.url }}
 {{- else -}}
 /models{{ with .Values.model.path }}/{{ . }}{{ end }}
 {{- end }}
+{{- end }}
+
+{{- define "tflite-serving.modelMount" -}}
+{{ ternary "/var/cache/tflite-serving" "/models" (eq .Values.model.source "storage") }}
 {{- end }}
 
 {{/* include "tflite-serving.probe" (list $ PROBE PATH) */}}
@@ -62,10 +72,10 @@ httpGet:
     sizeLimit: {{ . }}
     {{- else }} {}
     {{- end }}
+  {{- else if eq .source "storage" }}
+  emptyDir:
+    sizeLimit: {{ div (mul 11 .storage.cacheMb) 10 | add 1 }}Mi
   {{- else if eq .source "image" }}
-  {{- if semverCompare "<1.31.0-0" $.Capabilities.KubeVersion.Version }}
-  {{- fail (printf "model.source image needs Kubernetes 1.31 or newer, and this is %s" $.Capabilities.KubeVersion.Version) }}
-  {{- end }}
   image:
     {{- toYaml .image | nindent 4 }}
   {{- end }}
