@@ -2,7 +2,7 @@
 # ($ORIGIN/../lib), so it is copied into the build tree's lib/.
 set(LITERT_LIBRARY "${TFLITE_SERVING_ROOT}/build/litert/libLiteRt.so" CACHE FILEPATH "LiteRT's shared library")
 if(NOT EXISTS ${LITERT_LIBRARY})
-  message(FATAL_ERROR "${LITERT_LIBRARY} is missing: run tools/setup build, which downloads it")
+  message(FATAL_ERROR "${LITERT_LIBRARY} is missing: run tools/setup, which downloads it")
 endif()
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${LITERT_LIBRARY})
 file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/lib)

@@ -30,12 +30,17 @@ else()
   add_compile_definitions($<$<CONFIG:Release>:_FORTIFY_SOURCE=2>)
   add_link_options(-Wl,-z,relro,-z,now)
 endif()
+if(CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64")
+  add_compile_options(-fsigned-char)  # as on x86-64: the same code means the same
+endif()
 if(TFLITE_SERVING_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 
-find_package(GTest REQUIRED)
-include(GoogleTest)
+if(NOT CMAKE_CROSSCOMPILING)
+  find_package(GTest REQUIRED)
+  include(GoogleTest)
+endif()
 
 # tfs_library(NAME SOURCES a.cc … DEPS base tensor … PRIVATE_DEPS …): the library of one folder. Its DEPS are the layering rule;
 # PRIVATE_DEPS are third-party libraries that no header of the folder includes.
@@ -48,9 +53,14 @@ endfunction()
 
 # tfs_test(NAME SOURCES x_test.cc … DEPS …): one test program, each of its tests a test of ctest. More than half of a build's time would go
 # into optimising tests and into reading GoogleTest's headers, so tests are compiled as they are, with one precompiled header for all of them.
+# What is compiled for another machine has no tests, since they could not run.
 function(tfs_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
+  if(CMAKE_CROSSCOMPILING)
+    set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+    return()
+  endif()
   target_compile_options(${name} PRIVATE -O0 -pthread)
   get_property(owner GLOBAL PROPERTY TFS_TEST_HEADERS)
   if(owner)
