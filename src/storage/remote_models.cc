@@ -146,7 +146,7 @@ StatusOr<FileDigests> RemoteModels::Download(ObjectStore& store, const std::stri
       fetched_bytes_.Add(piece.size());
       return true;
     };
-    const StatusOr<FileDigests> read = store.Read(path, object, size == object.size_bytes ? 0 : size, stop, write);
+    StatusOr<FileDigests> read = store.Read(path, object, size == object.size_bytes ? 0 : size, stop, write);
     if (!failure.ok()) return Status(failure.code(), fmt::format("{}: {}", to, failure.message()));
     if (stop.cancelled()) return CancelledError("no longer wanted");
     if (read.ok() && size == object.size_bytes) return read;

@@ -101,8 +101,9 @@ StatusOr<std::vector<RemoteObject>> WebStore::List(const std::string& path, Time
   std::vector<RemoteObject> objects;
   if (IsModelFilePath(path)) {
     StatusOr<RemoteObject> file = Describe(path, deadline, stop);
+    if (!file.ok() && file.status().code() != StatusCode::kNotFound) return file.status();
     if (file.ok()) objects.push_back(*std::move(file));
-    return file.ok() || file.status().code() == StatusCode::kNotFound ? StatusOr(std::move(objects)) : file.status();
+    return objects;
   }
   struct Directory {
     std::string name;  // below `path`, with "/" at the end, or empty
