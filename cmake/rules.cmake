@@ -71,7 +71,7 @@ function(tfs_test name)
   endif()
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} tfs_flags GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE TEST_MODELS_DIR="${TFLITE_SERVING_ROOT}/tests/models")
-  gtest_discover_tests(${name} TEST_PREFIX ${name}. NO_PRETTY_VALUES DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600)
+  gtest_discover_tests(${name} TEST_PREFIX ${name}. NO_PRETTY_VALUES DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
 endfunction()
 
 # tfs_plugin(NAME SOURCE [DEFINITIONS…]): a shared library of include/tflite_serving_plugin.h, of C or C++, in plugins/ of the build.
