@@ -1,11 +1,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
-#include <cstring>
 #include <map>
 #include <string_view>
 #include <utility>
@@ -116,8 +114,7 @@ class GrpcLoadConnection : public LoadConnection {
     GrpcLoadConnection& connection = *static_cast<GrpcLoadConnection*>(self);
     const std::string& body = connection.request_.body;
     size_t& sent = connection.calls_[stream].sent;
-    const size_t size = std::min(length, body.size() - sent);
-    std::memcpy(data, body.data() + sent, size);
+    const size_t size = body.copy(reinterpret_cast<char*>(data), length, sent);
     sent += size;
     if (sent == body.size()) *flags |= NGHTTP2_DATA_FLAG_EOF;
     return static_cast<ssize_t>(size);
