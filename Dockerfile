@@ -27,6 +27,7 @@ RUN preset=$(cat /preset) \
   && cp build/litert*/LICENSE /shipped/doc/LICENSE.litert \
   && for package in libboost1.81-dev libfast-float-dev libpugixml-dev; do cp "/usr/share/doc/$package/copyright" "/shipped/doc/copyright.$package"; done
 
+# Its platform is said for Podman 4, which otherwise goes on with that of the stage before.
 FROM --platform=$TARGETPLATFORM $BASE AS base
 # The libraries that the server is linked against (tests/image/run fails when one is missing), libcurl and the authorities that HTTPS trusts for traces and for models from object storage.
 # Logs, caches and earlier states are removed: what two builds leave has to be the same (docs/images.md).
