@@ -76,7 +76,7 @@ int Serve(const ServerOptions& options) {
     if (SignalComes(signals, options.shutdown_grace_seconds)) ::_exit(128 + SIGTERM);
   }
   EndAtNextSignal(signals);
-  TFLS_INFO("{}: finishing requests in flight", name);
+  if (strict_failure.ok()) TFLS_INFO("{}: finishing requests in flight", name);  // otherwise the signal is the server's own
   (*server)->Shutdown();
   if (!strict_failure.ok()) return RefuseToStart(strict_failure);
   TFLS_INFO("Stopped");

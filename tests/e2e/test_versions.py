@@ -36,6 +36,7 @@ def refusal(path):
     assert status > 0, f"status {status}: {output}"
     assert "Failed to start server. Error: " in output, output
     assert "Exporting HTTP/REST API" not in output, output
+    assert "SIGTERM" not in output, "nobody has sent one: " + output
     return output
 
 
