@@ -7,9 +7,9 @@
 
 #include "api/fake_calls.h"
 #include "api/request_record.h"
+#include "http_client/fake_http_server.h"
 #include "servable/fake_servable.h"
 #include "servable/fake_servable_source.h"
-#include "telemetry/fake_collector.h"
 #include "telemetry/tracer.h"
 
 namespace tflite_serving {
@@ -20,7 +20,7 @@ void Tell(benchmark::State& state, bool with_metrics, double sampled) {
   const Signature signature = IdentitySignature(DType::kFloat, {-1, 2});
   FakeServableSource source{{std::make_shared<FakeServable>(ServableId{"m", 3}, std::vector<Signature>{signature})}};
   RequestMetrics metrics(source);
-  FakeCollector collector;
+  FakeHttpServer collector;
   std::unique_ptr<Tracer> tracer;
   if (sampled >= 0) {
     TracerOptions options;
