@@ -1,4 +1,5 @@
-// What runs of different sizes take, from those that were. Shorter times count more than longer ones: what lasted too long was held up by something.
+// What runs of different sizes take, from those that were. Quick runs count no more than slow ones: sizes that run often would seem quicker than
+// others.
 //
 // The curve is not a line: kernels work in tiles, so that a run of 7 rows may take less than half of one of 8. So every size has a figure of its own.
 #pragma once
@@ -27,7 +28,13 @@ class BatchCost {
   int64_t BestUpTo(int64_t rows, std::chrono::nanoseconds time) const;
 
  private:
-  std::map<int64_t, std::chrono::nanoseconds> by_rows_;
+  struct Average {
+    std::chrono::nanoseconds mean;
+    int runs = 1;  // that it is the mean of; not counted beyond its memory
+
+    void Add(std::chrono::nanoseconds time);
+  };
+  std::map<int64_t, Average> by_rows_;
 };
 
 }  // namespace tflite_serving

@@ -14,16 +14,19 @@ using std::chrono::nanoseconds;
 // Of the last gaps between arrivals: the weight of a new one is an eighth.
 constexpr int kGapMemory = 8;
 constexpr int kCloseShare = 4;
-// Nobody has come for so many gaps: the wait is given up.
+// Nobody has come for so many gaps, and for this part of the time that would be saved: the wait is given up. Those who are to come have to be
+// answered first, by the threads that read them.
 constexpr int kPatientGaps = 8;
+constexpr int kPatientShare = 4;
 constexpr int kMaxPenalty = 256;
 // Of the most rows that were outstanding: what is above those that are now loses an eighth with each batch.
 constexpr int kPeakMemory = 8;
 constexpr unsigned kTryEvery = 32;
 // Tasks that a batch may leave in front of those that it takes.
 constexpr size_t kMaxPassedOver = 64;
-// Waiting is worth it when it is expected to save so much of the time for each row.
-constexpr int64_t kWorthwhilePercent = 90;
+// Waiting is worth it when it is expected to save so many times what it takes; or takes so small a part of a run that it is found out.
+constexpr int kWorthwhileTimes = 2;
+constexpr int kCheapShare = 32;
 
 // Whether requests to the same signature can share a run as they are.
 bool AreAlike(const RunRequest& a, const RunRequest& b) {
@@ -35,6 +38,8 @@ bool AreAlike(const RunRequest& a, const RunRequest& b) {
 bool IsOverdue(const BatchTask& task, TimePoint now) {
   return now >= task.request.deadline || (task.request.cancellation != nullptr && task.request.cancellation->cancelled());
 }
+
+bool IsCheap(nanoseconds wait, nanoseconds run) { return wait <= run / kCheapShare; }
 
 }  // namespace
 
@@ -94,20 +99,18 @@ nanoseconds BatchQueue::ExpectedOfAll() const {
   return outstanding_ / max_rows_ * Cost(max_rows_) + (rest == 0 ? nanoseconds(0) : Cost(rest));
 }
 
-TimePoint BatchQueue::StartTime(TimePoint now, bool others_idle) const {
+TimePoint BatchQueue::StartTime(TimePoint now) const {
   if (tasks_.empty()) return kNoDeadline;
-  const bool may_wait = parameters_.batch_timeout_micros > 0 && rows_ < max_rows_ && !others_idle && penalty_ == 0 && !tasks_.front().alone;
-  if (!may_wait || !WaitingPays(now)) return now;
-  const TimePoint latest = tasks_.front().arrived + std::chrono::microseconds(parameters_.batch_timeout_micros);
-  const TimePoint quiet_since = std::max(last_arrival_, wait_rows_ > 0 ? wait_since_ : now);
-  return std::min({latest, quiet_since + kPatientGaps * gap_, earliest_deadline_ - 2 * Cost(rows_)});
-}
-
-bool BatchQueue::WaitingPays(TimePoint now) const {
-  const int64_t expected = std::min(peak_ - outstanding_, max_rows_ - rows_);
+  const int64_t expected = std::min(peak_ - outstanding_, MostRows() - rows_);
+  const bool may_wait = parameters_.batch_timeout_micros > 0 && expected > 0 && penalty_ == 0 && !tasks_.front().alone;
+  if (!may_wait) return now;
+  const TimePoint since = wait_rows_ > 0 ? wait_since_ : now;
+  const TimePoint latest = since + std::chrono::microseconds(parameters_.batch_timeout_micros);
   const nanoseconds wait = expected * gap_;
-  if (expected <= 0 || wait > tasks_.front().arrived + std::chrono::microseconds(parameters_.batch_timeout_micros) - now) return false;
-  return (wait + Cost(rows_ + expected)) / (rows_ + expected) < Cost(rows_) / rows_ * kWorthwhilePercent / 100;
+  const nanoseconds saved = Cost(rows_) / rows_ * (rows_ + expected) - Cost(rows_ + expected);
+  if (wait > latest - now || saved < (IsCheap(wait, Cost(rows_)) ? nanoseconds(0) : kWorthwhileTimes * wait)) return now;
+  const nanoseconds patience = std::max(kPatientGaps * gap_, saved / kPatientShare);
+  return std::min({latest, std::max(last_arrival_, since) + patience, earliest_deadline_ - 2 * Cost(rows_)});
 }
 
 void BatchQueue::BeginWait(TimePoint now) {
@@ -117,13 +120,14 @@ void BatchQueue::BeginWait(TimePoint now) {
 }
 
 void BatchQueue::JudgeWait(int64_t rows, TimePoint now) {
-  const bool has_paid = (now - wait_since_ + Cost(rows)) / rows < Cost(wait_rows_) / wait_rows_;
+  const nanoseconds waited = now - wait_since_;
+  const bool has_paid = IsCheap(waited, Cost(rows)) || (waited + Cost(rows)) / rows < Cost(wait_rows_) / wait_rows_;
   next_penalty_ = has_paid ? 1 : std::min(2 * next_penalty_, kMaxPenalty);
   penalty_ = has_paid ? 0 : next_penalty_;
 }
 
 int64_t BatchQueue::WantedRows() {
-  const int64_t most = std::min(rows_, max_rows_);
+  const int64_t most = std::min(rows_, MostRows());
   const int64_t best = cost_.BestUpTo(most, Cost(most));
   // Now and then all of them, or a size that was slow once would never be tried again.
   return best < most && ++times_declined_ % kTryEvery == 0 ? most : best;

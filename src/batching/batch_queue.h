@@ -2,9 +2,12 @@
 //
 // A batch runs as soon as there is a thread for it, unless waiting pays: when more requests are expected to come so soon that the time for each row,
 // the wait included, is shorter. How often they come and what a run takes is measured, and when a wait turns out not to have paid, the next batches
-// do not wait. So one lone client is never held up, and batch_timeout_micros is an upper bound and no more.
+// do not wait. So one lone client is never held up, and batch_timeout_micros is an upper bound and no more: of the time that a thread waits. Counted
+// from the arrival of a request that waited for that thread longer, it would keep clients in two halves for ever, of which one waits while the other
+// runs.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -51,9 +54,10 @@ class BatchQueue {
 
   bool empty() const { return tasks_.empty(); }
 
-  // When a free thread should take a batch: `now` or before, or how long it should wait for more; `others_idle`: whether there are further threads
-  // with nothing to do. kNoDeadline if nothing is there.
-  TimePoint StartTime(TimePoint now, bool others_idle) const;
+  // The threads that take batches of this queue, from 1 up: each should get the same share of the rows.
+  void set_num_threads(int num_threads) { num_threads_ = num_threads; }
+  // When a free thread should take a batch: `now` or before, or how long it should wait for more; kNoDeadline if nothing is there.
+  TimePoint StartTime(TimePoint now) const;
   // A thread waits for StartTime, from now on.
   void BeginWait(TimePoint now);
   Taken Take(TimePoint now);
@@ -72,15 +76,17 @@ class BatchQueue {
 
  private:
   std::chrono::nanoseconds Cost(int64_t rows) const { return cost_.Expected(RowsWithFiller(parameters_, rows)); }
-  bool WaitingPays(TimePoint now) const;
   void JudgeWait(int64_t rows, TimePoint now);
   void PutFirst(BatchTask task);
   // Whether a task may join a batch of so many rows, which shall have `wanted` and begins with `first`.
   bool Fits(const BatchTask& task, int64_t rows, int64_t wanted, const BatchTask& first) const;
+  // The rows of a batch, if the threads divide all that are outstanding at the busiest times.
+  int64_t MostRows() const { return std::min(max_rows_, (peak_ + num_threads_ - 1) / num_threads_); }
   int64_t WantedRows();
 
   BatchingParameters parameters_;
   int64_t max_rows_;
+  int num_threads_ = 1;
   BatchCost cost_;
   std::deque<BatchTask> tasks_;
   int64_t rows_ = 0;                            // of tasks_

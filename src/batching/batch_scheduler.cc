@@ -47,7 +47,8 @@ Status BatchScheduler::Submit(const SourceHandle& source, std::span<BatchTask> t
     const TimePoint now = clock_.Now();
     for (BatchTask& task : tasks) source->queue.Add(std::move(task), now);
     Activate(source);
-    const TimePoint start = source->queue.StartTime(now, idle_threads_ > 1);
+    source->queue.set_num_threads(ThreadsForEach());
+    const TimePoint start = source->queue.StartTime(now);
     if (idle_threads_ == 0 || (start > now && start >= timer_)) return OkStatus();
   }
   wake_.NotifyOne();
@@ -85,10 +86,13 @@ void BatchScheduler::Answered(Source& source, int64_t rows) {
   source.queue.Answered(rows);
 }
 
+int BatchScheduler::ThreadsForEach() const { return std::max(1, num_threads_ / static_cast<int>(active_.size())); }
+
 BatchScheduler::SourceHandle BatchScheduler::Choose(TimePoint now, TimePoint& next) {
   SourceHandle chosen;
   for (const SourceHandle& source : active_) {
-    const TimePoint start = stopping_ ? now : source->queue.StartTime(now, idle_threads_ > 0);
+    source->queue.set_num_threads(ThreadsForEach());
+    const TimePoint start = stopping_ ? now : source->queue.StartTime(now);
     if (start > now) {
       source->queue.BeginWait(now);
       next = std::min(next, start);
