@@ -24,8 +24,8 @@ constexpr int kPeakMemory = 8;
 constexpr unsigned kTryEvery = 32;
 // Tasks that a batch may leave in front of those that it takes.
 constexpr size_t kMaxPassedOver = 64;
-// Waiting is worth it when it is expected to save so many times what it takes; or takes so small a part of a run that it is found out.
-constexpr int kWorthwhileTimes = 2;
+// Waiting is worth it when it is expected to save more than it takes; or takes no larger part of a run than this, since what it saves is not known
+// well.
 constexpr int kCheapShare = 32;
 
 // Whether requests to the same signature can share a run as they are.
@@ -108,7 +108,7 @@ TimePoint BatchQueue::StartTime(TimePoint now) const {
   const TimePoint latest = since + std::chrono::microseconds(parameters_.batch_timeout_micros);
   const nanoseconds wait = expected * gap_;
   const nanoseconds saved = Cost(rows_) / rows_ * (rows_ + expected) - Cost(rows_ + expected);
-  if (wait > latest - now || saved < (IsCheap(wait, Cost(rows_)) ? nanoseconds(0) : kWorthwhileTimes * wait)) return now;
+  if (wait > latest - now || saved < (IsCheap(wait, Cost(rows_)) ? nanoseconds(0) : wait)) return now;
   const nanoseconds patience = std::max(kPatientGaps * gap_, saved / kPatientShare);
   return std::min({latest, std::max(last_arrival_, since) + patience, earliest_deadline_ - 2 * Cost(rows_)});
 }
