@@ -80,8 +80,8 @@ class BatchQueue {
   void PutFirst(BatchTask task);
   // Whether a task may join a batch of so many rows, which shall have `wanted` and begins with `first`.
   bool Fits(const BatchTask& task, int64_t rows, int64_t wanted, const BatchTask& first) const;
-  // The rows of a batch, if the threads divide all that are outstanding at the busiest times.
-  int64_t MostRows() const { return std::min(max_rows_, (peak_ + num_threads_ - 1) / num_threads_); }
+  // The rows of a batch, if the threads divide all that are outstanding at the busiest times; and those that cost nothing more.
+  int64_t MostRows() const { return std::min(max_rows_, RowsWithFiller(parameters_, (peak_ + num_threads_ - 1) / num_threads_)); }
   int64_t WantedRows();
 
   BatchingParameters parameters_;

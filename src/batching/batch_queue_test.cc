@@ -275,6 +275,17 @@ TEST_F(BatchQueueTest, SizesAreJudgedByWhatTheyAreFilledUpTo) {
   }
 }
 
+TEST_F(BatchQueueTest, ThreadsDivideWhatIsOutstanding) {
+  Use({.max_batch_size = 16});
+  queue_.set_num_threads(4);
+  AddMany(9);
+  EXPECT_EQ(TakeRows(), 3);
+  Use({.max_batch_size = 16, .allowed_batch_sizes = {8, 16}});
+  queue_.set_num_threads(4);
+  AddMany(9);
+  EXPECT_EQ(TakeRows(), 8) << "the five beside three cost nothing";
+}
+
 TEST_F(BatchQueueTest, ASizeThatWasSlowOnceIsTriedAgain) {
   Use({.max_batch_size = 16});
   for (int i = 0; i < 50; ++i) queue_.Record(16, milliseconds(4));
