@@ -25,8 +25,14 @@ RestPage Error(const Status& status) {
 
 bool Reads(const HttpRequest& request) { return request.method == "GET" || request.method == "HEAD"; }
 
+// A change that a browser asks for. It sends Origin with every one, and may do so for any page that its user looks at, also to a loopback address.
+bool ComesFromAPage(const HttpRequest& request) { return !request.origin.empty(); }
+
+RestPage RefusePage() { return Error({StatusCode::kPermissionDenied, "changes are not taken from web pages: the request has an Origin"}); }
+
 RestPage LogLevelPage(const HttpRequest& request) {
   if (!Reads(request)) {
+    if (ComesFromAPage(request)) return RefusePage();
     if (request.method != "PUT" && request.method != "POST") return Error(InvalidArgumentError("GET tells the level, PUT changes it"));
     std::string_view word(request.body.data(), request.body.size());
     word = word.substr(0, word.find_last_not_of(" \r\n") + 1);
@@ -49,6 +55,7 @@ void AddAdminPages(RestPages::Sources& pages, std::function<void()> reload) {
   pages["/admin/reload"] = {.page =
                                 [reload = std::move(reload)](const HttpRequest& request) {
                                   if (request.method != "POST") return Error(InvalidArgumentError("POST reloads"));
+                                  if (ComesFromAPage(request)) return RefusePage();
                                   reload();
                                   return Text("reloading\n");
                                 },

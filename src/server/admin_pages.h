@@ -3,6 +3,8 @@
 //   GET  /admin/log_level          the least level that is logged: "info\n"
 //   PUT  /admin/log_level          changes it; the body is debug, info, warning or error. POST does the same
 //   POST /admin/reload             as SIGHUP
+//
+// A change with an Origin, which browsers send, is PERMISSION_DENIED.
 #pragma once
 
 #include <functional>

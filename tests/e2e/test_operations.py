@@ -99,6 +99,15 @@ def test_the_level_changes_while_it_runs(start_server):
     assert requests.get(f"{server.base_url}/admin/reload", timeout=60).status_code == 400
 
 
+def test_web_pages_change_nothing(start_server):
+    """A browser sends a page's POST to a loopback address too, with its Origin."""
+    server = start_server("half_plus_two", HALF, "--bind_address=127.0.0.1", "--rest_api_enable_cors_support")
+    for method, path in (("POST", "log_level"), ("PUT", "log_level"), ("POST", "reload")):
+        reply = requests.request(method, f"{server.base_url}/admin/{path}", data="debug", headers={"Origin": "https://elsewhere.example"}, timeout=60)
+        assert (reply.status_code, reply.json()) == (403, {"error": "changes are not taken from web pages: the request has an Origin"})
+    assert requests.get(f"{server.base_url}/admin/log_level", timeout=60).text == "info\n"
+
+
 @pytest.mark.parametrize("flags, status", [((), 404), (("--bind_address=127.0.0.1",), 200), (("--admin_api=off", "--bind_address=127.0.0.1"), 404)])
 def test_admin_routes_are_not_for_a_public_port(start_server, flags, status):
     server = start_server("half_plus_two", HALF, *flags)
