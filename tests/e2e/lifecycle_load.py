@@ -9,8 +9,8 @@ the versions that may answer in between are known, because all changes are made 
   from before and after it may both answer;
 - from then on those from after it alone.
 
-Zero requests may fail. The script also prints the latencies with and without changes, and the
-server's memory before and after.
+Zero requests may fail. The script also prints the latencies with and without changes, in turn so that
+what else the machine does falls on both, and the server's memory before and after.
 """
 
 import argparse
@@ -358,7 +358,8 @@ def percentile(values, share):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60, help="of changes (60)")
-    parser.add_argument("--calm", type=float, default=20, help="seconds without changes (20)")
+    parser.add_argument("--calm", type=float, default=60, help="seconds without changes (60)")
+    parser.add_argument("--rounds", type=int, default=6, help="in which both are divided (6)")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
@@ -366,17 +367,18 @@ def main():
         changes = Changes(directory, options.seed)
         server = changes.start_server()
         changes.each_once()
-        load = Load(server, changes.routes, options.clients)
-        end = time.monotonic() + options.calm
-        while time.monotonic() < end:
-            changes.look()
-        calm = load.stop()
-        rss_before = resident_mib(server)
-        load = Load(server, changes.routes, options.clients)
-        end = time.monotonic() + options.seconds
-        while time.monotonic() < end:
-            changes.step()
-        changing = load.stop()
+        calm, changing = Tally([], []), Tally([], [])
+        for round_ in range(options.rounds):
+            for total, seconds, act in (calm, options.calm, changes.look), (changing, options.seconds, changes.step):
+                load = Load(server, changes.routes, options.clients)
+                end = time.monotonic() + seconds / options.rounds
+                while time.monotonic() < end:
+                    act()
+                tally = load.stop()
+                total.latencies_ms += tally.latencies_ms
+                total.problems += tally.problems
+                if round_ == 0 and act == changes.look:
+                    rss_before = resident_mib(server)
         changes.settle()
         rss_after = resident_mib(server)
         server.stop()
