@@ -107,10 +107,11 @@ TimePoint BatchQueue::StartTime(TimePoint now) const {
   const TimePoint since = wait_rows_ > 0 ? wait_since_ : now;
   const TimePoint latest = since + std::chrono::microseconds(parameters_.batch_timeout_micros);
   const nanoseconds wait = expected * gap_;
-  const nanoseconds saved = Cost(rows_) / rows_ * (rows_ + expected) - Cost(rows_ + expected);
-  if (wait > latest - now || saved < (IsCheap(wait, Cost(rows_)) ? nanoseconds(0) : wait)) return now;
+  const nanoseconds run = Cost(rows_);
+  const nanoseconds saved = run / rows_ * (rows_ + expected) - Cost(rows_ + expected);
+  if (wait > latest - now || saved < (IsCheap(wait, run) ? nanoseconds(0) : wait)) return now;
   const nanoseconds patience = std::max(kPatientGaps * gap_, saved / kPatientShare);
-  return std::min({latest, std::max(last_arrival_, since) + patience, earliest_deadline_ - 2 * Cost(rows_)});
+  return std::min({latest, std::max(last_arrival_, since) + patience, earliest_deadline_ - 2 * run});
 }
 
 void BatchQueue::BeginWait(TimePoint now) {

@@ -47,8 +47,7 @@ Status BatchScheduler::Submit(const SourceHandle& source, std::span<BatchTask> t
     const TimePoint now = clock_.Now();
     for (BatchTask& task : tasks) source->queue.Add(std::move(task), now);
     Activate(source);
-    source->queue.set_num_threads(ThreadsForEach());
-    const TimePoint start = source->queue.StartTime(now);
+    const TimePoint start = StartTime(*source, now);
     if (idle_threads_ == 0 || (start > now && start >= timer_)) return OkStatus();
   }
   wake_.NotifyOne();
@@ -86,13 +85,15 @@ void BatchScheduler::Answered(Source& source, int64_t rows) {
   source.queue.Answered(rows);
 }
 
-int BatchScheduler::ThreadsForEach() const { return std::max(1, num_threads_ / static_cast<int>(active_.size())); }
+TimePoint BatchScheduler::StartTime(Source& source, TimePoint now) const {
+  source.queue.set_num_threads(std::max(1, num_threads_ / static_cast<int>(active_.size())));
+  return source.queue.StartTime(now);
+}
 
 BatchScheduler::SourceHandle BatchScheduler::Choose(TimePoint now, TimePoint& next) {
   SourceHandle chosen;
   for (const SourceHandle& source : active_) {
-    source->queue.set_num_threads(ThreadsForEach());
-    const TimePoint start = stopping_ ? now : source->queue.StartTime(now);
+    const TimePoint start = stopping_ ? now : StartTime(*source, now);
     if (start > now) {
       source->queue.BeginWait(now);
       next = std::min(next, start);

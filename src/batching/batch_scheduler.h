@@ -62,8 +62,8 @@ class BatchScheduler {
   void Work();
   void Activate(const SourceHandle& source) TFLS_REQUIRES(mutex_);
   bool WouldWaitTooLong(const Source& source) const TFLS_REQUIRES(mutex_);
-  // Of the active sources.
-  int ThreadsForEach() const TFLS_REQUIRES(mutex_);
+  // BatchQueue::StartTime of an active source, of which all have the same share of the threads.
+  TimePoint StartTime(Source& source, TimePoint now) const TFLS_REQUIRES(mutex_);
   // Whose turn it is; null if nobody's before `next`.
   SourceHandle Choose(TimePoint now, TimePoint& next) TFLS_REQUIRES(mutex_);
 

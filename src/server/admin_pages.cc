@@ -25,14 +25,8 @@ RestPage Error(const Status& status) {
 
 bool Reads(const HttpRequest& request) { return request.method == "GET" || request.method == "HEAD"; }
 
-// A change that a browser asks for. It sends Origin with every one, and may do so for any page that its user looks at, also to a loopback address.
-bool ComesFromAPage(const HttpRequest& request) { return !request.origin.empty(); }
-
-RestPage RefusePage() { return Error({StatusCode::kPermissionDenied, "changes are not taken from web pages: the request has an Origin"}); }
-
 RestPage LogLevelPage(const HttpRequest& request) {
   if (!Reads(request)) {
-    if (ComesFromAPage(request)) return RefusePage();
     if (request.method != "PUT" && request.method != "POST") return Error(InvalidArgumentError("GET tells the level, PUT changes it"));
     std::string_view word(request.body.data(), request.body.size());
     word = word.substr(0, word.find_last_not_of(" \r\n") + 1);
@@ -48,18 +42,24 @@ RestPage LogLevelPage(const HttpRequest& request) {
   return Text(fmt::format("{}\n", LogLevelName(CurrentLogLevel())));
 }
 
+// A browser sends Origin with every change that it asks for, which it does for any page that its user looks at, also at a loopback address.
+RestPages::Source AdminPage(std::function<RestPage(const HttpRequest&)> page) {
+  const auto guarded = [page = std::move(page)](const HttpRequest& request) {
+    if (Reads(request) || request.origin.empty()) return page(request);
+    return Error({StatusCode::kPermissionDenied, "changes are not taken from web pages: the request has an Origin"});
+  };
+  return {.page = guarded, .scope = Scope::kAdmin};
+}
+
 }  // namespace
 
 void AddAdminPages(RestPages::Sources& pages, std::function<void()> reload) {
-  pages["/admin/log_level"] = {.page = LogLevelPage, .scope = Scope::kAdmin};
-  pages["/admin/reload"] = {.page =
-                                [reload = std::move(reload)](const HttpRequest& request) {
-                                  if (request.method != "POST") return Error(InvalidArgumentError("POST reloads"));
-                                  if (ComesFromAPage(request)) return RefusePage();
-                                  reload();
-                                  return Text("reloading\n");
-                                },
-                            .scope = Scope::kAdmin};
+  pages["/admin/log_level"] = AdminPage(LogLevelPage);
+  pages["/admin/reload"] = AdminPage([reload = std::move(reload)](const HttpRequest& request) {
+    if (request.method != "POST") return Error(InvalidArgumentError("POST reloads"));
+    reload();
+    return Text("reloading\n");
+  });
 }
 
 }  // namespace tflite_serving

@@ -40,6 +40,9 @@ HALF_PLUS_TWO = server_process.base_path("half_plus_two").read_bytes()
 BIAS = struct.pack("<f", 2)
 assert HALF_PLUS_TWO.count(BIAS) == 1
 X = 1.0
+# What the script allows: of the p99.9 without changes, and of the resident memory before them.
+MOST_SLOWER = 2
+MOST_GROWTH = 1.1
 
 
 def model_of(number):
@@ -84,6 +87,11 @@ class Tally:
     problems: list = dataclasses.field(default_factory=list)
 
 
+def merged(tallies):
+    return Tally([ms for tally in tallies for ms in tally.latencies_ms],
+                 [problem for tally in tallies for problem in tally.problems])
+
+
 class Load:
     """Clients that ask until they are stopped."""
 
@@ -125,8 +133,7 @@ class Load:
         self._stop.set()
         for thread in self._threads:
             thread.join()
-        return Tally([ms for tally in self._tallies for ms in tally.latencies_ms],
-                     [problem for tally in self._tallies for problem in tally.problems])
+        return merged(self._tallies)
 
 
 class Changes:
@@ -367,21 +374,23 @@ def main():
         changes = Changes(directory, options.seed)
         server = changes.start_server()
         changes.each_once()
-        calm, changing = Tally([], []), Tally([], [])
-        for round_ in range(options.rounds):
-            for total, seconds, act in (calm, options.calm, changes.look), (changing, options.seconds, changes.step):
-                load = Load(server, changes.routes, options.clients)
-                end = time.monotonic() + seconds / options.rounds
-                while time.monotonic() < end:
-                    act()
-                tally = load.stop()
-                total.latencies_ms += tally.latencies_ms
-                total.problems += tally.problems
-                if round_ == 0 and act == changes.look:
-                    rss_before = resident_mib(server)
+
+        def load_during(seconds, act):
+            load = Load(server, changes.routes, options.clients)
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                act()
+            return load.stop()
+
+        calm, changing, rss = [], [], []
+        for _ in range(options.rounds):
+            calm.append(load_during(options.calm / options.rounds, changes.look))
+            rss.append(resident_mib(server))
+            changing.append(load_during(options.seconds / options.rounds, changes.step))
         changes.settle()
-        rss_after = resident_mib(server)
+        rss.append(resident_mib(server))
         server.stop()
+    calm, changing = merged(calm), merged(changing)
     print(f"changes: {sum(changes.counts.values())} {changes.counts}")
     for name, tally in (("without changes", calm), ("with changes", changing)):
         print(f"{name}: {len(tally.latencies_ms)} requests, {len(tally.problems)} failed; "
@@ -389,12 +398,14 @@ def main():
               f"p99 {percentile(tally.latencies_ms, .99):.2f} ms, "
               f"p99.9 {percentile(tally.latencies_ms, .999):.2f} ms")
     ratio = percentile(changing.latencies_ms, .999) / percentile(calm.latencies_ms, .999)
-    print(f"p99.9 with changes / without: {ratio:.2f}")
-    for what, before, after in zip(("resident memory", "  of it not of files"), rss_before, rss_after):
-        print(f"{what}: {before:.1f} -> {after:.1f} MiB ({after / before:.2f})")
-    for problem in (calm.problems + changing.problems)[:20]:
-        print(problem)
-    return 1 if calm.problems or changing.problems else 0
+    print(f"p99.9 with changes / without: {ratio:.2f} (at most {MOST_SLOWER})")
+    (all_before, own_before), (all_after, own_after) = rss[0], rss[-1]
+    growth = all_after / all_before
+    print(f"resident memory: {all_before:.1f} -> {all_after:.1f} MiB ({growth:.2f}, at most {MOST_GROWTH}); "
+          f"of it not of files: {own_before:.1f} -> {own_after:.1f} MiB")
+    problems = calm.problems + changing.problems
+    print(*problems[:20], sep="\n")
+    return 1 if problems or ratio > MOST_SLOWER or growth > MOST_GROWTH else 0
 
 
 if __name__ == "__main__":
