@@ -10,6 +10,7 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -239,18 +240,30 @@ TEST_F(ManagedModelTest, AModelTakenOutOfAServingVersionIsSaidAndServesOn) {
   EXPECT_THAT(log_, HasSubstr("has no model: /m/1 is empty; the version goes on with the file it had\n"));
 }
 
-TEST_F(ManagedModelTest, PermissionErrorsAreReasonsOfTheirVersionAlone) {
+TEST_F(ManagedModelTest, ErrorsOfTheDiskAreReasonsOfTheirVersionAlone) {
+  UseRules({.max_load_retries = 0, .load_retry_interval = seconds(10)});
   Add(1);
   Add(2);
   UsePolicy({.kind = VersionPolicy::Kind::kAll});
-  files_.Break("/m/2", Status(StatusCode::kPermissionDenied, "/m/2: Permission denied"));
+  files_.Break("/m/2", ErrnoToStatus(EACCES, "/m/2"));
   EXPECT_THAT(Look(), ElementsAre("/m/1/model.tflite"));
   EXPECT_EQ(States(), "2 END, 1 LOADING");
-  EXPECT_EQ(StatusOf(2).code(), StatusCode::kPermissionDenied);
+  EXPECT_THAT(StatusOf(2).ToString(), AllOf(HasSubstr("PERMISSION_DENIED"), HasSubstr("Permission denied")));
+  Finish(1);
+  const Status disk_full = ErrnoToStatus(ENOSPC, "/m/2");
+  files_.Break("/m/2", disk_full);
+  Look();
+  now_ += seconds(1);
+  Look();
+  EXPECT_EQ(States(), "2 END, 1 AVAILABLE");
+  EXPECT_THAT(StatusOf(2).ToString(), AllOf(HasSubstr("RESOURCE_EXHAUSTED"), HasSubstr("No space left on device")));
   files_.Break("/m/2", OkStatus());
   Look();
   now_ += seconds(1);
   EXPECT_THAT(Look(), ElementsAre("/m/2/model.tflite"));
+  Finish(2, disk_full);  // while it was loaded
+  EXPECT_EQ(States(), "2 END, 1 AVAILABLE");
+  EXPECT_EQ(StatusOf(2), disk_full);
 }
 
 TEST_F(ManagedModelTest, AVersionThatIsWantedAgainWhileItLeavesIsLoadedWhenItIsGone) {
