@@ -45,7 +45,7 @@ RestPages::RestPages(Sources sources, WorkerPool& workers, HttpHandler& next, Ac
       refusal_headers_(std::move(refusal_headers)) {}
 
 bool RestPages::Admit(HttpCall& call, std::optional<Scope> scope, bool take_token) {
-  if (access_ == nullptr || !scope) return true;
+  if (!scope) return true;
   HttpResponse& response = call.response();
   const Status status = access_->Check(call.request().authorization, call.request().api_key, *scope, response.ids.client, take_token);
   if (status.ok()) return true;
@@ -57,14 +57,16 @@ bool RestPages::Admit(HttpCall& call, std::optional<Scope> scope, bool take_toke
   return false;
 }
 
-bool RestPages::RefusesUnread(HttpCall& call) { return !Admit(call, ScopeOf(call.request()), false) || next_.RefusesUnread(call); }
+bool RestPages::RefusesUnread(HttpCall& call) {
+  return (access_ != nullptr && !Admit(call, ScopeOf(call.request()), false)) || next_.RefusesUnread(call);
+}
 
 void RestPages::Handle(HttpCall& call) {
   const std::string_view target = call.request().target;
   const auto source = sources_.find(target.substr(0, target.find('?')));
-  const std::optional<Scope> scope = source == sources_.end() ? ScopeOf(call.request()) : source->second.scope;
-  if (!Admit(call, scope, true)) return call.Finish();
-  if (source == sources_.end()) return next_.Handle(call);
+  const bool is_page = source != sources_.end();
+  if (access_ != nullptr && !Admit(call, is_page ? source->second.scope : ScopeOf(call.request()), true)) return call.Finish();
+  if (!is_page) return next_.Handle(call);
   if (source->first.size() != target.size()) {
     return FinishWithError(call, InvalidArgumentError(fmt::format("Unexpected path: {}. Should be {}", target, source->first)));
   }

@@ -25,7 +25,7 @@ bool Take(std::string_view& text, std::string_view prefix) {
 
 // Removes what stands before the next '/' or ':'; empty if there is nothing.
 std::string_view TakeSegment(std::string_view& text) {
-  const std::string_view segment = text.substr(0, text.find_first_of("/:"));
+  const std::string_view segment(text.begin(), std::ranges::find_if(text, [](char c) { return c == '/' || c == ':'; }));
   text.remove_prefix(segment.size());
   return segment;
 }
@@ -38,9 +38,9 @@ int HexDigit(char c) {
 
 // %XX becomes the byte; a percent sign without two hex digits stays.
 void PercentDecode(std::string_view text, std::string& decoded) {
-  decoded.clear();
-  decoded.reserve(text.size());
-  for (size_t i = 0; i < text.size(); ++i) {
+  const size_t plain = std::min(text.find('%'), text.size());
+  decoded.assign(text.substr(0, plain));
+  for (size_t i = plain; i < text.size(); ++i) {
     const int high = text[i] == '%' && i + 2 < text.size() ? HexDigit(text[i + 1]) : -1;
     const int low = high >= 0 ? HexDigit(text[i + 2]) : -1;
     if (low < 0) {

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -11,6 +12,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include <gtest/gtest.h>
@@ -60,6 +62,10 @@ class TestClient {
       bytes.remove_prefix(static_cast<size_t>(sent));
     }
     return true;
+  }
+  // Until the server's socket has what was sent, whether or not anybody reads it there.
+  void WaitUntilDelivered() {
+    for (int missing = 1; missing > 0; std::this_thread::yield()) ASSERT_EQ(::ioctl(socket_.get(), TIOCOUTQ, &missing), 0);
   }
   void CloseWrite() { ::shutdown(socket_.get(), SHUT_WR); }
   void Close() { socket_ = UniqueFd(); }

@@ -11,7 +11,7 @@
 namespace tflite_serving {
 
 GrpcConnection::GrpcConnection(GrpcLoop& loop, ByteStream stream, TimePoint now)
-    : loop_(loop), stream_(std::move(stream)), session_(loop, [this] { Flush(); }, now) {}
+    : loop_(loop), stream_(std::move(stream)), session_(loop, [this] { FlushLater(); }, now) {}
 
 void GrpcConnection::Start() {
   handshaking_ = stream_.is_tls();
@@ -58,7 +58,7 @@ void GrpcConnection::OnReadable(ErrorCode error) {
   if (going && size == input_.size()) going = ReadMore();
   if (!going) return Close();
   AwaitRest();
-  Flush();
+  FlushLater();
   Read();
 }
 
@@ -116,6 +116,18 @@ void GrpcConnection::Flush() {
     return asio::post(stream_.socket().get_executor(), [go_on] { go_on(); });
   }
   if (session_.done()) Linger();
+}
+
+void GrpcConnection::FlushLater() {
+  if (closed_ || blocked_ || lingering_ || handshaking_) return;
+  if (!session_.FillOutput()) return Close();
+  if (session_.output().size() == 0 || !loop_.sends().Defer(*this)) return Flush();
+  until_send_ = shared_from_this();
+}
+
+void GrpcConnection::Send() {
+  const std::shared_ptr<GrpcConnection> self = std::move(until_send_);
+  Flush();
 }
 
 void GrpcConnection::Block() {

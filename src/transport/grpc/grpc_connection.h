@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "transport/asio_types.h"
 #include "transport/byte_stream.h"
+#include "transport/deferred_sends.h"
 #include "transport/grpc/grpc_limits.h"
 #include "transport/grpc/grpc_session.h"
 
@@ -16,7 +17,7 @@ namespace tflite_serving {
 class GrpcLoop;
 
 // Everything happens on the loop's thread. The loop and what the connection waits for keep it alive.
-class GrpcConnection : public std::enable_shared_from_this<GrpcConnection> {
+class GrpcConnection final : public std::enable_shared_from_this<GrpcConnection>, private DeferredSend {
  public:
   // `loop` must outlive the connection; the socket of `stream` is connected, non-blocking, and runs on the loop.
   GrpcConnection(GrpcLoop& loop, ByteStream stream, TimePoint now);
@@ -47,6 +48,9 @@ class GrpcConnection : public std::enable_shared_from_this<GrpcConnection> {
   bool ReadMore();
   // Sends what there is to send, until the socket takes no more; then goes on when it does. Lets others have a turn after kMaxBytesPerTurn.
   void Flush();
+  // Once what else the loop has to handle is handled; several calls' replies leave in one piece.
+  void FlushLater();
+  void Send() override;
   void Block();
   // After the last frame: tells the client that nothing else will come, and drops what it still sends.
   void Linger();
@@ -64,6 +68,7 @@ class GrpcConnection : public std::enable_shared_from_this<GrpcConnection> {
   bool lingering_ = false;
   TimePoint linger_until_{};
   size_t lingered_bytes_ = 0;
+  std::shared_ptr<GrpcConnection> until_send_;  // this, while it waits for Send
 };
 
 }  // namespace tflite_serving

@@ -24,6 +24,7 @@ GrpcLoop::GrpcLoop(const GrpcMethods& methods, const GrpcLimits& limits, TlsPort
       in_flight_(std::move(in_flight)),
       io_(std::make_shared<asio::io_context>(kOneThread)),
       finished_(std::make_shared<FinishedCalls>(io_)),
+      sends_(*io_),
       keep_running_(asio::make_work_guard(*io_)),
       timer_(*io_) {}
 

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "transport/asio_types.h"
 #include "transport/connection_loop.h"
+#include "transport/deferred_sends.h"
 #include "transport/grpc/grpc_exchange.h"
 #include "transport/grpc/grpc_input.h"
 #include "transport/grpc/grpc_limits.h"
@@ -52,6 +53,7 @@ class GrpcLoop final : public ConnectionLoop {
   const std::shared_ptr<asio::io_context>& shared_io() const { return io_; }
   // What a connection reads with when more is there than it has room for; for use within one event.
   GrpcInput& input() { return input_; }
+  DeferredSends& sends() { return sends_; }
   // CheckTime of every connection is called soon after `time`.
   void WakeBy(TimePoint time);
   void Remove(GrpcConnection& connection);
@@ -80,6 +82,7 @@ class GrpcLoop final : public ConnectionLoop {
   // First, since all that follows lives in it; shared with the calls, whose Finish may still be posting while the loop ends.
   const std::shared_ptr<asio::io_context> io_;
   const std::shared_ptr<FinishedCalls> finished_;
+  DeferredSends sends_;
   std::optional<asio::executor_work_guard<Executor>> keep_running_;
   Timer timer_;
   TimePoint wake_at_ = kNoDeadline;

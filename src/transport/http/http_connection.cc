@@ -76,10 +76,12 @@ Coroutine<void> HttpConnection::Run() {
     if (!unread) {
       exchange_->Complete();
       loop_.handler().Handle(*exchange_);
-    }
-    if (!unread && !exchange_->finished()) {
-      const bool finished = co_await WaitForFinish();
-      if (!finished) co_return;
+      if (!exchange_->finished()) {
+        const bool finished = co_await WaitForFinish();
+        if (!finished) co_return;
+      } else if (loop_.sends().Defer(*this)) {
+        co_await WaitToSend();
+      }
     }
     const bool keep_alive = head_.keep_alive && !loop_.draining();
     RenderHead(keep_alive);
@@ -308,6 +310,11 @@ Coroutine<bool> HttpConnection::WaitForFinish() {
       },
       kAwait);
   co_return !aborted_;
+}
+
+Coroutine<void> HttpConnection::WaitToSend() {
+  return asio::async_initiate<const asio::use_awaitable_t<Executor>, void()>(
+      [this](Resumption resumption) { waiter_.emplace(std::move(resumption)); }, kAwait);
 }
 
 void HttpConnection::WatchClient() {

@@ -15,6 +15,7 @@
 #include "transport/asio_types.h"
 #include "transport/byte_buffer.h"
 #include "transport/byte_stream.h"
+#include "transport/deferred_sends.h"
 #include "transport/http/http_exchange.h"
 #include "transport/http/http_loop.h"
 #include "transport/http/http_request_parser.h"
@@ -23,11 +24,11 @@
 namespace tflite_serving {
 
 // Everything happens on the loop's thread.
-class HttpConnection {
+class HttpConnection final : private DeferredSend {
  public:
   // `loop` must outlive the connection; the socket of `stream` is connected, non-blocking, and runs on the loop.
   HttpConnection(HttpLoop& loop, ByteStream stream);
-  ~HttpConnection();
+  ~HttpConnection() override;
   HttpConnection(const HttpConnection&) = delete;
   HttpConnection& operator=(const HttpConnection&) = delete;
 
@@ -82,6 +83,9 @@ class HttpConnection {
 
   // Until the handler has called Finish. False: the connection was aborted first.
   Coroutine<bool> WaitForFinish();
+  // Until Send.
+  Coroutine<void> WaitToSend();
+  void Send() override { Resume(); }
   // While the handler works: cancels the call when the client goes.
   void WatchClient();
   // Takes what the client has sent in the meantime. False: it need not be watched any longer, because it has gone or sends too much ahead.
@@ -114,7 +118,7 @@ class HttpConnection {
   HttpRequestHead head_;  // of the current request; its views are dead after ReceiveHead
   bool head_only_ = false;
   std::unique_ptr<HttpExchange> exchange_;  // of the current request, from its head to its response
-  std::optional<Resumption> waiter_;        // the coroutine, while it waits for Finish
+  std::optional<Resumption> waiter_;        // the coroutine, while it waits for Finish or to send
   bool handled_ = false;                    // Finish has been called
   bool watching_ = false;                   // the client; the coroutine stays suspended until that has ended too
 

@@ -30,6 +30,7 @@ HttpLoop::HttpLoop(HttpHandler& handler, const HttpLimits& limits, const HttpHea
       sweep_interval_(SweepInterval(limits)),
       io_(std::make_shared<asio::io_context>(kOneThread)),
       finished_(std::make_shared<FinishedCalls>(io_)),
+      sends_(*io_),
       keep_running_(asio::make_work_guard(*io_)),
       sweep_timer_(*io_) {}
 

@@ -13,6 +13,7 @@
 
 #include "transport/asio_types.h"
 #include "transport/connection_loop.h"
+#include "transport/deferred_sends.h"
 #include "transport/http/http_exchange.h"
 #include "transport/http/http_limits.h"
 #include "transport/http/http_response_head.h"
@@ -53,6 +54,7 @@ class HttpLoop final : public ConnectionLoop {
   RefusalCounts& refusals() const { return refusals_; }
   InFlightBytes& in_flight() const { return *in_flight_; }
   bool draining() const { return draining_; }
+  DeferredSends& sends() { return sends_; }
   std::string_view Date();
 
   void Add(HttpConnection& connection);
@@ -78,6 +80,7 @@ class HttpLoop final : public ConnectionLoop {
   // First, since all that follows lives in it; shared with the calls, whose Finish may still be posting while the loop ends.
   const std::shared_ptr<asio::io_context> io_;
   const std::shared_ptr<FinishedCalls> finished_;
+  DeferredSends sends_;
   std::optional<asio::executor_work_guard<Executor>> keep_running_;
   Timer sweep_timer_;
   bool sweeping_ = false;

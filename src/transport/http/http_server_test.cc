@@ -1,9 +1,12 @@
 #include "transport/http/http_server.h"
 
+#include <algorithm>
 #include <atomic>
+#include <latch>
 #include <random>
 #include <set>
 #include <thread>
+#include <vector>
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -68,6 +71,40 @@ TEST_F(HttpServerTest, HandlesOneRequestOfAConnectionAtATime) {
     call->Finish();
     EXPECT_EQ(client.Read().body, target);
   }
+}
+
+TEST_F(HttpServerTest, RepliesToRequestsThatCameTogetherLeaveTogether) {
+  // Answers at once; "GET /hold" only when `go` is set. Notes how many of the clients had a reply when the last of their requests was handled.
+  class Watch : public HttpHandler {
+   public:
+    void Handle(HttpCall& call) override {
+      if (call.request().target == "/hold") {
+        held.count_down();
+        go.wait();
+      } else {
+        num_with_reply = std::ranges::count_if(clients, [](TestClient& client) { return client.Readable(milliseconds(0)); });
+      }
+      call.Finish();
+    }
+    std::latch held{1};
+    std::latch go{1};
+    std::vector<TestClient> clients;
+    std::atomic<ptrdiff_t> num_with_reply = -1;
+  };
+  Watch watch;
+  const auto server = StartServer(watch, {.num_threads = 1});
+  TestClient holder = ConnectTo(*server);
+  for (int i = 0; i < 4; ++i) watch.clients.push_back(ConnectTo(*server));
+  ASSERT_TRUE(holder.Send(Get("/hold")));
+  watch.held.wait();
+  for (TestClient& client : watch.clients) {
+    ASSERT_TRUE(client.Send(Get("/")));
+    client.WaitUntilDelivered();
+  }
+  watch.go.count_down();
+  for (TestClient& client : watch.clients) EXPECT_EQ(client.Read().status, 200);
+  EXPECT_EQ(holder.Read().status, 200);
+  EXPECT_LE(watch.num_with_reply, 1) << "that of the first, since the request before was alone";
 }
 
 TEST_F(HttpServerTest, CallsMayBeFinishedOnAnyThreadInAnyOrder) {
