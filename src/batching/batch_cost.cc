@@ -42,17 +42,22 @@ nanoseconds BatchCost::Expected(int64_t rows) const {
   return below->second.mean + (above->second.mean - below->second.mean) * (rows - below->first) / (above->first - below->first);
 }
 
-int64_t BatchCost::BestUpTo(int64_t rows, nanoseconds time) const {
+int64_t BatchCost::BestUpTo(int64_t rows, int64_t run_rows) const {
   int64_t best = rows;
-  nanoseconds best_time = time / rows * kWorthwhilePercent / 100;
-  for (auto known = by_rows_.lower_bound((rows + 1) / 2); known != by_rows_.end() && known->first < rows; ++known) {
+  nanoseconds of_best = Expected(run_rows) / rows;
+  nanoseconds best_time = of_best * kWorthwhilePercent / 100;
+  const auto smallest = by_rows_.lower_bound(std::max<int64_t>((rows + 1) / 2, 2));
+  for (auto known = smallest; known != by_rows_.end() && known->first < rows; ++known) {
     // One that ran once may have been lucky, and of many such the best has been.
     const nanoseconds at_most = (known->second.mean + known->second.mean / (2 * known->second.runs)) / known->first;
     if (at_most >= best_time) continue;
     best = known->first;
+    of_best = known->second.mean / best;
     best_time = at_most;
   }
-  return best;
+  const auto single = by_rows_.find(1);
+  const bool is_known = single != by_rows_.end() && smallest != by_rows_.end() && smallest->first <= run_rows;
+  return is_known && single->second.mean * kWorthwhilePercent / 100 <= of_best ? 1 : best;
 }
 
 }  // namespace tflite_serving

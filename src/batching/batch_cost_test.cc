@@ -16,7 +16,7 @@ BatchCost CostOf(std::initializer_list<std::pair<int64_t, microseconds>> sizes) 
 
 TEST(BatchCostTest, NothingIsExpectedOfTheUnknown) {
   EXPECT_EQ(BatchCost().Expected(3), nanoseconds(0));
-  EXPECT_EQ(BatchCost().BestUpTo(3, microseconds(1)), 3);
+  EXPECT_EQ(BatchCost().BestUpTo(3, 3), 3);
 }
 
 TEST(BatchCostTest, SizesInBetweenLieOnALine) {
@@ -56,13 +56,26 @@ TEST(BatchCostTest, SizesAreBounded) {
 
 TEST(BatchCostTest, ASmallerSizeIsChosenWhereItSavesATenth) {
   BatchCost cost = CostOf({{1, microseconds(300)}, {4, microseconds(600)}, {7, microseconds(900)}, {8, microseconds(1500)}});
-  EXPECT_EQ(cost.BestUpTo(8, microseconds(1500)), 8) << "which is not known after one run";
+  EXPECT_EQ(cost.BestUpTo(8, 8), 8) << "which is not known after one run";
   for (int i = 0; i < 7; ++i) cost.Record(7, microseconds(900));
-  EXPECT_EQ(cost.BestUpTo(8, microseconds(1500)), 7);
-  EXPECT_EQ(cost.BestUpTo(7, microseconds(900)), 7);
-  EXPECT_EQ(cost.BestUpTo(1, microseconds(300)), 1);
-  EXPECT_EQ(cost.BestUpTo(8, microseconds(1140)), 8) << "not for less than that";
-  EXPECT_EQ(CostOf({{3, microseconds(1)}}).BestUpTo(8, microseconds(850)), 8) << "nor for less than half of them";
+  EXPECT_EQ(cost.BestUpTo(8, 8), 7);
+  EXPECT_EQ(cost.BestUpTo(7, 7), 7);
+  EXPECT_EQ(cost.BestUpTo(7, 8), 7);
+  EXPECT_EQ(cost.BestUpTo(1, 1), 1);
+  for (int i = 0; i < 100; ++i) cost.Record(8, microseconds(1140));
+  EXPECT_EQ(cost.BestUpTo(8, 8), 8) << "not for less than that";
+  EXPECT_EQ(CostOf({{3, microseconds(1)}, {8, microseconds(850)}}).BestUpTo(8, 8), 8) << "nor for less than half of them";
+}
+
+TEST(BatchCostTest, ABatchThatSavesLittleIsNone) {
+  BatchCost cost = CostOf({{1, microseconds(100)}, {4, microseconds(400)}, {8, microseconds(730)}});
+  EXPECT_EQ(cost.BestUpTo(8, 8), 1);
+  EXPECT_EQ(cost.BestUpTo(4, 4), 1);
+  EXPECT_EQ(cost.BestUpTo(7, 8), 1) << "though all seven would run as eight";
+  EXPECT_EQ(cost.BestUpTo(20, 20), 20) << "since nobody knows";
+  EXPECT_EQ(CostOf({{1, microseconds(100)}}).BestUpTo(2, 2), 2) << "nor here";
+  for (int i = 0; i < 100; ++i) cost.Record(4, microseconds(300));
+  EXPECT_EQ(cost.BestUpTo(8, 8), 4) << "which does save a quarter";
 }
 
 }  // namespace

@@ -21,7 +21,10 @@ constexpr int kPatientShare = 4;
 constexpr int kMaxPenalty = 256;
 // Of the most rows that were outstanding: what is above those that are now loses an eighth with each batch.
 constexpr int kPeakMemory = 8;
-constexpr unsigned kTryEvery = 32;
+// After so many times the rows that wait, a batch has another size than seems best: all that wait or, if those are best, a single one that does not
+// seem to take so many times as long.
+constexpr int kTryEvery = 32;
+constexpr int kTriedLoss = 2;
 // Tasks that a batch may leave in front of those that it takes.
 constexpr size_t kMaxPassedOver = 64;
 // Waiting is worth it when it is expected to save more than it takes; or takes no larger part of a run than this, since what it saves is not known
@@ -104,6 +107,7 @@ TimePoint BatchQueue::StartTime(TimePoint now) const {
   const int64_t expected = std::min(peak_ - outstanding_, MostRows() - rows_);
   const bool may_wait = parameters_.batch_timeout_micros > 0 && expected > 0 && penalty_ == 0 && !tasks_.front().alone;
   if (!may_wait) return now;
+  if (Best(rows_ + expected) == 1) return now;
   const TimePoint since = wait_rows_ > 0 ? wait_since_ : now;
   const TimePoint latest = since + std::chrono::microseconds(parameters_.batch_timeout_micros);
   const nanoseconds wait = expected * gap_;
@@ -129,9 +133,14 @@ void BatchQueue::JudgeWait(int64_t rows, TimePoint now) {
 
 int64_t BatchQueue::WantedRows() {
   const int64_t most = std::min(rows_, MostRows());
-  const int64_t best = cost_.BestUpTo(most, Cost(most));
-  // Now and then all of them, or a size that was slow once would never be tried again.
-  return best < most && ++times_declined_ % kTryEvery == 0 ? most : best;
+  const int64_t best = Best(most);
+  // Now and then another, or one that was slow once would never be tried again.
+  int64_t& since_trial = best < most ? rows_since_most_ : rows_since_single_;
+  since_trial += best;
+  if (since_trial < kTryEvery * most) return best;
+  since_trial = 0;
+  if (best < most) return most;
+  return Cost(1) < kTriedLoss * Cost(most) / most ? 1 : most;
 }
 
 BatchQueue::Taken BatchQueue::Take(TimePoint now) {

@@ -76,6 +76,7 @@ class BatchQueue {
 
  private:
   std::chrono::nanoseconds Cost(int64_t rows) const { return cost_.Expected(RowsWithFiller(parameters_, rows)); }
+  int64_t Best(int64_t rows) const { return cost_.BestUpTo(rows, RowsWithFiller(parameters_, rows)); }
   void JudgeWait(int64_t rows, TimePoint now);
   void PutFirst(BatchTask task);
   // Whether a task may join a batch of so many rows, which shall have `wanted` and begins with `first`.
@@ -101,7 +102,9 @@ class BatchQueue {
   // After waits that did not pay: batches that do not wait, this time and next time.
   int penalty_ = 0;
   int next_penalty_ = 1;
-  unsigned times_declined_ = 0;  // to run all that were there
+  // Taken since the last trial: in smaller batches than could be, or in such as could be.
+  int64_t rows_since_most_ = 0;
+  int64_t rows_since_single_ = 0;
 
   static constexpr std::chrono::nanoseconds kUnknownGap = std::chrono::seconds(1);
 };

@@ -146,7 +146,7 @@ TEST_F(BatchQueueTest, PatienceGrowsWithWhatIsSaved) {
 
 TEST_F(BatchQueueTest, AShortWaitIsTriedThoughNoGainIsKnown) {
   queue_ = BatchQueue(WithTimeout(milliseconds(2)));
-  for (const int64_t rows : {1, 2, 4, 8, 16}) queue_.Record(rows, microseconds(100 * rows));
+  for (const int64_t rows : {1, 2, 4, 8, 16}) queue_.Record(rows, microseconds(rows == 1 ? 150 : 100 * rows));
   for (int i = 0; i < 5; ++i) {
     AddMany(12);
     TakeAll();
@@ -156,6 +156,18 @@ TEST_F(BatchQueueTest, AShortWaitIsTriedThoughNoGainIsKnown) {
   AddMany(8);
   EXPECT_FALSE(Starts()) << "10 us are not, beside 1000";
   AddMany(2);
+  EXPECT_TRUE(Starts());
+}
+
+TEST_F(BatchQueueTest, NothingWaitsForRowsThatWouldRunAlone) {
+  queue_ = BatchQueue(WithTimeout(milliseconds(2)));
+  for (const int64_t rows : {1, 2, 4, 8, 16}) queue_.Record(rows, microseconds(100 * rows));
+  for (int i = 0; i < 5; ++i) {
+    AddMany(12);
+    EXPECT_EQ(TakeRows(), 1);
+    TakeAll();
+  }
+  AddMany(10);
   EXPECT_TRUE(Starts());
 }
 
@@ -300,6 +312,24 @@ TEST_F(BatchQueueTest, ASizeThatWasSlowOnceIsTriedAgain) {
     Answer();
   }
   EXPECT_GT(large, 750);
+}
+
+TEST_F(BatchQueueTest, BatchesThatSaveNothingAreGivenUp) {
+  Use({.max_batch_size = 16});
+  for (const int64_t rows : {1, 2, 4, 8, 16}) {
+    for (int i = 0; i < 50; ++i) queue_.Record(rows, microseconds(rows == 1 ? 600 : 300 * rows));  // one row was slow once
+  }
+  int single = 0;
+  for (int i = 0; i < 3000; ++i) {
+    AddMany(16 - i % 5);
+    while (!queue_.empty()) {
+      const int64_t rows = TakeRows();
+      queue_.Record(rows, microseconds(rows == 1 ? 300 : 330 * rows));
+      single += rows == 1 ? 1 : 0;
+    }
+    Answer();
+  }
+  EXPECT_GT(single, 1500 * 14);
 }
 
 TEST_F(BatchQueueTest, OverdueAndForsakenOnesAreTakenOut) {

@@ -130,9 +130,9 @@ void RunBatch(BatchScheduler& scheduler, const BatchingParameters& parameters, H
   if (batch->tasks.size() > 1) request.cancellation = nullptr;  // the others want it all the same
   for (const BatchTask& task : batch->tasks) request.deadline = std::max(request.deadline, task.request.deadline);
   const ServableHandle keep = batch->servable;  // until Run has returned, which may be after the batch is done
-  const auto start = std::chrono::steady_clock::now();
-  keep->Run(request, [&scheduler, batch, rows, start](const Status& status, std::span<const TensorView> outputs) {
-    if (status.ok()) scheduler.Record(*batch->source, batch->rows, std::chrono::steady_clock::now() - start);
+  keep->Run(request, [&scheduler, batch, rows, taken](const Status& status, std::span<const TensorView> outputs) {
+    // With what it took to put the rows together.
+    if (status.ok()) scheduler.Record(*batch->source, batch->rows, std::chrono::steady_clock::now() - taken);
     scheduler.Answered(*batch->source, rows);  // before they are: the next requests may follow at once
     for (const BatchTask& task : batch->tasks) NoteRun(batch->times, task.request.times);
     Answer(scheduler, *batch, status, outputs);
