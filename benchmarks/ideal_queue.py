@@ -1,5 +1,5 @@
 """The queue that no server can beat: requests in the order of their arrival, served by as many servers as there are cores, each request
-taking as long as the bare runtime takes and nothing else."""
+taking one of the given times and nothing else."""
 
 import heapq
 import random

@@ -38,6 +38,7 @@ COLUMNS = {
         ("p50 ms", "latency_ms.50", "{:.3f}"),
         ("p90 ms", "latency_ms.90", "{:.3f}"), ("p99 ms", "latency_ms.99", "{:.3f}"), ("p99.9 ms", "latency_ms.99.9", "{:.3f}"),
         ("ideal p99 ms", "ideal_latency_ms.99", "{:.3f}"), ("× ideal p99", "times_ideal_p99", "{:.2f}"),
+        ("× own ideal p99", "times_own_ideal_p99", "{:.2f}"),
         ("p99 ms from sent", "latency_from_sent_ms.99", "{:.3f}"), ("sent late p99 ms", "sent_late_ms.99", "{:.3f}"), ("generator CPU", "generator_cpu_share", "{:.0%}")),
     "memory": (
         ("model", "model", "{}"), ("interpreters", "interpreters", "{}"), ("PSS MiB at start", "start_pss_mib", "{:.1f}"),
