@@ -23,9 +23,9 @@ class BatchCost {
   // record.
   std::chrono::nanoseconds Expected(int64_t rows) const;
 
-  // How many of `rows` that wait should run together, if all of them would run as `run_rows`, with what they are filled up with. Of the sizes recorded
-  // that are no smaller than half of `rows`, the one that takes the least time for each, if that is a tenth less than all of them take; otherwise all.
-  // But 1, unless that is known to take a tenth more than they do: a batch that saves little makes its first rows wait for the last.
+  // How many of `rows` that wait should run together, if all of them would run as `run_rows`, with what they are filled up with. Of the sizes
+  // recorded that are no smaller than half of `rows`, the one that takes the least time for each, if that is a tenth less than all of them take;
+  // otherwise all. But 1, unless that is known to take a tenth more than they do: a batch that saves little makes its first rows wait for the last.
   int64_t BestUpTo(int64_t rows, int64_t run_rows) const;
 
  private:

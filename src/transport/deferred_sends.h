@@ -1,8 +1,8 @@
 // Replies that wait until the requests that came with theirs are handled too, so that they leave together.
 //
-// A reply that is sent as soon as it is made finds its receiver asleep, each time anew: the first of eight wakes a client, a proxy or a load generator
-// that has slept again before the second is there. Sent one after another, the first wakes it and the others find it awake. Waking another core takes
-// longer than everything that is done for a small request.
+// A reply that is sent as soon as it is made finds its receiver asleep, each time anew: the first of eight wakes a client, a proxy or a load
+// generator that has slept again before the second is there. Sent one after another, the first wakes it and the others find it awake. Waking another
+// core takes longer than everything that is done for a small request.
 #pragma once
 
 #include <algorithm>

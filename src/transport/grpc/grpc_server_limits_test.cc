@@ -1,6 +1,7 @@
 // What the gRPC server refuses, how slow a client may be, and what happens to one that only makes work.
 #include <chrono>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -190,6 +191,17 @@ TEST_F(GrpcServerLimitsTest, AReplyThatIsNotTakenIsReset) {
                          {.stall_timeout = milliseconds(30)});
   GrpcTestClient client(port, /*receive_buffer_bytes=*/0, /*window=*/0);
   EXPECT_EQ(client.Await(client.Begin(kEchoPath, Framed("large"))).reset, static_cast<uint32_t>(NGHTTP2_CANCEL));
+}
+
+TEST_F(GrpcServerLimitsTest, ASlowHandlerIsNotItsClientsStall) {
+  constexpr size_t kBytes = size_t{64} << 20;
+  const auto slow = [](GrpcCall& call) {
+    if (RequestText(call) != "large") return Echo(call);
+    for (const TimePoint end = Clock::Steady().Now() + 2 * kGrpcSweepInterval; Clock::Steady().Now() < end;) std::this_thread::yield();
+    ReplyWith(call, std::string(kBytes, 'r'));
+  };
+  GrpcTestClient client(Start(slow, {.stall_timeout = milliseconds(200)}));
+  EXPECT_EQ(client.Call(kEchoPath, "large").reply().size(), kBytes);
 }
 
 TEST_F(GrpcServerLimitsTest, AClientThatNeverReadsIsClosed) {

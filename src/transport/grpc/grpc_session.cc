@@ -274,6 +274,7 @@ void GrpcSession::Reply(GrpcExchange& exchange) {
   if (exchange.stream_id < 0) return ReleaseIfOver(exchange);
   if (!exchange.status().ok()) return Fail(exchange, exchange.status());
   exchange.answered = true;
+  now_ = Clock::Steady().Now();  // the handler took its time
   exchange.progress = now_;
   Expect(SubmitResponseHead(http2_, exchange.stream_id, exchange.ids(), ReplyBody(exchange)));
 }
