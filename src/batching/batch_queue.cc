@@ -107,13 +107,12 @@ TimePoint BatchQueue::StartTime(TimePoint now) const {
   const int64_t expected = std::min(peak_ - outstanding_, MostRows() - rows_);
   const bool may_wait = parameters_.batch_timeout_micros > 0 && expected > 0 && penalty_ == 0 && !tasks_.front().alone;
   if (!may_wait) return now;
-  if (Best(rows_ + expected) == 1) return now;
   const TimePoint since = wait_rows_ > 0 ? wait_since_ : now;
   const TimePoint latest = since + std::chrono::microseconds(parameters_.batch_timeout_micros);
   const nanoseconds wait = expected * gap_;
   const nanoseconds run = Cost(rows_);
   const nanoseconds saved = run / rows_ * (rows_ + expected) - Cost(rows_ + expected);
-  if (wait > latest - now || saved < (IsCheap(wait, run) ? nanoseconds(0) : wait)) return now;
+  if (wait > latest - now || saved < (IsCheap(wait, run) ? nanoseconds(0) : wait) || Best(rows_ + expected) == 1) return now;
   const nanoseconds patience = std::max(kPatientGaps * gap_, saved / kPatientShare);
   return std::min({latest, std::max(last_arrival_, since) + patience, earliest_deadline_ - 2 * run});
 }
