@@ -34,14 +34,13 @@ void WorkerPool::Stop() {
 WorkerPool::Flow& WorkerPool::FlowOf(std::string_view name) {
   if (const auto known = flows_.find(name); known != flows_.end()) return known->second;
   if (flows_.size() >= kMaxIdleFlows) std::erase_if(flows_, [](const auto& flow) { return flow.second.tasks.empty() && flow.second.running == 0; });
-  return flows_[std::string(name)];
+  return flows_.try_emplace(std::string(name), QueueLimit(options_.max_wait, options_.num_threads)).first->second;
 }
 
-bool WorkerPool::WouldWaitTooLong(const Flow& flow) const {
+bool WorkerPool::IsFull(Flow& flow) const {
   // Each active flow gets the same share of the threads.
   const auto tasks = static_cast<int64_t>(flow.tasks.size() * active_.size());
-  if (flow.tasks.size() < kAlwaysQueued * static_cast<size_t>(options_.num_threads)) return false;
-  return flow.average * tasks / options_.num_threads > options_.max_wait;
+  return flow.limit.Refuses(flow.tasks.size(), flow.average * tasks / options_.num_threads);
 }
 
 bool WorkerPool::TrySubmit(std::function<void()>& task, std::string_view name) {
@@ -49,7 +48,7 @@ bool WorkerPool::TrySubmit(std::function<void()>& task, std::string_view name) {
     MutexLock lock(mutex_);
     if (stopping_ || num_queued_ >= options_.max_queued) return false;
     Flow& flow = FlowOf(name);
-    if (WouldWaitTooLong(flow)) return false;
+    if (IsFull(flow)) return false;
     if (flow.tasks.empty()) {
       flow.used = std::max(flow.used, turn_);  // who had nothing to run has saved nothing up
       active_.push_back(&flow);
@@ -64,7 +63,7 @@ bool WorkerPool::TrySubmit(std::function<void()>& task, std::string_view name) {
 bool WorkerPool::WouldRefuse(std::string_view name) {
   const MutexLock lock(mutex_);
   const auto flow = flows_.find(name);
-  return stopping_ || num_queued_ >= options_.max_queued || (flow != flows_.end() && WouldWaitTooLong(flow->second));
+  return stopping_ || num_queued_ >= options_.max_queued || (flow != flows_.end() && IsFull(flow->second));
 }
 
 PoolLoad WorkerPool::load() const {

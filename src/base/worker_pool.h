@@ -17,14 +17,14 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "base/pool_load.h"
+#include "base/queue_limit.h"
 
 namespace tflite_serving {
 
 struct WorkerPoolOptions {
   int num_threads = 1;
   size_t max_queued = 0;  // tasks that may wait beside the running ones, of all flows
-  // A task is refused when, by the time that its flow's tasks took lately, it would wait longer; but never one that has fewer than kAlwaysQueued of
-  // its flow before it for each thread, however long those take.
+  // How long a task may have to wait, by the time that its flow's tasks took lately (QueueLimit, of each flow).
   std::chrono::nanoseconds max_wait = std::chrono::nanoseconds::max();
   const Clock* clock = &Clock::Steady();  // must outlive the pool
 };
@@ -32,7 +32,6 @@ struct WorkerPoolOptions {
 // Thread-safe. Destruction stops it.
 class WorkerPool {
  public:
-  static constexpr size_t kAlwaysQueued = 16;
   // Flows that are remembered while they have nothing to run.
   static constexpr size_t kMaxIdleFlows = 4096;
 
@@ -61,6 +60,7 @@ class WorkerPool {
     TimePoint queued;
   };
   struct Flow {
+    QueueLimit limit;
     std::deque<Task> tasks;
     std::chrono::nanoseconds used{0};     // of the threads' time
     std::chrono::nanoseconds average{0};  // of a task, lately
@@ -69,7 +69,8 @@ class WorkerPool {
 
   void Work();
   Flow& FlowOf(std::string_view name) TFLS_REQUIRES(mutex_);
-  bool WouldWaitTooLong(const Flow& flow) const TFLS_REQUIRES(mutex_);
+  // Whether it has too many tasks to take one more.
+  bool IsFull(Flow& flow) const TFLS_REQUIRES(mutex_);
 
   const WorkerPoolOptions options_;
   mutable Mutex mutex_;

@@ -11,6 +11,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/queue_limit.h"
+
 namespace tflite_serving {
 namespace {
 
@@ -118,7 +120,7 @@ TEST_F(BusyPoolTest, WhatWouldWaitTooLongIsRefused) {
   Close("m");
   int accepted = 0;
   while (Submit([] {}, "m")) ++accepted;
-  EXPECT_EQ(accepted, static_cast<int>(WorkerPool::kAlwaysQueued)) << "which would take 16 s";
+  EXPECT_EQ(accepted, static_cast<int>(QueueLimit::kAlwaysQueued)) << "which would take 16 s";
   EXPECT_TRUE(pool_->WouldRefuse("m"));
   EXPECT_FALSE(pool_->WouldRefuse("another"));
   EXPECT_TRUE(Submit([] {}, "another")) << "nobody of its own is before it";

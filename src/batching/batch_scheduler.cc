@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/queue_limit.h"
 #include "base/thread.h"
 
 namespace tflite_serving {
@@ -10,6 +11,7 @@ namespace tflite_serving {
 // Its members are guarded by the scheduler's mutex; `run` never changes.
 struct BatchScheduler::Source {
   BatchQueue queue;
+  QueueLimit limit;
   const RunBatch run;
   std::chrono::nanoseconds used{0};  // of the threads' time
   bool active = false;               // in active_
@@ -33,7 +35,7 @@ void BatchScheduler::Stop() {
 }
 
 BatchScheduler::SourceHandle BatchScheduler::NewSource(BatchQueue queue, RunBatch run) {
-  return std::make_shared<Source>(Source{.queue = std::move(queue), .run = std::move(run)});
+  return std::make_shared<Source>(Source{.queue = std::move(queue), .limit = QueueLimit(max_wait_, num_threads_), .run = std::move(run)});
 }
 
 Status BatchScheduler::Submit(const SourceHandle& source, std::span<BatchTask> tasks) {
@@ -43,7 +45,7 @@ Status BatchScheduler::Submit(const SourceHandle& source, std::span<BatchTask> t
     const MutexLock lock(mutex_);
     if (stopping_) return UnavailableError("the server is stopping");
     TFLS_RETURN_IF_ERROR(source->queue.CheckRoom(rows));
-    if (WouldWaitTooLong(*source)) return UnavailableError("too many requests are waiting; try again later");
+    if (IsFull(*source)) return UnavailableError("too many requests are waiting; try again later");
     const TimePoint now = clock_.Now();
     for (BatchTask& task : tasks) source->queue.Add(std::move(task), now);
     Activate(source);
@@ -54,10 +56,9 @@ Status BatchScheduler::Submit(const SourceHandle& source, std::span<BatchTask> t
   return OkStatus();
 }
 
-bool BatchScheduler::WouldWaitTooLong(const Source& source) const {
-  if (source.queue.num_tasks() < kAlwaysQueued * static_cast<size_t>(num_threads_)) return false;
+bool BatchScheduler::IsFull(Source& source) const {
   // Each active source gets the same share of the threads.
-  return source.queue.ExpectedOfAll() * static_cast<int64_t>(active_.size()) / num_threads_ > max_wait_;
+  return source.limit.Refuses(source.queue.num_tasks(), source.queue.ExpectedOfAll() * static_cast<int64_t>(active_.size()) / num_threads_);
 }
 
 void BatchScheduler::Resubmit(const SourceHandle& source, BatchTask task) {

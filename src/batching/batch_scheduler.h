@@ -22,8 +22,6 @@ namespace tflite_serving {
 // Thread-safe.
 class BatchScheduler {
  public:
-  static constexpr size_t kAlwaysQueued = 16;
-
   // One queue and what becomes of its batches. Kept by whoever submits to it, and by the scheduler while it has tasks or a batch of it runs.
   struct Source;
   using SourceHandle = std::shared_ptr<Source>;
@@ -31,8 +29,7 @@ class BatchScheduler {
   // Runs a batch and answers its tasks, here or later; on one of the scheduler's threads, without a lock held.
   using RunBatch = std::function<void(const SourceHandle& source, std::vector<BatchTask> batch)>;
 
-  // A request is refused that would wait longer than `max_wait`, by what runs took lately; but never one that has fewer than kAlwaysQueued of its
-  // queue before it for each thread, however long those take.
+  // `max_wait`: how long a request may have to wait, by what runs took lately (QueueLimit, of each source).
   BatchScheduler(const std::string& thread_name, int num_threads, std::chrono::nanoseconds max_wait = std::chrono::nanoseconds::max(),
                  const Clock& clock = Clock::Steady());
   // Stops it.
@@ -61,7 +58,8 @@ class BatchScheduler {
  private:
   void Work();
   void Activate(const SourceHandle& source) TFLS_REQUIRES(mutex_);
-  bool WouldWaitTooLong(const Source& source) const TFLS_REQUIRES(mutex_);
+  // Whether it has too many tasks to take one more.
+  bool IsFull(Source& source) const TFLS_REQUIRES(mutex_);
   // BatchQueue::StartTime of an active source, of which all have the same share of the threads.
   TimePoint StartTime(Source& source, TimePoint now) const TFLS_REQUIRES(mutex_);
   // Whose turn it is; null if nobody's before `next`.

@@ -12,6 +12,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/queue_limit.h"
+
 namespace tflite_serving {
 namespace {
 
@@ -76,7 +78,7 @@ TEST(BatchSchedulerTest, WhatWouldWaitTooLongIsRefused) {
   size_t accepted = 0;
   Status refusal;
   while ((refusal = submit(slow)).ok()) ++accepted;
-  EXPECT_EQ(accepted, BatchScheduler::kAlwaysQueued) << "which would take 16 s";
+  EXPECT_EQ(accepted, QueueLimit::kAlwaysQueued) << "which would take 16 s";
   EXPECT_EQ(refusal, UnavailableError("too many requests are waiting; try again later"));
   EXPECT_TRUE(submit(other).ok()) << "nobody of its own is before it";
   open.set_value();

@@ -29,8 +29,7 @@ Status CustomTaskQueue::Push(CustomTask& task) {
   {
     const MutexLock lock(mutex_);
     const auto waiting = static_cast<int64_t>(tasks_.size());
-    const bool is_long = tasks_.size() >= kAlwaysQueued * static_cast<size_t>(num_workers_) && average_ * waiting / num_workers_ > max_wait_;
-    if (is_long || tasks_.size() >= kMaxQueued) {
+    if (limit_.Refuses(tasks_.size(), average_ * waiting / num_workers_) || tasks_.size() >= kMaxQueued) {
       ++num_refused_;
       return UnavailableError("too many requests are waiting; try again later");
     }

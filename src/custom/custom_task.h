@@ -14,6 +14,7 @@
 #include "base/cancellation.h"
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "base/queue_limit.h"
 #include "base/status.h"
 #include "servable/servable.h"
 
@@ -42,11 +43,9 @@ class CustomTaskQueue {
  public:
   // Those that may wait, as for the server's own workers.
   static constexpr size_t kMaxQueued = 4096;
-  static constexpr size_t kAlwaysQueued = 16;
 
-  // `max_wait`: a task is refused that would wait longer, by what tasks took lately; but never one that has fewer than kAlwaysQueued before it for
-  // each worker.
-  CustomTaskQueue(int num_workers, std::chrono::nanoseconds max_wait) : num_workers_(num_workers), max_wait_(max_wait) {}
+  // `max_wait`: how long a task may have to wait, by what tasks took lately (QueueLimit).
+  CustomTaskQueue(int num_workers, std::chrono::nanoseconds max_wait) : num_workers_(num_workers), limit_(max_wait, num_workers) {}
 
   // UNAVAILABLE, and `task` untouched, when too many wait.
   Status Push(CustomTask& task);
@@ -72,8 +71,8 @@ class CustomTaskQueue {
 
  private:
   const int num_workers_;
-  const std::chrono::nanoseconds max_wait_;
   mutable Mutex mutex_;
+  QueueLimit limit_ TFLS_GUARDED_BY(mutex_);
   std::deque<CustomTask> tasks_ TFLS_GUARDED_BY(mutex_);
   uint64_t num_refused_ TFLS_GUARDED_BY(mutex_) = 0;
   std::vector<int> idle_ TFLS_GUARDED_BY(mutex_);  // the events of workers with nothing to do

@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include "base/clock.h"
+#include "base/queue_limit.h"
 
 namespace tflite_serving {
 namespace {
@@ -250,7 +251,7 @@ TEST(CustomTaskQueueTest, IsBounded) {
   for (int i = 0; i < 100; ++i) slow.Record(seconds(1));
   size_t accepted = 0;
   for (CustomTask task; slow.Push(task).ok(); task = {}) ++accepted;
-  EXPECT_EQ(accepted, CustomTaskQueue::kAlwaysQueued) << "which would take 16 s";
+  EXPECT_EQ(accepted, QueueLimit::kAlwaysQueued) << "which would take 16 s";
 }
 
 }  // namespace
