@@ -36,7 +36,7 @@ std::optional<BodyFormat> FormatOf(std::string_view media_type) {
   media_type.remove_prefix(std::min(media_type.find_first_not_of(kSpaces), media_type.size()));
   media_type = media_type.substr(0, media_type.find_last_not_of(kSpaces) + 1);
   for (const MediaType& known : kMediaTypes) {
-    if (std::ranges::equal(media_type, known.name, {}, Lower)) return known.format;
+    if (media_type == known.name || std::ranges::equal(media_type, known.name, {}, Lower)) return known.format;
   }
   return std::nullopt;
 }

@@ -18,7 +18,7 @@ constexpr char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c
 
 // Removes `prefix`, in any case, from the front of `text`.
 bool Take(std::string_view& text, std::string_view prefix) {
-  const bool matches = text.size() >= prefix.size() && std::ranges::equal(text.substr(0, prefix.size()), prefix, {}, Lower);
+  const bool matches = text.starts_with(prefix) || std::ranges::equal(text.substr(0, prefix.size()), prefix, {}, Lower);
   if (matches) text.remove_prefix(prefix.size());
   return matches;
 }

@@ -93,10 +93,10 @@ void AppendSample(std::string& text, const MetricFamily& family, std::string_vie
 ShardedCells::ShardedCells(size_t num_cells)
     : lines_per_shard_((num_cells + kCellsPerLine - 1) / kCellsPerLine), lines_(std::make_unique<Line[]>(lines_per_shard_ * NumShards())) {}
 
-size_t ShardedCells::ShardOfThread() {
+size_t ShardedCells::ChooseShard() {
   static std::atomic<size_t> num_threads = 0;
-  static thread_local const size_t shard = num_threads.fetch_add(1, std::memory_order_relaxed) & (NumShards() - 1);
-  return shard;
+  shard_of_thread_ = num_threads.fetch_add(1, std::memory_order_relaxed) & (NumShards() - 1);
+  return shard_of_thread_;
 }
 
 uint64_t ShardedCells::Sum(size_t cell) const {
@@ -108,7 +108,14 @@ uint64_t ShardedCells::Sum(size_t cell) const {
 Histogram::Histogram(const MetricFamily& family) : bounds_(family.bounds), cells_(family.bounds.size() + 2) {}
 
 void Histogram::Observe(uint64_t ticks) {
-  cells_.Add(static_cast<size_t>(std::ranges::lower_bound(bounds_, ticks) - bounds_.begin()), 1);
+  // A lower bound without branches, which nobody could predict.
+  size_t bucket = 0;
+  for (size_t left = bounds_.size(); left > 0;) {
+    const size_t half = (left + 1) / 2;
+    bucket += bounds_[bucket + half - 1] < ticks ? half : 0;
+    left -= half;
+  }
+  cells_.Add(bucket, 1);
   cells_.Add(bounds_.size() + 1, ticks);
 }
 

@@ -38,10 +38,15 @@ class ShardedCells {
     std::array<std::atomic<uint64_t>, kCellsPerLine> cells{};
   };
 
-  static size_t ShardOfThread();
+  static constexpr size_t kNoShard = ~size_t{0};
+
+  static size_t ShardOfThread() { return shard_of_thread_ != kNoShard ? shard_of_thread_ : ChooseShard(); }
+  static size_t ChooseShard();
   std::atomic<uint64_t>& At(size_t shard, size_t cell) const {
     return lines_[shard * lines_per_shard_ + cell / kCellsPerLine].cells[cell % kCellsPerLine];
   }
+
+  static inline constinit thread_local size_t shard_of_thread_ = kNoShard;
 
   const size_t lines_per_shard_;
   const std::unique_ptr<Line[]> lines_;

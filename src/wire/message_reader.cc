@@ -63,12 +63,7 @@ void WireRange::NextPiece() {
   }
 }
 
-void WireRange::Advance(size_t n) {
-  at_ += n;
-  NextPiece();
-}
-
-bool WireRange::ReadVarint(uint64_t& value) {
+bool WireRange::ReadAnyVarint(uint64_t& value) {
   value = 0;
   for (int i = 0; i < kMaxVarintBytes; ++i) {
     if (at_ == end_) return false;
@@ -95,13 +90,14 @@ bool WireRange::Split(uint64_t wanted, WireRange& front) {
   if (wanted > size()) return false;
   front = *this;
   const auto here = static_cast<uint64_t>(end_ - at_);
-  if (wanted <= here) {
-    front.end_ = at_ + wanted;
-    front.rest_ = 0;
-  } else {
+  if (wanted > here) {
     front.rest_ = wanted - here;
+    return Skip(wanted);
   }
-  return Skip(wanted);
+  front.end_ = at_ + wanted;
+  front.rest_ = 0;
+  Advance(wanted);
+  return true;
 }
 
 bool WireRange::Skip(uint64_t n) {
@@ -158,7 +154,30 @@ bool MessageReader::ReadValue(uint32_t type, WireField& field) {
   return Fail(fmt::format("field {} has the unknown wire type {}", field.number, type));
 }
 
+// A field of small number with a small number or length, all in one piece: nearly every one.
+bool MessageReader::NextSmall(WireField& field) {
+  const std::span<const std::byte> here = rest_.contiguous();
+  if (here.size() < 2) return false;
+  const auto tag = std::to_integer<uint32_t>(here[0]);
+  const auto value = std::to_integer<uint32_t>(here[1]);
+  if (tag >= 0x80 || tag >> 3 == 0 || value >= 0x80) return false;
+  const auto type = static_cast<WireType>(tag & 7);
+  if (type == WireType::kVarint) {
+    field.number_value = value;
+    rest_.Advance(2);
+  } else if (type == WireType::kLengthDelimited && value <= here.size() - 2) {
+    field.range = WireRange(here.subspan(2, value));
+    rest_.Advance(2 + value);
+  } else {
+    return false;
+  }
+  field.number = tag >> 3;
+  field.type = type;
+  return true;
+}
+
 bool MessageReader::Next(WireField& field) {
+  if (NextSmall(field)) return true;
   while (!rest_.empty()) {
     uint32_t type;
     if (!ReadTag(field.number, type)) return false;

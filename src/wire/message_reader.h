@@ -28,14 +28,18 @@ class WireRange {
   // Both spans must outlive the range and all that is split from it. Pieces may be empty.
   explicit WireRange(std::span<const std::span<const std::byte>> pieces);
   // The same over bytes that lie in one piece.
-  explicit WireRange(std::string_view bytes)
-      : at_(reinterpret_cast<const std::byte*>(bytes.data())), end_(at_ == nullptr ? nullptr : at_ + bytes.size()) {}
+  explicit WireRange(std::span<const std::byte> bytes) : at_(bytes.data()), end_(bytes.data() + bytes.size()) {}
+  explicit WireRange(std::string_view bytes) : WireRange(std::as_bytes(std::span(bytes))) {}
 
   size_t size() const { return static_cast<size_t>(end_ - at_) + rest_; }
   bool empty() const { return size() == 0; }
 
   // Takes a varint of at most ten bytes. False, with an undefined position, if there is none.
-  [[nodiscard]] bool ReadVarint(uint64_t& value);
+  [[nodiscard]] bool ReadVarint(uint64_t& value) {
+    if (end_ - at_ < 2 || std::to_integer<uint8_t>(*at_) >= 0x80) return ReadAnyVarint(value);
+    value = std::to_integer<uint8_t>(*at_++);  // and the piece has more
+    return true;
+  }
   // Takes a little-endian value.
   [[nodiscard]] bool ReadFixed32(uint32_t& value) { return Read(std::as_writable_bytes(std::span(&value, 1))); }
   [[nodiscard]] bool ReadFixed64(uint64_t& value) { return Read(std::as_writable_bytes(std::span(&value, 1))); }
@@ -47,12 +51,16 @@ class WireRange {
 
   // What is left of the piece at hand: for loops that are worth their own bounds check. Empty only when the range is. Advance(n) takes n bytes of it.
   std::span<const std::byte> contiguous() const { return {at_, end_}; }
-  void Advance(size_t n);
+  void Advance(size_t n) {
+    at_ += n;
+    if (at_ == end_) NextPiece();
+  }
 
   // A copy of all bytes.
   std::string ToString() const;
 
  private:
+  bool ReadAnyVarint(uint64_t& value);
   // Moves on to the next piece that has bytes, when the one at hand has none left.
   void NextPiece();
 
@@ -90,6 +98,7 @@ class MessageReader {
   const std::string& problem() const { return problem_; }
 
  private:
+  bool NextSmall(WireField& field);
   bool Fail(std::string problem);
   bool ReadTag(uint32_t& number, uint32_t& type);
   bool ReadValue(uint32_t type, WireField& field);
