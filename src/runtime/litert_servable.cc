@@ -169,6 +169,18 @@ void LiteRtServable::Run(const RunRequest& request, RunDone done) {
   done(OkStatus(), *outputs);
 }
 
+Status LiteRtServable::RunOnEach(size_t signature, std::span<const TensorView> inputs) {
+  std::vector<InterpreterPool::Lease> all;
+  for (size_t i = 0; i < pool_.size(); ++i) {
+    TFLS_ASSIGN_OR_RETURN(InterpreterPool::Lease lease, pool_.WaitForLease(kNoDeadline));
+    all.push_back(std::move(lease));
+    const TimePoint start = clock_.Now();
+    TFLS_RETURN_IF_ERROR(all.back()->Run(signature, inputs, kNoDeadline).status());
+    if (run_counters_ != nullptr) run_counters_->Count(clock_.Now() - start);
+  }
+  return OkStatus();
+}
+
 StatusOr<ModelProfile> LiteRtServable::Profile(const ProfileRequest& request) {
   const Signature* const signature = FindSignature(signatures_, request.signature_name);
   if (signature == nullptr) {

@@ -65,6 +65,16 @@ std::vector<float> RunFloats(LiteRtServable& servable, Tensor input) {
   return values;
 }
 
+TEST(LiteRtServableTest, RunsOnEachInterpreter) {
+  RunCounters counters;
+  const auto servable = Load(TestModelPath("half_plus_two_1x1"), {.num_interpreters = 3, .run_counters = &counters});
+  const uint64_t before = counters.runs.value();
+  const std::vector<Tensor> inputs = One(Floats({4, 1}, {1, 2, 3, 4}));
+  EXPECT_EQ(servable->RunOnEach(0, ViewsOf(inputs)), OkStatus());
+  EXPECT_EQ(counters.runs.value() - before, 3);
+  EXPECT_EQ(CheckAndRun(*servable, inputs), OkStatus()) << "all were given back";
+}
+
 TEST(LiteRtServableTest, EveryModelLoadsAndAnswers) {
   for (const std::string name : {"half_plus_two",
                                  "half_plus_two_1x1",
@@ -252,6 +262,7 @@ TEST(LiteRtServableTest, AFailedRequestLeavesTheNextAlone) {
   for (int round = 0; round < 2; ++round) {
     servable->Run({.signature = &servable->signatures()[0], .inputs = std::span(&view, 1)},
                   [](const Status& status, std::span<const TensorView>) { EXPECT_EQ(status.code(), StatusCode::kInvalidArgument); });
+    EXPECT_EQ(servable->RunOnEach(0, std::span(&view, 1)).code(), StatusCode::kInvalidArgument);
   }
   EXPECT_THAT(RunFloats(*servable, Floats({1, 4}, {1, 2, 3, 4})), ElementsAre(4, 6));
 }

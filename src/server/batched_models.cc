@@ -4,6 +4,7 @@
 #include <chrono>
 #include <filesystem>
 #include <future>
+#include <ranges>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "base/usable_cpus.h"
 #include "batching/batching_servable.h"
 #include "config/batching_parameters_file.h"
+#include "runtime/sample_inputs.h"
 #include "server/measured_run.h"
 #include "telemetry/log.h"
 
@@ -28,6 +30,9 @@ constexpr std::chrono::milliseconds kMeasuringTime{300};
 constexpr int kRunsOfASize = 3;
 constexpr int64_t kMaxMeasuredRows = 256;
 
+// For one signature: what its interpreters may take to be sized.
+constexpr std::chrono::seconds kSizingTime{2};
+
 std::vector<int64_t> SizesToMeasure(const BatchingParameters& parameters) {
   const int64_t most = std::min(MaxRowsOfRun(parameters), kMaxMeasuredRows);
   std::vector<int64_t> sizes = parameters.allowed_batch_sizes;
@@ -38,12 +43,29 @@ std::vector<int64_t> SizesToMeasure(const BatchingParameters& parameters) {
   return sizes;
 }
 
+struct MeasuredSize {
+  int64_t rows;
+  nanoseconds time;
+};
+
+// So that no batch is the first of its size, and has its interpreter ask for memory. The largest of the allowed sizes for which there is time.
+void SizeInterpreters(LiteRtServable& servable, size_t number, const BatchingParameters& parameters, const MeasuredSize& measured) {
+  for (const int64_t rows : parameters.allowed_batch_sizes | std::views::reverse) {
+    const nanoseconds expected = measured.time * rows / measured.rows * static_cast<int64_t>(servable.num_interpreters());
+    if (rows > MaxRowsOfRun(parameters) || expected > kSizingTime) continue;
+    const StatusOr<std::vector<Tensor>> inputs = MakeInputs(servable, number, rows);
+    const Status status = inputs.ok() ? servable.RunOnEach(number, ViewsOf(*inputs)) : inputs.status();
+    if (status.ok()) return;
+    TFLS_WARNING("{}: signature \"{}\" could not be run with {} rows, an allowed batch size: {}", servable.id().ToString(),
+                 servable.signatures()[number].key, rows, status.message());
+  }
+}
+
 // The best of a few runs; nothing if the model refuses made-up inputs.
 std::optional<nanoseconds> MeasureSize(LiteRtServable& servable, size_t number, int64_t rows) {
   const StatusOr<std::vector<Tensor>> inputs = MakeInputs(servable, number, rows);
   if (!inputs.ok()) return std::nullopt;
-  std::vector<TensorView> views;
-  for (const Tensor& input : *inputs) views.push_back(input.view());
+  const std::vector<TensorView> views = ViewsOf(*inputs);
   nanoseconds best = nanoseconds::max();
   Status failure;
   for (int i = 0; i < kRunsOfASize && failure.ok(); ++i) {
@@ -145,10 +167,15 @@ StatusOr<ServableHandle> BatchedModels::Batch(std::unique_ptr<LiteRtServable> se
   auto batched = std::make_shared<BatchingServable>(std::move(servable), batches, *parameters, scheduler_);
   for (size_t number = 0; number < batches.size(); ++number) {
     const auto until = std::chrono::steady_clock::now() + kMeasuringTime;
+    std::optional<MeasuredSize> largest;
     for (const int64_t rows : SizesToMeasure(*parameters)) {
       if (!batches[number] || std::chrono::steady_clock::now() > until) break;
-      if (const std::optional<nanoseconds> time = MeasureSize(model, number, rows)) batched->RecordRun(number, rows, *time);
+      const std::optional<nanoseconds> time = MeasureSize(model, number, rows);
+      if (!time) continue;
+      batched->RecordRun(number, rows, *time);
+      largest = {.rows = rows, .time = *time};
     }
+    if (largest) SizeInterpreters(model, number, *parameters, *largest);
   }
   return ServableHandle(std::move(batched));
 }

@@ -32,7 +32,8 @@ class BatchedModels {
   BatchedModels(const BatchingParameters& parameters, bool per_model, std::chrono::nanoseconds max_wait);
 
   // `servable`, of the version in `directory`, with those of its signatures batched that can be; which cannot is logged. Measures first what runs of
-  // different sizes take, for kMeasuringTime at most. Borrows this object. Errors: those of a version's own file.
+  // different sizes take, for kMeasuringTime at most, and where sizes are allowed, runs the largest on each interpreter. Borrows this object.
+  // Errors: those of a version's own file.
   StatusOr<ServableHandle> Batch(std::unique_ptr<LiteRtServable> servable, const std::string& directory);
 
   // The same, without measuring, of a servable in Python: all its signatures, if it says that its rows may be put together.

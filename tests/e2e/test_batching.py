@@ -457,6 +457,19 @@ def test_allowed_batch_sizes(telling):
     assert happens(attempt)
 
 
+def test_interpreters_are_sized_at_load(tmp_path, telling):
+    """Each has run the largest allowed size before a request comes: two interpreters more are two runs more at the start."""
+    monitoring = tmp_path / "monitoring.config"
+    monitoring.write_text("prometheus_config { enable: true }")
+
+    def runs_at_start(interpreters):
+        # A single size, since that is measured whatever it takes.
+        clients = telling("max_batch_size { value: 8 } allowed_batch_sizes: 8", f"--num_tflite_pools={interpreters}",
+                          f"--monitoring_config_file={monitoring}")
+        return clients.server.metrics("/monitoring/prometheus/metrics")[":tensorflow:core:graph_runs{}"]
+    assert runs_at_start(3) - runs_at_start(1) == 2
+
+
 @pytest.mark.parametrize("pad_value", [None, 0, 1.5, -3])
 def test_padding(telling, pad_value):
     """To the widest of the run, at the end, so that each place more adds the value to a row's sum. Without it, other shapes share no run."""
