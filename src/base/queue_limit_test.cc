@@ -7,37 +7,55 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
+using std::chrono::seconds;
 
 constexpr size_t kMany = 1000;
+constexpr milliseconds kMaxWait(800);
 
-TEST(QueueLimitTest, RefusesWhatWouldWaitTooLong) {
-  QueueLimit limit(milliseconds(800), 1);
-  EXPECT_FALSE(limit.Refuses(kMany, milliseconds(800)));
-  EXPECT_TRUE(limit.Refuses(kMany, milliseconds(801)));
+struct QueueLimitTest : ::testing::Test {
+  bool Refuses(int wait_ms, size_t num_queued = kMany) { return limit.Refuses(num_queued, milliseconds(wait_ms), now); }
+
+  QueueLimit limit{kMaxWait, 2};
+  TimePoint now{seconds(1)};
+};
+
+TEST_F(QueueLimitTest, RefusesWhatWouldWaitTooLong) {
+  EXPECT_FALSE(Refuses(800));
+  EXPECT_TRUE(Refuses(801));
 }
 
-TEST(QueueLimitTest, LetsNoLongQueueStandInOverload) {
-  QueueLimit limit(milliseconds(800), 1);
-  EXPECT_FALSE(limit.Refuses(kMany, milliseconds(300))) << "a burst";
-  EXPECT_TRUE(limit.Refuses(kMany, milliseconds(801)));
-  EXPECT_TRUE(limit.Refuses(kMany, milliseconds(300)));
-  EXPECT_TRUE(limit.Refuses(kMany, milliseconds(201)));
-  EXPECT_FALSE(limit.Refuses(kMany, milliseconds(200)));
-  EXPECT_FALSE(limit.Refuses(kMany, milliseconds(100)));
-  EXPECT_TRUE(limit.Refuses(kMany, milliseconds(300))) << "it has not been short yet";
-  EXPECT_FALSE(limit.Refuses(kMany, milliseconds(99)));
-  EXPECT_FALSE(limit.Refuses(kMany, milliseconds(300)));
+TEST_F(QueueLimitTest, LetsNoLongQueueStandInOverload) {
+  EXPECT_FALSE(Refuses(300)) << "a burst";
+  EXPECT_TRUE(Refuses(801));
+  EXPECT_TRUE(Refuses(300));
+  EXPECT_TRUE(Refuses(201));
+  EXPECT_FALSE(Refuses(200));
+  EXPECT_FALSE(Refuses(100));
+  EXPECT_TRUE(Refuses(300)) << "it has not been short yet";
+  EXPECT_FALSE(Refuses(99));
+  EXPECT_FALSE(Refuses(300));
 }
 
-TEST(QueueLimitTest, QueuesSomeForEachThreadHoweverLongTheyTake) {
-  QueueLimit limit(milliseconds(800), 2);
-  EXPECT_FALSE(limit.Refuses(2 * QueueLimit::kAlwaysQueued - 1, milliseconds(5000)));
-  EXPECT_TRUE(limit.Refuses(2 * QueueLimit::kAlwaysQueued, milliseconds(5000)));
+TEST_F(QueueLimitTest, TriesLongQueuesAgainAfterAWhile) {
+  EXPECT_TRUE(Refuses(801));
+  now += 60 * kMaxWait;
+  EXPECT_TRUE(Refuses(300));
+  now += nanoseconds(1);
+  EXPECT_FALSE(Refuses(300));
+  EXPECT_TRUE(Refuses(801));
+  EXPECT_TRUE(Refuses(300));
 }
 
-TEST(QueueLimitTest, MayBeWithoutLimit) {
+TEST_F(QueueLimitTest, QueuesSomeForEachThreadHoweverLongTheyTake) {
+  EXPECT_FALSE(Refuses(5000, 2 * QueueLimit::kAlwaysQueued - 1));
+  EXPECT_FALSE(Refuses(300)) << "nothing has been refused";
+  EXPECT_TRUE(Refuses(5000, 2 * QueueLimit::kAlwaysQueued));
+}
+
+TEST(UnlimitedQueueTest, RefusesNothing) {
   QueueLimit limit(nanoseconds::max(), 1);
-  EXPECT_FALSE(limit.Refuses(kMany, std::chrono::hours(1000)));
+  for (const TimePoint now : {TimePoint(), TimePoint(seconds(1)), TimePoint::max()})
+    EXPECT_FALSE(limit.Refuses(kMany, std::chrono::hours(1000), now));
 }
 
 }  // namespace

@@ -37,10 +37,10 @@ WorkerPool::Flow& WorkerPool::FlowOf(std::string_view name) {
   return flows_.try_emplace(std::string(name), QueueLimit(options_.max_wait, options_.num_threads)).first->second;
 }
 
-bool WorkerPool::IsFull(Flow& flow) const {
+bool WorkerPool::IsFull(Flow& flow, TimePoint now) const {
   // Each active flow gets the same share of the threads.
   const auto tasks = static_cast<int64_t>(flow.tasks.size() * active_.size());
-  return flow.limit.Refuses(flow.tasks.size(), flow.average * tasks / options_.num_threads);
+  return flow.limit.Refuses(flow.tasks.size(), flow.average * tasks / options_.num_threads, now);
 }
 
 bool WorkerPool::TrySubmit(std::function<void()>& task, std::string_view name) {
@@ -48,12 +48,13 @@ bool WorkerPool::TrySubmit(std::function<void()>& task, std::string_view name) {
     MutexLock lock(mutex_);
     if (stopping_ || num_queued_ >= options_.max_queued) return false;
     Flow& flow = FlowOf(name);
-    if (IsFull(flow)) return false;
+    const TimePoint now = options_.clock->Now();
+    if (IsFull(flow, now)) return false;
     if (flow.tasks.empty()) {
       flow.used = std::max(flow.used, turn_);  // who had nothing to run has saved nothing up
       active_.push_back(&flow);
     }
-    flow.tasks.push_back({std::move(task), options_.clock->Now()});
+    flow.tasks.push_back({std::move(task), now});
     ++num_queued_;
   }
   wake_.NotifyOne();
@@ -63,7 +64,7 @@ bool WorkerPool::TrySubmit(std::function<void()>& task, std::string_view name) {
 bool WorkerPool::WouldRefuse(std::string_view name) {
   const MutexLock lock(mutex_);
   const auto flow = flows_.find(name);
-  return stopping_ || num_queued_ >= options_.max_queued || (flow != flows_.end() && IsFull(flow->second));
+  return stopping_ || num_queued_ >= options_.max_queued || (flow != flows_.end() && IsFull(flow->second, options_.clock->Now()));
 }
 
 PoolLoad WorkerPool::load() const {

@@ -70,7 +70,7 @@ class WorkerPool {
   void Work();
   Flow& FlowOf(std::string_view name) TFLS_REQUIRES(mutex_);
   // Whether it has too many tasks to take one more.
-  bool IsFull(Flow& flow) const TFLS_REQUIRES(mutex_);
+  bool IsFull(Flow& flow, TimePoint now) const TFLS_REQUIRES(mutex_);
 
   const WorkerPoolOptions options_;
   mutable Mutex mutex_;

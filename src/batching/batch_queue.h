@@ -69,6 +69,8 @@ class BatchQueue {
   // What the runs of all that is running or waits are expected to take, one after the other.
   std::chrono::nanoseconds ExpectedOfAll() const;
   size_t num_tasks() const { return tasks_.size(); }
+  // Whether fewer rows wait than were taken and are not answered yet.
+  bool is_shorter_than_runs() const { return rows_ < outstanding_ - rows_; }
   // When the first task came; `now` without one.
   TimePoint first_arrival(TimePoint now) const { return tasks_.empty() ? now : tasks_.front().arrived; }
   // What a run for this batch is expected to take.

@@ -45,8 +45,8 @@ Status BatchScheduler::Submit(const SourceHandle& source, std::span<BatchTask> t
     const MutexLock lock(mutex_);
     if (stopping_) return UnavailableError("the server is stopping");
     TFLS_RETURN_IF_ERROR(source->queue.CheckRoom(rows));
-    if (IsFull(*source)) return UnavailableError("too many requests are waiting; try again later");
     const TimePoint now = clock_.Now();
+    if (IsFull(*source, now)) return UnavailableError("too many requests are waiting; try again later");
     for (BatchTask& task : tasks) source->queue.Add(std::move(task), now);
     Activate(source);
     const TimePoint start = StartTime(*source, now);
@@ -56,9 +56,12 @@ Status BatchScheduler::Submit(const SourceHandle& source, std::span<BatchTask> t
   return OkStatus();
 }
 
-bool BatchScheduler::IsFull(Source& source) const {
+bool BatchScheduler::IsFull(Source& source, TimePoint now) const {
   // Each active source gets the same share of the threads.
-  return source.limit.Refuses(source.queue.num_tasks(), source.queue.ExpectedOfAll() * static_cast<int64_t>(active_.size()) / num_threads_);
+  const auto sources = static_cast<int64_t>(active_.size() + (source.active ? 0 : 1));
+  const bool refuses = source.limit.Refuses(source.queue.num_tasks(), source.queue.ExpectedOfAll() * sources / num_threads_, now);
+  // The next batches may be as large as those that run, or long ones would shrink.
+  return refuses && !source.queue.is_shorter_than_runs();
 }
 
 void BatchScheduler::Resubmit(const SourceHandle& source, BatchTask task) {

@@ -59,7 +59,7 @@ class BatchScheduler {
   void Work();
   void Activate(const SourceHandle& source) TFLS_REQUIRES(mutex_);
   // Whether it has too many tasks to take one more.
-  bool IsFull(Source& source) const TFLS_REQUIRES(mutex_);
+  bool IsFull(Source& source, TimePoint now) const TFLS_REQUIRES(mutex_);
   // BatchQueue::StartTime of an active source, of which all have the same share of the threads.
   TimePoint StartTime(Source& source, TimePoint now) const TFLS_REQUIRES(mutex_);
   // Whose turn it is; null if nobody's before `next`.

@@ -85,6 +85,32 @@ TEST(BatchSchedulerTest, WhatWouldWaitTooLongIsRefused) {
   scheduler.Stop();
 }
 
+TEST(BatchSchedulerTest, TheNextBatchMayBeAsLargeAsTheOneThatRuns) {
+  constexpr size_t kRows = 40;
+  std::promise<void> open;
+  std::promise<void> begun;
+  BatchScheduler scheduler("batch", 1, std::chrono::seconds(2));
+  BatchQueue queue(BatchingParameters{.max_batch_size = 100, .max_enqueued_batches = 1000});
+  queue.Record(1, std::chrono::seconds(10));
+  queue.Record(kRows, std::chrono::seconds(10));
+  const auto slow = scheduler.NewSource(std::move(queue), [&, gate = open.get_future().share(), first = true](
+                                                              const BatchScheduler::SourceHandle& from, std::vector<BatchTask> batch) mutable {
+    if (std::exchange(first, false)) begun.set_value();
+    gate.wait();
+    scheduler.Answered(*from, static_cast<int64_t>(batch.size()));
+    AnswerAll(batch);
+  });
+  std::vector<BatchTask> tasks;
+  for (size_t i = 0; i < kRows; ++i) tasks.push_back(NewTask([] {}));
+  ASSERT_TRUE(scheduler.Submit(slow, tasks).ok());
+  begun.get_future().wait();
+  size_t accepted = 0;
+  for (BatchTask task = NewTask([] {}); scheduler.Submit(slow, {&task, 1}).ok(); task = NewTask([] {})) ++accepted;
+  EXPECT_EQ(accepted, kRows);
+  open.set_value();
+  scheduler.Stop();
+}
+
 TEST(BatchSchedulerTest, WhatIsQueuedIsRunBeforeTheEnd) {
   std::atomic<int> done = 0;
   {

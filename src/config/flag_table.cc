@@ -116,7 +116,9 @@ constexpr Flag kFlags[] = {
     {"num_tflite_pools", kRunning, &Options::num_tflite_pools, "interpreters for each loaded model; 0: chosen at load by measuring",
      kInterpretersRange},
     {"max_queue_wait_ms", kRunning, &Options::max_queue_wait_ms,
-     "a request with many of its model before it that is expected to wait longer is refused with 503 at once; 0: never", kCountRange},
+     "a request with many of its model before it that is expected to wait longer is refused with 503 at once, and in overload one that would wait "
+     "longer than a quarter of it; 0: never",
+     kCountRange},
     {"tensorflow_intra_op_parallelism", kRunning, &Options::tensorflow_intra_op_parallelism,
      "threads of each interpreter; 0: chosen at load by measuring", kInterpreterThreadsRange},
     {"enable_signature_method_name_check", kRunning, &Options::enable_signature_method_name_check, "refuse signatures of another method"},

@@ -91,7 +91,7 @@ struct ServerOptions {
   // RuntimeOptions.
   int32_t num_tflite_pools = 0;
   int32_t tensorflow_intra_op_parallelism = 0;
-  int32_t max_queue_wait_ms = 1000;  // [ours] a request is refused at once that would wait longer for a worker (WorkerPoolOptions); 0: none
+  int32_t max_queue_wait_ms = 1000;                 // [ours] a request is refused at once that would wait longer for a worker (QueueLimit); 0: none
   bool enable_signature_method_name_check = false;  // Classify and Regress want signatures made for them, Predict one of a known method
   bool keep_state = false;                          // [ours] variables of a stateful model live on from request to request
   std::string custom_op_library;                    // [ours] shared libraries with operators that models use, separated by commas

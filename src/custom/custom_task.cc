@@ -29,7 +29,7 @@ Status CustomTaskQueue::Push(CustomTask& task) {
   {
     const MutexLock lock(mutex_);
     const auto waiting = static_cast<int64_t>(tasks_.size());
-    if (limit_.Refuses(tasks_.size(), average_ * waiting / num_workers_) || tasks_.size() >= kMaxQueued) {
+    if (limit_.Refuses(tasks_.size(), average_ * waiting / num_workers_, Clock::Steady().Now()) || tasks_.size() >= kMaxQueued) {
       ++num_refused_;
       return UnavailableError("too many requests are waiting; try again later");
     }

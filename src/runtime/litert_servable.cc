@@ -1,6 +1,7 @@
 #include "runtime/litert_servable.h"
 
 #include <algorithm>
+#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
@@ -171,14 +172,23 @@ void LiteRtServable::Run(const RunRequest& request, RunDone done) {
 
 Status LiteRtServable::RunOnEach(size_t signature, std::span<const TensorView> inputs) {
   std::vector<InterpreterPool::Lease> all;
-  for (size_t i = 0; i < pool_.size(); ++i) {
+  while (all.size() < pool_.size()) {
     TFLS_ASSIGN_OR_RETURN(InterpreterPool::Lease lease, pool_.WaitForLease(kNoDeadline));
     all.push_back(std::move(lease));
-    const TimePoint start = clock_.Now();
-    TFLS_RETURN_IF_ERROR(all.back()->Run(signature, inputs, kNoDeadline).status());
-    if (run_counters_ != nullptr) run_counters_->Count(clock_.Now() - start);
   }
-  return OkStatus();
+  std::vector<Status> ends(all.size());
+  {
+    std::vector<std::jthread> threads;
+    for (size_t i = 0; i < all.size(); ++i) {
+      threads.push_back(StartThread("model_load", [&, i] {
+        const TimePoint start = clock_.Now();
+        ends[i] = all[i]->Run(signature, inputs, kNoDeadline).status();
+        if (run_counters_ != nullptr) run_counters_->Count(clock_.Now() - start);
+      }));
+    }
+  }
+  const auto failed = std::ranges::find_if_not(ends, &Status::ok);
+  return failed == ends.end() ? OkStatus() : *failed;
 }
 
 StatusOr<ModelProfile> LiteRtServable::Profile(const ProfileRequest& request) {

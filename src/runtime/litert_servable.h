@@ -75,8 +75,8 @@ class LiteRtServable : public Servable {
   // depends on the data), with state (an interpreter is compiled anew after each run) or with operators of libraries.
   bool RunsInline(size_t request_bytes) const override;
 
-  // Runs signature number `signature` once on each interpreter, which then has the memory that such a request takes. Waits until all of them are
-  // free. Errors: the first of Interpreter::Run.
+  // Runs signature number `signature` once on each interpreter, at the same time; they then have the memory that such a request takes. For a load:
+  // not for two threads at once. Errors: one of Interpreter::Run.
   Status RunOnEach(size_t signature, std::span<const TensorView> inputs);
 
   // With interpreters of its own, as many threads as one of the others may use. Errors: ProfileOperators.

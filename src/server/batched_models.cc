@@ -31,7 +31,7 @@ constexpr int kRunsOfASize = 3;
 constexpr int64_t kMaxMeasuredRows = 256;
 
 // For one signature: what its interpreters may take to be sized.
-constexpr std::chrono::seconds kSizingTime{2};
+constexpr nanoseconds kSizingTime = std::chrono::seconds(2);
 
 std::vector<int64_t> SizesToMeasure(const BatchingParameters& parameters) {
   const int64_t most = std::min(MaxRowsOfRun(parameters), kMaxMeasuredRows);
@@ -48,17 +48,23 @@ struct MeasuredSize {
   nanoseconds time;
 };
 
-// So that no batch is the first of its size, and has its interpreter ask for memory. The largest of the allowed sizes for which there is time.
+// So that its first large batch has an interpreter ask for no memory. Of the allowed sizes the largest for which there is time.
 void SizeInterpreters(LiteRtServable& servable, size_t number, const BatchingParameters& parameters, const MeasuredSize& measured) {
-  for (const int64_t rows : parameters.allowed_batch_sizes | std::views::reverse) {
-    const nanoseconds expected = measured.time * rows / measured.rows * static_cast<int64_t>(servable.num_interpreters());
-    if (rows > MaxRowsOfRun(parameters) || expected > kSizingTime) continue;
-    const StatusOr<std::vector<Tensor>> inputs = MakeInputs(servable, number, rows);
-    const Status status = inputs.ok() ? servable.RunOnEach(number, ViewsOf(*inputs)) : inputs.status();
-    if (status.ok()) return;
-    TFLS_WARNING("{}: signature \"{}\" could not be run with {} rows, an allowed batch size: {}", servable.id().ToString(),
-                 servable.signatures()[number].key, rows, status.message());
-  }
+  if (parameters.allowed_batch_sizes.empty()) return;
+  std::vector<int64_t> sizes = parameters.allowed_batch_sizes;
+  const int64_t most = MaxRowsOfRun(parameters);
+  std::erase_if(sizes, [most](int64_t rows) { return rows >= most; });
+  sizes.push_back(most);
+  // One to find inputs, and then all interpreters, as many at a time as there are cores.
+  const int64_t runs = 1 + (static_cast<int64_t>(servable.num_interpreters()) + UsableCpus() - 1) / UsableCpus();
+  const int64_t affordable = kSizingTime / runs * measured.rows / std::max<nanoseconds>(measured.time, nanoseconds(1));
+  const auto size = std::ranges::find_if(sizes | std::views::reverse, [affordable](int64_t rows) { return rows <= affordable; });
+  if (size == sizes.rend()) return;
+  const StatusOr<std::vector<Tensor>> inputs = MakeInputs(servable, number, *size);
+  const Status status = inputs.ok() ? servable.RunOnEach(number, ViewsOf(*inputs)) : inputs.status();
+  if (status.ok()) return;
+  TFLS_WARNING("{}: signature \"{}\" could not be run with {} rows, an allowed batch size: {}", servable.id().ToString(),
+               servable.signatures()[number].key, *size, status.message());
 }
 
 // The best of a few runs; nothing if the model refuses made-up inputs.
@@ -114,9 +120,10 @@ StatusOr<std::optional<BatchingParameters>> ReadBatchingParameters(const ServerO
   return parameters;
 }
 
-BatchedModels::BatchedModels(const BatchingParameters& parameters, bool per_model, nanoseconds max_wait)
+BatchedModels::BatchedModels(const BatchingParameters& parameters, bool per_model, bool sizes_interpreters, nanoseconds max_wait)
     : parameters_(parameters),
       per_model_(per_model),
+      sizes_interpreters_(sizes_interpreters),
       scheduler_("batch", parameters.num_batch_threads > 0 ? static_cast<int>(parameters.num_batch_threads) : UsableCpus(), max_wait) {}
 
 StatusOr<std::optional<BatchingParameters>> BatchedModels::ParametersOf(const ServableId& id, const std::string& directory) const {
@@ -175,7 +182,7 @@ StatusOr<ServableHandle> BatchedModels::Batch(std::unique_ptr<LiteRtServable> se
       batched->RecordRun(number, rows, *time);
       largest = {.rows = rows, .time = *time};
     }
-    if (largest) SizeInterpreters(model, number, *parameters, *largest);
+    if (largest && sizes_interpreters_) SizeInterpreters(model, number, *parameters, *largest);
   }
   return ServableHandle(std::move(batched));
 }

@@ -28,12 +28,12 @@ class BatchedModels {
   // without it is not.
   static constexpr std::string_view kVersionFile = "batching_params.pbtxt";
 
-  // `max_wait`: BatchScheduler's.
-  BatchedModels(const BatchingParameters& parameters, bool per_model, std::chrono::nanoseconds max_wait);
+  // `max_wait`: BatchScheduler's. `sizes_interpreters`: whether they shall have the memory for batches before these come.
+  BatchedModels(const BatchingParameters& parameters, bool per_model, bool sizes_interpreters, std::chrono::nanoseconds max_wait);
 
   // `servable`, of the version in `directory`, with those of its signatures batched that can be; which cannot is logged. Measures first what runs of
-  // different sizes take, for kMeasuringTime at most, and where sizes are allowed, runs the largest on each interpreter. Borrows this object.
-  // Errors: those of a version's own file.
+  // different sizes take, for kMeasuringTime at most, and where sizes are allowed, runs the largest on each interpreter, for kSizingTime at most.
+  // Borrows this object. Errors: those of a version's own file.
   StatusOr<ServableHandle> Batch(std::unique_ptr<LiteRtServable> servable, const std::string& directory);
 
   // The same, without measuring, of a servable in Python: all its signatures, if it says that its rows may be put together.
@@ -54,6 +54,7 @@ class BatchedModels {
 
   const BatchingParameters parameters_;
   const bool per_model_;
+  const bool sizes_interpreters_;
   BatchScheduler scheduler_;
 };
 

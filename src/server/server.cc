@@ -70,7 +70,9 @@ Server::Server(const ServerOptions& options, const std::optional<BatchingParamet
                Attachments attachments)
     : options_(options),
       workers_("worker", {.num_threads = NumWorkers(options), .max_queued = kMaxQueuedRequests, .max_wait = MaxQueueWait(options)}),
-      batched_models_(batching ? std::make_unique<BatchedModels>(*batching, options.enable_per_model_batching_parameters, MaxQueueWait(options))
+      // With a budget a model is loaded while requests wait for it, and may be unloaded before it has had a batch.
+      batched_models_(batching ? std::make_unique<BatchedModels>(*batching, options.enable_per_model_batching_parameters,
+                                                                 options.model_memory_budget_mb == 0, MaxQueueWait(options))
                                : nullptr),
       remote_models_(RemoteOptions(options), ProcessEnvironment()),
       manager_(MakeManager(options, remote_models_, batched_models_.get(), workers_, run_counters_,
