@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "base/usable_cpus.h"
+#include "base/usable_memory.h"
 #include "batching/batching_servable.h"
 #include "config/batching_parameters_file.h"
 #include "runtime/sample_inputs.h"
@@ -30,8 +31,9 @@ constexpr std::chrono::milliseconds kMeasuringTime{300};
 constexpr int kRunsOfASize = 3;
 constexpr int64_t kMaxMeasuredRows = 256;
 
-// For one signature: what its interpreters may take to be sized.
+// For one signature: what its interpreters may take to be sized, of time and of the memory there is.
 constexpr nanoseconds kSizingTime = std::chrono::seconds(2);
+constexpr size_t kSizingMemoryShare = 4;
 
 std::vector<int64_t> SizesToMeasure(const BatchingParameters& parameters) {
   const int64_t most = std::min(MaxRowsOfRun(parameters), kMaxMeasuredRows);
@@ -48,7 +50,7 @@ struct MeasuredSize {
   nanoseconds time;
 };
 
-// So that its first large batch has an interpreter ask for no memory. Of the allowed sizes the largest for which there is time.
+// So that its first large batch has an interpreter ask for no memory. Of the allowed sizes the largest for which there is time and plenty of memory.
 void SizeInterpreters(LiteRtServable& servable, size_t number, const BatchingParameters& parameters, const MeasuredSize& measured) {
   if (parameters.allowed_batch_sizes.empty()) return;
   std::vector<int64_t> sizes = parameters.allowed_batch_sizes;
@@ -57,7 +59,9 @@ void SizeInterpreters(LiteRtServable& servable, size_t number, const BatchingPar
   sizes.push_back(most);
   // One to find inputs, and then all interpreters, as many at a time as there are cores.
   const int64_t runs = 1 + (static_cast<int64_t>(servable.num_interpreters()) + UsableCpus() - 1) / UsableCpus();
-  const int64_t affordable = kSizingTime / runs * measured.rows / std::max<nanoseconds>(measured.time, nanoseconds(1));
+  const size_t bytes_of_row = std::max<size_t>(servable.num_interpreters() * servable.trial().interpreter_bytes, 1);
+  const int64_t affordable = std::min(kSizingTime / runs * measured.rows / std::max<nanoseconds>(measured.time, nanoseconds(1)),
+                                      static_cast<int64_t>(UsableMemoryBytes() / kSizingMemoryShare / bytes_of_row));
   const auto size = std::ranges::find_if(sizes | std::views::reverse, [affordable](int64_t rows) { return rows <= affordable; });
   if (size == sizes.rend()) return;
   const StatusOr<std::vector<Tensor>> inputs = MakeInputs(servable, number, *size);
