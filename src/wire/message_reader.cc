@@ -90,14 +90,13 @@ bool WireRange::Split(uint64_t wanted, WireRange& front) {
   if (wanted > size()) return false;
   front = *this;
   const auto here = static_cast<uint64_t>(end_ - at_);
-  if (wanted > here) {
+  if (wanted <= here) {
+    front.end_ = at_ + wanted;
+    front.rest_ = 0;
+  } else {
     front.rest_ = wanted - here;
-    return Skip(wanted);
   }
-  front.end_ = at_ + wanted;
-  front.rest_ = 0;
-  Advance(wanted);
-  return true;
+  return Skip(wanted);
 }
 
 bool WireRange::Skip(uint64_t n) {
