@@ -140,13 +140,8 @@ TEST(PythonServableTest, FaultsOfARequestAreItsOwn) {
   EXPECT_EQ(Call(*servable, "a").second, "a") << "by another process";
 }
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define TFLS_SLOW_START  // of a program that a sanitizer is in
-#endif
-#endif
-#if defined(TFLS_SLOW_START)
-constexpr int kEnds = 100;
+#if defined(TFLS_ADDRESS_SANITIZER) || defined(TFLS_THREAD_SANITIZER)
+constexpr int kEnds = 100;  // of programs that start slowly
 #else
 constexpr int kEnds = 1000;
 #endif

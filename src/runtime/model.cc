@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "runtime/stderr_capture.h"
+#include "runtime/weight_pages.h"
 #include "telemetry/log.h"
 
 namespace tflite_serving {
@@ -150,7 +151,10 @@ StatusOr<CompiledModelPtr> Model::Compile(int num_threads, OperatorNodes& nodes,
       AddOption(options.get(), kRuntimeOptionsId, fmt::format("{}{}", kCollectErrors, profiled_with != nullptr ? kEnableProfiling : "")));
   LiteRtCompiledModel compiled = nullptr;
   LiteRtStatus status = kLiteRtStatusOk;
-  const auto compile = [&] { status = LiteRtCreateCompiledModel(environment_.get(), model_.get(), options.get(), &compiled); };
+  const auto compile = [&] {
+    const ScopedWeightPages weight_pages;
+    status = LiteRtCreateCompiledModel(environment_.get(), model_.get(), options.get(), &compiled);
+  };
   static std::once_flag first_of_process;  // as often as the kernels print their line
   std::call_once(first_of_process, [&] {
     StderrCapture capture;

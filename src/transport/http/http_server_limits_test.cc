@@ -14,12 +14,6 @@
 #include "transport/http/http_test_server.h"
 #include "transport/test_client.h"
 
-#if defined(__clang__)
-#define TFLS_CLANG_SANITIZES __has_feature(address_sanitizer)
-#else
-#define TFLS_CLANG_SANITIZES 0
-#endif
-
 namespace tflite_serving {
 namespace {
 
@@ -415,7 +409,7 @@ TEST_F(HttpLimitsTest, AcceptsAgainAfterDescriptorsRanOut) {
   EXPECT_EQ(log.find("have to wait"), log.rfind("have to wait")) << "once";
 }
 
-#if !defined(__SANITIZE_ADDRESS__) && !TFLS_CLANG_SANITIZES  // which need descriptors to check the classes of the errors
+#if !defined(TFLS_ADDRESS_SANITIZER)  // which need descriptors to check the classes of the errors
 TEST_F(HttpLimitsTest, NoDescriptorsForTheServerIsAnError) {
   NoDescriptorsLeft no_descriptors_left;
   EXPECT_EQ(HttpServer::Create({}, echo_).status(), Status(StatusCode::kResourceExhausted, "cannot listen on port 0: Too many open files"));
