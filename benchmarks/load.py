@@ -28,6 +28,7 @@ class Round:
     system_s: float
     latency_us: dict  # by percentile, of all answers
     instructions: float | None = None
+    peak_rss_mib: float | None = None  # of the server up to its end
     # Of the bare runtime: durations of single runs, memory at the end.
     samples_us: list | None = None
     pss_mib: float | None = None
@@ -90,6 +91,7 @@ def served(server, files, protocol, clients, seconds):
     after = process_figures.cpu_time(server.pids)
     result.user_s, result.system_s = after.user_s - before.user_s, after.system_s - before.system_s
     result.instructions = counter.count()
+    result.peak_rss_mib = process_figures.peak_rss_mib(server.pids)
     if not result.items:
         raise Failure(f"{protocol}, {clients} clients: all {result.refused} requests were refused")
     return result

@@ -2,25 +2,28 @@
 
 The rounds of all servers and of the bare runtime alternate, so that what else happens on the machine
 hits all of them; every figure is the median of its rounds, a ratio the median of ratios of rounds
-side by side.
+side by side. Each round has servers of its own, started in another order: where a process's memory
+happens to lie makes it faster or slower by a tenth for as long as it lives.
 """
 
+import collections
 import contextlib
 import statistics
 
 import contenders
 import load
-import process_figures
 from placement import CPUS
+from turns import in_turn
 from workloads import BATCHING, CONSTANT, FASTAPI, THIS
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
+WARM_UP_SECONDS = 1  # not measured: connections, buffers, what a new process touches for the first time
 
 
 def steps(workload, options):
     """How many rounds `measure` takes."""
-    each = len(workload.cases) + 1 + workload.batches
-    return len(workload.clients) * options.rounds * each + (len(BATCHES) if workload.batches else 0)
+    of_clients = len(workload.cases) + 1 + workload.batches
+    return options.rounds * (len(workload.cases) + len(workload.clients) * of_clients) + (len(BATCHES) if workload.batches else 0)
 
 
 def best_batch(workload, model_path, options, progress):
@@ -89,6 +92,15 @@ def _beside_peers(case, measured):
     return figures
 
 
+def _table_row(case, measured, bare, best, threads, batch):
+    """`measured`: {case: rounds} with a number of clients; `bare`, `best`: as many of the bare runtime, single and in its best batch."""
+    rounds = measured[case]
+    row = served_figures(rounds) | _beside_bare(rounds, bare, threads) | _beside_peers(case, measured)
+    if batch:
+        row |= _beside_best_batch(rounds, best, batch)
+    return row | {"peak_rss_mib": statistics.median(one.peak_rss_mib for one in rounds)}
+
+
 def start_all(workload, cases, model_path, files, stack):
     """({case: server}, {case: why it does not start}); a server of its own for each case, for its peak memory."""
     servers, refusals = {}, {}
@@ -108,28 +120,27 @@ def measure(workload, model_path, options, directory, progress):
     """The rows of one model."""
     files = contenders.RequestFiles(workload, model_path, directory)
     batch = best_batch(workload, model_path, options, progress) if workload.batches else None
-    with contextlib.ExitStack() as stack:
-        servers, refusals = start_all(workload, workload.cases, model_path, files, stack)
-        for clients in workload.clients:
-            threads = min(clients, CPUS)
-            measured = {case: [] for case in servers}
-            bare, best = [], []
-            for _ in range(options.rounds):
-                for case, server in servers.items():
-                    progress.step(f"{workload.title}, {case[0]}, {case[1]}, {clients} clients")
-                    measured[case].append(load.served(server, files, case[1], clients, options.seconds))
+    measured = {clients: collections.defaultdict(list) for clients in workload.clients}
+    bare, best = ({clients: [] for clients in workload.clients} for _ in range(2))
+    for number in range(options.rounds):
+        with contextlib.ExitStack() as stack:
+            servers, refusals = start_all(workload, in_turn(workload.cases, number), model_path, files, stack)
+            for (name, protocol), server in servers.items():
+                progress.step(f"{workload.title}, {name}, {protocol}, warming up")
+                load.served(server, files, protocol, workload.clients[-1], WARM_UP_SECONDS)
+            for clients in workload.clients:
+                for (name, protocol), server in servers.items():
+                    progress.step(f"{workload.title}, {name}, {protocol}, {clients} clients")
+                    measured[clients][name, protocol].append(load.served(server, files, protocol, clients, options.seconds))
                 progress.step(f"{workload.title}, bare runtime")
-                bare.append(load.bare(model_path, threads, options.seconds))
+                bare[clients].append(load.bare(model_path, min(clients, CPUS), options.seconds))
                 if batch:
                     progress.step(f"{workload.title}, bare runtime, {batch} rows in a run")
-                    best.append(load.bare(model_path, CPUS, options.seconds, batch))
-            for case in workload.cases:
-                row = {"model": workload.title, "server": case[0], "protocol": case[1], "clients": clients}
-                if case in refusals:
-                    yield row | {"refused": refusals[case]}
-                    continue
-                rounds = measured[case]
-                row |= served_figures(rounds) | _beside_bare(rounds, bare, threads) | _beside_peers(case, measured)
-                if batch:
-                    row |= _beside_best_batch(rounds, best, batch)
-                yield row | {"peak_rss_mib": process_figures.peak_rss_mib(servers[case].pids)}
+                    best[clients].append(load.bare(model_path, CPUS, options.seconds, batch))
+    for clients in workload.clients:
+        for case in workload.cases:
+            row = {"model": workload.title, "server": case[0], "protocol": case[1], "clients": clients}
+            if case in refusals:
+                yield row | {"refused": refusals[case]}
+            else:
+                yield row | _table_row(case, measured[clients], bare[clients], best[clients], min(clients, CPUS), batch)

@@ -120,12 +120,19 @@ def steps(workload, options):
 
 
 def measure(workload, model_path, options, directory, progress):
-    for case, row, server, files in running(workload, model_path, directory, {"load": ""}):
-        if server is None:
-            yield row
-            continue
+    files = contenders.RequestFiles(workload, model_path, directory)
+    for case in cases_of(workload):
+        row = {"model": workload.title, "server": case[0], "protocol": case[1]}
         title = ", ".join(row.values())
-        rounds = [one_round(server, case, workload, model_path, files, options,
-                            lambda text: progress.step(f"{title}, {text}")) for _ in range(options.rounds)]
+        rounds = []
+        for _ in range(options.rounds):
+            with running(workload, case, model_path, files) as (server, refusal):
+                if refusal:
+                    break
+                rounds.append(one_round(server, case, workload, model_path, files, options,
+                                        lambda text: progress.step(f"{title}, {text}")))
+        if refusal:
+            yield row | {"load": "", "refused": refusal}
+            continue
         for name in LOADS:
             yield row | medians([one[name] for one in rounds])

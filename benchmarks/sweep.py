@@ -21,28 +21,26 @@ def steps(workload, _):
     return len(cases_of(workload)) * len(CLIENTS)
 
 
-def running(workload, model_path, directory, refused):
-    """Each case with its row, its server and the requests; of a server that refuses its flags the row alone, with `refused` and why."""
-    files = contenders.RequestFiles(workload, model_path, directory)
+@contextlib.contextmanager
+def running(workload, case, model_path, files):
+    """A server of the case, and "" or why it does not start."""
     with contextlib.ExitStack() as stack:
-        servers, refusals = start_all(workload, cases_of(workload), model_path, files, stack)
-        for case in cases_of(workload):
-            row = {"model": workload.title, "server": case[0], "protocol": case[1]}
-            if case in refusals:
-                yield case, row | refused | {"refused": refusals[case]}, None, files
-            else:
-                yield case, row, servers[case], files
+        servers, refusals = start_all(workload, [case], model_path, files, stack)
+        yield servers.get(case), refusals.get(case, "")
 
 
 def measure(workload, model_path, options, directory, progress):
-    for case, row, server, files in running(workload, model_path, directory, {"clients": CLIENTS[0]}):
-        if server is None:
-            yield row
-            continue
-        rate = math.inf
-        for clients in CLIENTS:
-            progress.step(f"{workload.title}, {case[0]}, {case[1]}, {clients} clients")
-            seconds = max(options.seconds, math.ceil(FEWEST_ANSWERS_EACH * clients / rate))
-            one = load.served(server, files, case[1], clients, seconds)
-            rate = one.rate
-            yield row | {"clients": clients} | served_figures([one])
+    files = contenders.RequestFiles(workload, model_path, directory)
+    for case in cases_of(workload):
+        row = {"model": workload.title, "server": case[0], "protocol": case[1]}
+        with running(workload, case, model_path, files) as (server, refusal):
+            if refusal:
+                yield row | {"clients": CLIENTS[0], "refused": refusal}
+                continue
+            rate = math.inf
+            for clients in CLIENTS:
+                progress.step(f"{workload.title}, {case[0]}, {case[1]}, {clients} clients")
+                seconds = max(options.seconds, math.ceil(FEWEST_ANSWERS_EACH * clients / rate))
+                one = load.served(server, files, case[1], clients, seconds)
+                rate = one.rate
+                yield row | {"clients": clients} | served_figures([one])

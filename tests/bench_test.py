@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Tests of what ./bench computes: the ideal queue, comparisons, charts, what perf and /proc say. What it measures is seen by running it."""
 
+import itertools
 import os
 import pathlib
 import sys
@@ -15,6 +16,7 @@ import placement  # noqa: E402
 import process_figures  # noqa: E402
 import report  # noqa: E402
 import svg_charts  # noqa: E402
+import turns  # noqa: E402
 from svg_charts import Bar, Series  # noqa: E402
 
 
@@ -27,6 +29,15 @@ class IdealQueue(unittest.TestCase):
 
     def test_service_times_are_those_measured(self):
         self.assertEqual(set(ideal_queue.latencies(range(0, 1000, 10), [1, 2], 1)), {1, 2})
+
+
+class Order(unittest.TestCase):
+    def test_each_comes_before_each_and_each_is_the_first(self):
+        orders = [turns.in_turn(("a", "b", "c"), number) for number in range(6)]
+        self.assertEqual(orders[:4], [("a", "b", "c"), ("c", "b", "a"), ("b", "c", "a"), ("a", "c", "b")])
+        for one, other in itertools.permutations("abc", 2):
+            self.assertEqual(sum(order.index(one) < order.index(other) for order in orders), 3)
+        self.assertEqual({order[0] for order in orders}, set("abc"))
 
 
 def row(clients, rate, **more):

@@ -1,0 +1,8 @@
+"""In which order the servers of a round are started and measured."""
+
+
+def in_turn(cases, number):
+    """The order of the cases in round `number`: no two stand in the same order all the time, and each begins one time."""
+    begin = number // 2 % len(cases)
+    order = cases[begin:] + cases[:begin]
+    return order[::-1] if number % 2 else order
