@@ -1,5 +1,7 @@
 #include "transport/byte_stream.h"
 
+#include <algorithm>
+
 #include <boost/asio/error.hpp>
 
 namespace tflite_serving {
@@ -12,6 +14,13 @@ Coroutine<TlsStream::Progress> ByteStream::Handshake(ErrorCode& error) {
     co_await socket_.async_wait(wants_write ? Socket::wait_write : Socket::wait_read, asio::redirect_error(kAwait, error));
     if (error) co_return TlsStream::Progress::kFailed;
   }
+}
+
+void ByteStream::SetLowWater(size_t bytes) {
+  const size_t size = is_tls() || bytes < kMinLowWaterBytes ? 1 : std::min(bytes, kMaxLowWaterBytes);
+  if (size == low_water_) return;
+  ErrorCode error;
+  if (!socket_.set_option(Socket::receive_low_watermark(static_cast<int>(size)), error)) low_water_ = size;
 }
 
 bool ByteStream::TurnIsOver(size_t bytes) {

@@ -14,6 +14,9 @@
 
 namespace tflite_serving {
 
+inline constexpr size_t kMinLowWaterBytes = size_t{16} << 10;
+inline constexpr size_t kMaxLowWaterBytes = size_t{1} << 20;
+
 // Everything happens on the thread of the socket's loop. What a coroutine is given must outlive it.
 class ByteStream {
  public:
@@ -67,6 +70,12 @@ class ByteStream {
     socket_.async_wait(tls_ == nullptr ? Socket::wait_write : tls_->write_waits_for(), std::move(handler));
   }
 
+  // From now on the socket is readable when so many bytes have come, kMaxLowWaterBytes at most, or the connection has ended: a long message wakes its
+  // reader once rather than for each packet. Fewer than kMinLowWaterBytes count as one, and with TLS all do. As the sender may pause, one must be
+  // set again from time to time, and when the message is complete.
+  void SetLowWater(size_t bytes);
+  size_t low_water() const { return low_water_; }
+
   // Whether something has come that nobody has read.
   bool HasInput() {
     ErrorCode error;
@@ -105,6 +114,7 @@ class ByteStream {
   OpenConnections::Place place_;
   Socket socket_;
   std::unique_ptr<TlsStream> tls_;
+  size_t low_water_ = 1;   // SO_RCVLOWAT
   size_t turn_bytes_ = 0;  // read and written by coroutines since the loop had time for its other connections
 };
 

@@ -57,7 +57,7 @@ void GrpcConnection::OnReadable(ErrorCode error) {
   bool going = session_.Receive({input_.data(), size}, Clock::Steady().Now());
   if (going && size == input_.size()) going = ReadMore();
   if (!going) return Close();
-  AwaitRest();
+  stream_.SetLowWater(session_.missing_bytes());
   FlushLater();
   Read();
 }
@@ -67,14 +67,6 @@ void GrpcConnection::Drop() {
   lingered_bytes_ += stream_.socket().read_some(asio::buffer(input_), error);
   const bool at_end = error && error != asio::error::would_block;
   at_end || lingered_bytes_ > kGrpcLingerBytes ? Close() : Read();
-}
-
-void GrpcConnection::AwaitRest() {
-  if (stream_.is_tls()) return;
-  const size_t size = std::clamp<size_t>(session_.missing_bytes(), 1, kMaxLowWaterBytes);
-  if (size == low_water_) return;
-  ErrorCode error;
-  if (!stream_.socket().set_option(Socket::receive_low_watermark(static_cast<int>(size)), error)) low_water_ = size;
 }
 
 bool GrpcConnection::ReadMore() {
@@ -158,8 +150,8 @@ void GrpcConnection::Close() {
 TimePoint GrpcConnection::CheckTime(TimePoint now) {
   const bool late = (lingering_ && now >= linger_until_) || (blocked_ && now >= After(blocked_since_, loop_.limits().stall_timeout));
   // A client that pauses in the middle of a message may have sent less than the kernel waits for.
-  const bool going = low_water_ == 1 || ReadMore();
-  AwaitRest();
+  const bool going = stream_.low_water() == 1 || ReadMore();
+  stream_.SetLowWater(session_.missing_bytes());
   if (late || !going || !session_.CheckTime(now)) {
     if (handshaking_) loop_.tls().CountFailure(TlsFailure::kTimeout, stream_.socket(), {});
     Close();

@@ -39,8 +39,6 @@ class GrpcConnection final : public std::enable_shared_from_this<GrpcConnection>
   void Handshake();
   void Serve();
   void Read();
-  // Without TLS: has the kernel wake this thread when a good part of a large message has come, and not for each packet of it.
-  void AwaitRest();
   void OnReadable(ErrorCode error);
   // While lingering.
   void Drop();
@@ -60,7 +58,6 @@ class GrpcConnection final : public std::enable_shared_from_this<GrpcConnection>
   size_t index_ = 0;  // in the loop's list
   GrpcSession session_;
   std::array<char, kGrpcInputBytes> input_;
-  size_t low_water_ = 1;  // SO_RCVLOWAT
   bool handshaking_ = false;
   bool closed_ = false;
   bool blocked_ = false;  // waiting until the socket takes more, or for the next turn

@@ -72,8 +72,6 @@ inline constexpr size_t kMaxQueuedStreamBytes = size_t{8} << 20;
 // writes.
 inline constexpr size_t kGrpcInputBytes = size_t{4} << 10;
 inline constexpr size_t kGrpcBulkInputBytes = size_t{128} << 10;
-// Of a message that is on its way so many bytes are waited for at once.
-inline constexpr size_t kMaxLowWaterBytes = size_t{128} << 10;
 inline constexpr size_t kMaxBytesPerTurn = size_t{2} << 20;
 // Taken from HTTP/2 ahead of the socket.
 inline constexpr size_t kMaxQueuedOutputBytes = size_t{256} << 10;

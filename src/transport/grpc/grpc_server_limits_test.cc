@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "transport/byte_stream.h"
 #include "transport/grpc/grpc_limits.h"
 #include "transport/grpc/grpc_test_client.h"
 #include "transport/grpc/grpc_test_server.h"

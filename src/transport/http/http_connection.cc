@@ -238,8 +238,10 @@ Coroutine<HttpRefusal> HttpConnection::ReceiveDeclaredBody() {
   while (body.size() < size) {
     const size_t missing = size - body.size();
     if (body.room().empty() && !body.MakeRoom(std::min(missing, body.size()))) co_return kOutOfMemory;
+    stream_.SetLowWater(missing);
     if (const HttpRefusal refusal = co_await ReadBodyBytes(body, std::min(missing, body.room().size()))) co_return refusal;
   }
+  stream_.SetLowWater(1);
   co_return HttpRefusal{};
 }
 
@@ -427,6 +429,7 @@ void HttpConnection::WatchPace() {
 }
 
 void HttpConnection::CheckDeadline(TimePoint now) {
+  stream_.SetLowWater(1);  // a client that pauses may have sent less
   if (now < deadline_) return;
   expired_ = true;
   Cancel();

@@ -10,6 +10,7 @@
 
 #include "telemetry/log.h"
 #include "transport/acceptor.h"
+#include "transport/byte_stream.h"
 #include "transport/http/http_server.h"
 #include "transport/http/http_test_server.h"
 #include "transport/test_client.h"
@@ -231,6 +232,20 @@ TEST_F(HttpLimitsTest, AByteNowAndThenIsTooSlow) {
     EXPECT_LT(Clock::Steady().Now(), give_up) << start;
     EXPECT_EQ(client.Read().status, 408) << start;
   }
+}
+
+// The server waits for more of a large body at once than comes, and no longer when it is complete.
+TEST_F(HttpLimitsTest, AClientMayPauseInTheMiddleOfALargeBody) {
+  const auto server = StartServer(echo_);
+  TestClient client = ConnectTo(*server);
+  const std::string body(2 * kMaxLowWaterBytes, 'x');
+  const std::string large = Post("/", body);
+  for (size_t begin = 0; begin < large.size(); begin += large.size() / 5) {
+    client.Send(std::string_view(large).substr(begin, large.size() / 5));
+    client.WaitUntilDelivered();
+  }
+  EXPECT_TRUE(client.Read().body == "POST / " + body);
+  EXPECT_EQ(client.Ask(Post("/", "small")).body, "POST / small");
 }
 
 TEST_F(HttpLimitsTest, AnIdleConnectionIsClosedSilently) {
