@@ -23,7 +23,7 @@ WARM_UP_SECONDS = 1  # not measured: connections, buffers, what a new process to
 def steps(workload, options):
     """How many rounds `measure` takes."""
     of_clients = len(workload.cases) + 1 + workload.batches
-    return options.rounds * (len(workload.cases) + len(workload.clients) * of_clients) + (len(BATCHES) if workload.batches else 0)
+    return options.rounds * (1 + len(workload.clients) * of_clients) + (len(BATCHES) if workload.batches else 0)
 
 
 def best_batch(workload, model_path, options, progress):
@@ -85,7 +85,7 @@ def _beside_peers(case, measured):
     if server == THIS and (FASTAPI, protocol) in measured:
         figures["times_fastapi_per_cpu"] = _median(zip(measured[case], measured[FASTAPI, protocol]),
                                                    lambda s, f: (s.items / s.cpu_s) / (f.items / f.cpu_s))
-    if server == BATCHING:
+    if server == BATCHING and (THIS, protocol) in measured:
         pairs = list(zip(measured[case], measured[THIS, protocol]))
         figures["of_unbatched_items"] = _median(pairs, lambda b, u: b.rate / u.rate)
         figures["times_unbatched_p99"] = _median(pairs, lambda b, u: b.latency_us["99"] / u.latency_us["99"])
@@ -116,6 +116,11 @@ def start_all(workload, cases, model_path, files, stack):
     return servers, refusals
 
 
+def warm_up(workload, servers, files):
+    for (_, protocol), server in servers.items():
+        load.served(server, files, protocol, workload.clients[-1], WARM_UP_SECONDS)
+
+
 def measure(workload, model_path, options, directory, progress):
     """The rows of one model."""
     files = contenders.RequestFiles(workload, model_path, directory)
@@ -125,9 +130,8 @@ def measure(workload, model_path, options, directory, progress):
     for number in range(options.rounds):
         with contextlib.ExitStack() as stack:
             servers, refusals = start_all(workload, in_turn(workload.cases, number), model_path, files, stack)
-            for (name, protocol), server in servers.items():
-                progress.step(f"{workload.title}, {name}, {protocol}, warming up")
-                load.served(server, files, protocol, workload.clients[-1], WARM_UP_SECONDS)
+            progress.step(f"{workload.title}, warming up")
+            warm_up(workload, servers, files)
             for clients in workload.clients:
                 for (name, protocol), server in servers.items():
                     progress.step(f"{workload.title}, {name}, {protocol}, {clients} clients")

@@ -5,7 +5,7 @@ import math
 
 import contenders
 import load
-from model_table import served_figures, start_all
+from model_table import served_figures, start_all, warm_up
 from workloads import BATCHING, GRPC, JSON, THIS
 
 CLIENTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -23,9 +23,10 @@ def steps(workload, _):
 
 @contextlib.contextmanager
 def running(workload, case, model_path, files):
-    """A server of the case, and "" or why it does not start."""
+    """A server of the case that has worked already, and "" or why it does not start."""
     with contextlib.ExitStack() as stack:
         servers, refusals = start_all(workload, [case], model_path, files, stack)
+        warm_up(workload, servers, files)
         yield servers.get(case), refusals.get(case, "")
 
 

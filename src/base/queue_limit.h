@@ -20,6 +20,8 @@ class QueueLimit {
   QueueLimit(std::chrono::nanoseconds max_wait, int num_threads)
       : max_wait_(max_wait), always_queued_(kAlwaysQueued * static_cast<size_t>(num_threads)) {}
 
+  // False: Refuses would be, whatever the wait, which then need not be reckoned.
+  bool may_refuse(size_t num_queued) const { return is_overloaded_ || num_queued >= always_queued_; }
   // Whether to refuse one that comes `now`, has `num_queued` before it and would wait for `wait`, by what tasks took lately.
   bool Refuses(size_t num_queued, std::chrono::nanoseconds wait, TimePoint now) {
     if (is_overloaded_ && (wait < max_wait_ / 8 || now - overloaded_since_ > 60 * max_wait_)) is_overloaded_ = false;

@@ -13,7 +13,12 @@ constexpr size_t kMany = 1000;
 constexpr milliseconds kMaxWait(800);
 
 struct QueueLimitTest : ::testing::Test {
-  bool Refuses(int wait_ms, size_t num_queued = kMany) { return limit.Refuses(num_queued, milliseconds(wait_ms), now); }
+  bool Refuses(int wait_ms, size_t num_queued = kMany) {
+    const bool may_refuse = limit.may_refuse(num_queued);
+    const bool refuses = limit.Refuses(num_queued, milliseconds(wait_ms), now);
+    EXPECT_TRUE(may_refuse || !refuses);
+    return refuses;
+  }
 
   QueueLimit limit{kMaxWait, 2};
   TimePoint now{seconds(1)};
@@ -26,6 +31,7 @@ TEST_F(QueueLimitTest, RefusesWhatWouldWaitTooLong) {
 
 TEST_F(QueueLimitTest, LetsNoLongQueueStandInOverload) {
   EXPECT_FALSE(Refuses(300)) << "a burst";
+  EXPECT_FALSE(limit.may_refuse(QueueLimit::kAlwaysQueued));
   EXPECT_TRUE(Refuses(801));
   EXPECT_TRUE(Refuses(300));
   EXPECT_TRUE(Refuses(201));

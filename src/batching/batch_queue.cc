@@ -98,8 +98,10 @@ nanoseconds BatchQueue::Expected(const std::vector<BatchTask>& batch) const {
 }
 
 nanoseconds BatchQueue::ExpectedOfAll() const {
-  const int64_t rest = outstanding_ % max_rows_;
-  return outstanding_ / max_rows_ * Cost(max_rows_) + (rest == 0 ? nanoseconds(0) : Cost(rest));
+  if (outstanding_ == 0) return nanoseconds(0);
+  const int64_t of_run = Best(std::min(outstanding_, max_rows_));
+  const int64_t rest = outstanding_ % of_run;
+  return outstanding_ / of_run * Cost(of_run) + (rest == 0 ? nanoseconds(0) : Cost(rest));
 }
 
 TimePoint BatchQueue::StartTime(TimePoint now) const {

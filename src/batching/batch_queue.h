@@ -66,7 +66,7 @@ class BatchQueue {
 
   // A run of `rows`, those of a batch and what it was filled up with, took this long.
   void Record(int64_t rows, std::chrono::nanoseconds time) { cost_.Record(rows, time); }
-  // What the runs of all that is running or waits are expected to take, one after the other.
+  // What the runs of all that is running or waits are expected to take, one after the other, in the sizes that are best.
   std::chrono::nanoseconds ExpectedOfAll() const;
   size_t num_tasks() const { return tasks_.size(); }
   // Whether fewer rows wait than were taken and are not answered yet.

@@ -74,6 +74,18 @@ TEST_F(BatchQueueTest, WithoutATimeoutNothingWaits) {
   EXPECT_TRUE(queue_.empty());
 }
 
+TEST_F(BatchQueueTest, WhatAllAreExpectedToTakeIsReckonedInTheSizesThatAreBest) {
+  Use({.max_batch_size = 16});
+  EXPECT_EQ(queue_.ExpectedOfAll(), microseconds(0));
+  AddMany(36);
+  EXPECT_EQ(queue_.ExpectedOfAll(), microseconds(1800 + 1800 + 600)) << "batches of 16, 16 and 4";
+  queue_ = BatchQueue({.max_batch_size = 16});
+  queue_.Record(1, microseconds(100));
+  queue_.Record(16, microseconds(3200));
+  AddMany(36);
+  EXPECT_EQ(queue_.ExpectedOfAll(), microseconds(3600)) << "each alone";
+}
+
 TEST_F(BatchQueueTest, ALoneClientIsNeverHeldUp) {
   Use(WithTimeout(milliseconds(100)));
   for (int i = 0; i < 1000; ++i) {

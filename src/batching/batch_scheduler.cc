@@ -57,6 +57,7 @@ Status BatchScheduler::Submit(const SourceHandle& source, std::span<BatchTask> t
 }
 
 bool BatchScheduler::IsFull(Source& source, TimePoint now) const {
+  if (!source.limit.may_refuse(source.queue.num_tasks())) return false;
   // Each active source gets the same share of the threads.
   const auto sources = static_cast<int64_t>(active_.size() + (source.active ? 0 : 1));
   const bool refuses = source.limit.Refuses(source.queue.num_tasks(), source.queue.ExpectedOfAll() * sources / num_threads_, now);

@@ -152,7 +152,7 @@ StatusOr<CompiledModelPtr> Model::Compile(int num_threads, OperatorNodes& nodes,
   LiteRtCompiledModel compiled = nullptr;
   LiteRtStatus status = kLiteRtStatusOk;
   const auto compile = [&] {
-    const ScopedWeightPages weight_pages;
+    const ScopedWeightPages weight_pages(weight_cache_.get());
     status = LiteRtCreateCompiledModel(environment_.get(), model_.get(), options.get(), &compiled);
   };
   static std::once_flag first_of_process;  // as often as the kernels print their line

@@ -9,7 +9,7 @@
 namespace tflite_serving {
 namespace {
 
-constinit thread_local bool t_wanted = false;
+constinit thread_local const struct stat* t_weights = nullptr;
 
 #if !defined(TFLS_ADDRESS_SANITIZER) && !defined(TFLS_THREAD_SANITIZER)
 
@@ -19,23 +19,23 @@ void* SystemMap(void* address, size_t size, int protection, int flags, int fd, o
   return reinterpret_cast<void*>(::syscall(SYS_mmap, address, size, protection, flags, fd, offset));
 }
 
-// As mmap(), with a length of less than SIZE_MAX - kHugePageBytes.
-void* MapInHugePages(size_t size, int protection, int flags, int fd, off_t offset) {
-  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
-  size = (size + page - 1) / page * page;
-  const size_t reserved = size + kHugePageBytes;
-  void* const room = SystemMap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (room == MAP_FAILED) return SystemMap(nullptr, size, protection, flags, fd, offset);
-  char* const begin = static_cast<char*>(room);
-  const size_t before = -reinterpret_cast<uintptr_t>(begin) % kHugePageBytes;
-  void* const mapping = SystemMap(begin + before, size, protection, flags | MAP_FIXED, fd, offset);
-  if (mapping == MAP_FAILED) {
-    ::munmap(begin, reserved);
-    return MAP_FAILED;
-  }
-  if (before > 0) ::munmap(begin, before);
-  if (const size_t after = kHugePageBytes - before; after > 0) ::munmap(begin + before + size, after);
-  (void)::madvise(mapping, size, kMadviseCollapse);  // what cannot be is read in small pages
+bool IsOfWeights(int fd) {
+  struct stat file{};
+  return ::fstat(fd, &file) == 0 && file.st_ino == t_weights->st_ino && file.st_dev == t_weights->st_dev;
+}
+
+// An address at which the file from `offset` on can be mapped in huge pages, unless another thread is quicker; null if there is no room.
+void* FindRoom(size_t size, off_t offset) {
+  const size_t found_size = size + kHugePageBytes;
+  void* const found = SystemMap(nullptr, found_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (found == MAP_FAILED) return nullptr;
+  ::munmap(found, found_size);
+  return static_cast<char*>(found) + (static_cast<uintptr_t>(offset) - reinterpret_cast<uintptr_t>(found)) % kHugePageBytes;
+}
+
+void* MapWeights(size_t size, int fd, off_t offset) {
+  void* const mapping = SystemMap(FindRoom(size, offset), size, PROT_READ, MAP_SHARED, fd, offset);
+  if (mapping != MAP_FAILED) (void)::madvise(mapping, size, kMadviseCollapse);  // what cannot be is read in small pages
   return mapping;
 }
 
@@ -43,8 +43,10 @@ void* MapInHugePages(size_t size, int protection, int flags, int fd, off_t offse
 
 }  // namespace
 
-ScopedWeightPages::ScopedWeightPages() { t_wanted = true; }
-ScopedWeightPages::~ScopedWeightPages() { t_wanted = false; }
+ScopedWeightPages::ScopedWeightPages(int fd) {
+  if (::fstat(fd, &file_) == 0) t_weights = &file_;
+}
+ScopedWeightPages::~ScopedWeightPages() { t_weights = nullptr; }
 
 }  // namespace tflite_serving
 
@@ -53,9 +55,9 @@ ScopedWeightPages::~ScopedWeightPages() { t_wanted = false; }
 // In place of the C library's for all that is linked dynamically; the C library itself keeps its own.
 extern "C" __attribute__((visibility("default"))) void* mmap(void* address, size_t size, int protection, int flags, int fd, off_t offset) noexcept {
   using namespace tflite_serving;
-  const bool is_weights = t_wanted && address == nullptr && protection == PROT_READ && flags == MAP_SHARED && size >= kHugePageBytes &&
-                          size < SIZE_MAX - 2 * kHugePageBytes;
-  return is_weights ? MapInHugePages(size, protection, flags, fd, offset) : SystemMap(address, size, protection, flags, fd, offset);
+  const bool is_weights = t_weights != nullptr && address == nullptr && protection == PROT_READ && flags == MAP_SHARED && size >= kHugePageBytes &&
+                          size <= SIZE_MAX - kHugePageBytes && IsOfWeights(fd);
+  return is_weights ? MapWeights(size, fd, offset) : SystemMap(address, size, protection, flags, fd, offset);
 }
 
 #endif

@@ -5,19 +5,25 @@
 // page, and cannot be told otherwise. So this program has an mmap() of its own, which all libraries call.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstddef>
 
 namespace tflite_serving {
 
-// While one lives, each read-only shared mapping that its thread makes at an address of the kernel's choice, of at least kHugePageBytes, begins
-// at a multiple of it, and as much of it as the kernel is able to is put into huge pages at once (Linux 6.1; before, and where there are none,
-// it stays as it is). All other mappings are made as ever. Not in sanitizer builds, whose mmap() has work of its own. Not nested.
+// While one lives, each read-only shared mapping of the file `fd` that its thread makes at an address of the kernel's choice, of at least
+// kHugePageBytes, lies so that huge pages fit, and as much of it as the kernel is able to is put into such pages at once (Linux 6.1; before, and
+// where there are none, it stays as it is). All other mappings are made as ever. Not in sanitizer builds, whose mmap() has work of its own. Not
+// nested.
 class ScopedWeightPages {
  public:
-  ScopedWeightPages();
+  explicit ScopedWeightPages(int fd);
   ~ScopedWeightPages();
   ScopedWeightPages(const ScopedWeightPages&) = delete;
   ScopedWeightPages& operator=(const ScopedWeightPages&) = delete;
+
+ private:
+  struct stat file_{};
 };
 
 inline constexpr size_t kHugePageBytes = size_t{2} << 20;

@@ -57,7 +57,7 @@ void GrpcConnection::OnReadable(ErrorCode error) {
   bool going = session_.Receive({input_.data(), size}, Clock::Steady().Now());
   if (going && size == input_.size()) going = ReadMore();
   if (!going) return Close();
-  stream_.SetLowWater(session_.missing_bytes());
+  AwaitRest();
   FlushLater();
   Read();
 }
@@ -67,6 +67,12 @@ void GrpcConnection::Drop() {
   lingered_bytes_ += stream_.socket().read_some(asio::buffer(input_), error);
   const bool at_end = error && error != asio::error::would_block;
   at_end || lingered_bytes_ > kGrpcLingerBytes ? Close() : Read();
+}
+
+static_assert(kMaxLowWaterBytes <= kStreamWindowBytes / 2, "the client must be allowed to send what is waited for");
+
+void GrpcConnection::AwaitRest() {
+  stream_.SetLowWater(std::min(session_.missing_bytes(), session_.num_calls() > 1 ? kMaxSharedLowWaterBytes : kMaxLowWaterBytes));
 }
 
 bool GrpcConnection::ReadMore() {
@@ -151,7 +157,7 @@ TimePoint GrpcConnection::CheckTime(TimePoint now) {
   const bool late = (lingering_ && now >= linger_until_) || (blocked_ && now >= After(blocked_since_, loop_.limits().stall_timeout));
   // A client that pauses in the middle of a message may have sent less than the kernel waits for.
   const bool going = stream_.low_water() == 1 || ReadMore();
-  stream_.SetLowWater(session_.missing_bytes());
+  AwaitRest();
   if (late || !going || !session_.CheckTime(now)) {
     if (handshaking_) loop_.tls().CountFailure(TlsFailure::kTimeout, stream_.socket(), {});
     Close();

@@ -39,6 +39,8 @@ class GrpcConnection final : public std::enable_shared_from_this<GrpcConnection>
   void Handshake();
   void Serve();
   void Read();
+  // Has the kernel wake this thread when a good part of a large message has come, and not for each packet of it.
+  void AwaitRest();
   void OnReadable(ErrorCode error);
   // While lingering.
   void Drop();

@@ -73,6 +73,8 @@ inline constexpr size_t kMaxQueuedStreamBytes = size_t{8} << 20;
 inline constexpr size_t kGrpcInputBytes = size_t{4} << 10;
 inline constexpr size_t kGrpcBulkInputBytes = size_t{128} << 10;
 inline constexpr size_t kMaxBytesPerTurn = size_t{2} << 20;
+// Of a message that is on its way so many bytes are waited for at once while there are other calls, which wait as well.
+inline constexpr size_t kMaxSharedLowWaterBytes = size_t{128} << 10;
 // Taken from HTTP/2 ahead of the socket.
 inline constexpr size_t kMaxQueuedOutputBytes = size_t{256} << 10;
 // After a connection's last frame what the client still sends is dropped, up to these, so that it sees that frame rather than a reset.

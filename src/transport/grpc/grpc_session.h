@@ -57,6 +57,8 @@ class GrpcSession {
   bool greeted() const { return greeted_; }
   // So many bytes at least the client is still to send, if it does not change its mind: what is missing of the message that came last.
   size_t missing_bytes() const { return missing_bytes_; }
+  // That are not over.
+  size_t num_calls() const { return open_.size(); }
   // No calls, since before `since`.
   bool idle_since(TimePoint since) const { return open_.empty() && last_call_ <= since; }
 

@@ -429,8 +429,11 @@ void HttpConnection::WatchPace() {
 }
 
 void HttpConnection::CheckDeadline(TimePoint now) {
-  stream_.SetLowWater(1);  // a client that pauses may have sent less
-  if (now < deadline_) return;
+  const bool may_have_more = stream_.low_water() > 1;
+  stream_.SetLowWater(1);
+  const bool was_late = std::exchange(late_, now >= deadline_);
+  // What has come, though less than was waited for, is read before the client is called late.
+  if (!late_ || (may_have_more && !was_late)) return;
   expired_ = true;
   Cancel();
 }

@@ -123,7 +123,8 @@ class HttpConnection final : private DeferredSend {
   bool watching_ = false;                   // the client; the coroutine stays suspended until that has ended too
 
   TimePoint deadline_ = kNoDeadline;
-  bool expired_ = false;          // it has passed
+  bool late_ = false;             // it had passed when it was last looked at
+  bool expired_ = false;          // and was called so
   TimePoint transfer_started_{};  // of the body being read or the response being written
   uint64_t transferred_ = 0;      // bytes since then
   bool idle_ = false;             // waiting for a request's first byte
