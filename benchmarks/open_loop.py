@@ -73,7 +73,8 @@ def ideal(run, service_ms):
     return load.percentiles(ideal_queue.latencies((run.due * 1e3).tolist(), service_ms, CPUS))
 
 
-def figures(run, load_name, peak, bare_ms):
+def figures(run, load_name, peak, bare_ms, stretch):
+    """`bare_ms`: what runs of the bare runtime took before and after; `stretch`: times as long as they took, the server had for each."""
     result = {
         "load": load_name, "peak_per_s": peak, "arrivals_per_s": len(run.due) / run.seconds, "goodput_per_s": run.goodput,
         "refused_share": np.mean(run.outcome == REFUSED), "failed_share": np.mean(run.outcome > REFUSED),
@@ -86,7 +87,6 @@ def figures(run, load_name, peak, bare_ms):
     if load_name in OVERLOAD:
         result["of_peak"] = run.goodput / peak
     elif np.mean(bare_ms) >= FASTEST_COMPARED_MS:
-        stretch = 1e3 * CPUS / peak / np.mean(bare_ms)
         for key, service_ms in {"ideal": bare_ms, "own_ideal": [ms * stretch for ms in bare_ms]}.items():
             result[f"{key}_latency_ms"] = ideal(run, service_ms)
             result[f"times_{key}_p99"] = result["latency_ms"]["99"] / result[f"{key}_latency_ms"]["99"]
@@ -102,21 +102,26 @@ def medians(rounds):
 
 
 def one_round(server, case, workload, model_path, files, options, step):
-    """{load: figures}; `step` is told what is being done."""
-    step("bare runtime")
-    bare_ms = [us / 1e3 for us in load.bare(model_path, CPUS, options.seconds).samples_us]
+    """{load: figures}; `step` is told what is being done. The bare runtime runs before and after each: the machine may be slower by a tenth then."""
+    def bare_ms():
+        step("bare runtime")
+        return [us / 1e3 for us in load.bare(model_path, CPUS, options.seconds).samples_us]
+    before = bare_ms()
     step("capacity")
     peak = capacity(server, files, case[1], workload.clients[-1], options.seconds)
+    after = bare_ms()
+    stretch = 1e3 * CPUS / peak / np.mean(before + after)
     result = {}
     for name, share in LOADS.items():
         step(f"{name} of {peak:,.0f}/s")
         run = arrivals(server, files, case[1], share * peak, SECONDS_EACH * options.seconds)
-        result[name] = figures(run, name, peak, bare_ms)
+        before, after = after, bare_ms() if name in SHARES else []
+        result[name] = figures(run, name, peak, before + after, stretch)
     return result
 
 
 def steps(workload, options):
-    return len(cases_of(workload)) * options.rounds * (2 + len(LOADS))
+    return len(cases_of(workload)) * options.rounds * (3 + len(SHARES) + len(LOADS))
 
 
 def measure(workload, model_path, options, directory, progress):
