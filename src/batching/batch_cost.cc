@@ -42,7 +42,16 @@ nanoseconds BatchCost::Expected(int64_t rows) const {
   return below->second.mean + (above->second.mean - below->second.mean) * (rows - below->first) / (above->first - below->first);
 }
 
+int64_t BatchCost::Trial(int64_t rows) const {
+  if (by_rows_.empty() || rows <= by_rows_.rbegin()->first) return rows;
+  const auto& [largest, of_largest] = *by_rows_.rbegin();
+  const auto single = by_rows_.find(1);
+  const bool saves = largest == 1 || single == by_rows_.end() || of_largest.mean / largest < single->second.mean * kWorthwhilePercent / 100;
+  return saves ? std::min(rows, kGrowth * largest) : largest;
+}
+
 int64_t BatchCost::BestUpTo(int64_t rows, int64_t run_rows) const {
+  if (const int64_t known = Trial(rows); known < rows && rows == run_rows) return BestUpTo(known, known);
   int64_t best = rows;
   nanoseconds of_best = Expected(run_rows) / rows;
   nanoseconds best_time = of_best * kWorthwhilePercent / 100;

@@ -26,7 +26,14 @@ class BatchCost {
   // How many of `rows` that wait should run together, if all of them would run as `run_rows`, with what they are filled up with. Of the sizes
   // recorded that are no smaller than half of `rows`, the one that takes the least time for each, if that is a tenth less than all of them take;
   // otherwise all. But 1, unless that is known to take a tenth more than they do: a batch that saves little makes its first rows wait for the last.
+  // Of more than have ever run together, as many as Trial says.
   int64_t BestUpTo(int64_t rows, int64_t run_rows) const;
+
+  // How many of `rows` should run together to learn what such runs take: all, but kGrowth times as many as have run at most, and no more than have
+  // run while those saved nothing. All before the first record.
+  int64_t Trial(int64_t rows) const;
+
+  static constexpr int64_t kGrowth = 8;
 
  private:
   struct Average {

@@ -72,10 +72,28 @@ TEST(BatchCostTest, ABatchThatSavesLittleIsNone) {
   EXPECT_EQ(cost.BestUpTo(8, 8), 1);
   EXPECT_EQ(cost.BestUpTo(4, 4), 1);
   EXPECT_EQ(cost.BestUpTo(7, 8), 1) << "though all seven would run as eight";
-  EXPECT_EQ(cost.BestUpTo(20, 20), 20) << "since nobody knows";
-  EXPECT_EQ(CostOf({{1, microseconds(100)}}).BestUpTo(2, 2), 2) << "nor here";
+  EXPECT_EQ(cost.BestUpTo(20, 20), 1) << "nor do twenty, by all that is known";
+  EXPECT_EQ(cost.BestUpTo(20, 32), 20) << "unless they run as others do";
+  EXPECT_EQ(CostOf({{1, microseconds(100)}}).BestUpTo(2, 2), 2) << "since nobody knows";
   for (int i = 0; i < 100; ++i) cost.Record(4, microseconds(300));
   EXPECT_EQ(cost.BestUpTo(8, 8), 4) << "which does save a quarter";
+}
+
+TEST(BatchCostTest, LargerBatchesAreTriedByAndBy) {
+  EXPECT_EQ(BatchCost().Trial(64), 64);
+  BatchCost cost = CostOf({{1, microseconds(100)}});
+  EXPECT_EQ(cost.Trial(64), 8);
+  EXPECT_EQ(cost.BestUpTo(64, 64), 8);
+  cost.Record(8, microseconds(750));
+  EXPECT_EQ(cost.Trial(64), 8) << "which saved nothing";
+  EXPECT_EQ(cost.BestUpTo(64, 64), 1);
+  for (int i = 0; i < 100; ++i) cost.Record(8, microseconds(500));
+  EXPECT_EQ(cost.Trial(64), 64);
+  EXPECT_EQ(cost.Trial(65), 64);
+  EXPECT_EQ(cost.BestUpTo(64, 64), 64);
+  cost.Record(64, microseconds(6300));
+  EXPECT_EQ(cost.Trial(64), 64) << "has run";
+  EXPECT_EQ(cost.Trial(600), 64);
 }
 
 }  // namespace

@@ -140,7 +140,7 @@ int64_t BatchQueue::WantedRows() {
   since_trial += best;
   if (since_trial < kTryEvery * most) return best;
   since_trial = 0;
-  if (best < most) return most;
+  if (best < most) return RowsWithFiller(parameters_, most) == most ? cost_.Trial(most) : most;
   return Cost(1) < kTriedLoss * Cost(most) / most ? 1 : most;
 }
 
