@@ -1,4 +1,4 @@
-// Replies that wait until the requests that came with theirs are handled too, so that they leave together.
+// Replies that wait until the requests that came with theirs are handled too, and those that come meanwhile, so that they leave together.
 //
 // A reply that is sent as soon as it is made finds its receiver asleep, each time anew: the first of eight wakes a client, a proxy or a load
 // generator that has slept again before the second is there. Sent one after another, the first wakes it and the others find it awake. Waking another
@@ -44,7 +44,8 @@ class DeferredSends {
   DeferredSends(const DeferredSends&) = delete;
   DeferredSends& operator=(const DeferredSends&) = delete;
 
-  // True: `send`, which has to live until then, is called when the loop has handled what was ready with it. False: it should send at once.
+  // True: `send`, which has to live until then, is called when the loop has handled what was ready with it, and what was ready then. False: it should
+  // send at once.
   bool Defer(DeferredSend& send) {
     if (send.is_deferred_) return true;
     if (sending_ || (size_ == 0 && ++skipped_ <= to_skip_)) return false;
@@ -57,21 +58,25 @@ class DeferredSends {
     last_ = &send;
     send.next_ = nullptr;
     send.is_deferred_ = true;
-    if (!std::exchange(posted_, true)) {
-      slot_.Post(io_, [this] {
-        posted_ = false;
-        SendAll();
-      });
-    }
+    if (!std::exchange(posted_, true)) Post();
     return true;
   }
 
  private:
+  // Sends when the loop has got so far that nothing else was put off since it was here last.
+  void Post() {
+    slot_.Post(io_, [this] {
+      if (size_ > std::exchange(seen_, size_)) return Post();
+      posted_ = false;
+      SendAll();
+    });
+  }
+
   // In the order in which they were put off.
   void SendAll() {
     if (size_ == 0) return;
     to_skip_ = size_ == 1 ? std::min(2 * to_skip_ + 1, kMaxSkipped) : 0;
-    size_ = 0;
+    size_ = seen_ = 0;
     sending_ = true;  // what sends may have the next request at hand, and its answer, too
     for (DeferredSend* send = std::exchange(first_, nullptr); send != nullptr;) {
       DeferredSend& current = *std::exchange(send, send->next_);
@@ -85,6 +90,7 @@ class DeferredSends {
   DeferredSend* first_ = nullptr;
   DeferredSend* last_ = nullptr;  // of those that wait; means nothing if there are none
   int size_ = 0;
+  int seen_ = 0;  // of size_, when Post's handler ran last
   int to_skip_ = 0;
   int skipped_ = 0;
   bool posted_ = false;

@@ -59,6 +59,18 @@ TEST_F(DeferredSendsTest, WaitForWhatIsReady) {
   EXPECT_THAT(sent_, ElementsAre(0, 1, 2, 0, 1));
 }
 
+TEST_F(DeferredSendsTest, WaitForWhatIsReadyThen) {
+  asio::post(io_, [this] {
+    EXPECT_TRUE(sends_.Defer(*replies_[0]));
+    asio::post(io_, [this] {
+      EXPECT_THAT(sent_, IsEmpty());
+      EXPECT_TRUE(sends_.Defer(*replies_[1]));
+    });
+  });
+  io_.run();
+  EXPECT_THAT(sent_, ElementsAre(0, 1));
+}
+
 TEST_F(DeferredSendsTest, NoMoreThanSoManyWait) {
   constexpr int kLast = DeferredSends::kMaxDeferred - 1;
   EXPECT_THAT(Turn(kLast + 3), ElementsAre(kLast)) << "sent at once, after those that waited";

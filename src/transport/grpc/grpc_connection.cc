@@ -52,14 +52,19 @@ void GrpcConnection::OnReadable(ErrorCode error) {
   if (lingering_) return Drop();
   const size_t size = error ? 0 : stream_.ReadSome(asio::buffer(input_), error);
   if (error == asio::error::would_block) return Read();
-  if (error) return Close();
+  if (error) return CloseBehindReplies();
   if (!session_.greeted() && input_.front() == kTlsFirstByte) loop_.tls().CountFailure(TlsFailure::kPlainPort, stream_.socket(), {});
   bool going = session_.Receive({input_.data(), size}, Clock::Steady().Now());
   if (going && size == input_.size()) going = ReadMore();
-  if (!going) return Close();
+  if (!going) return CloseBehindReplies();
   AwaitRest();
   FlushLater();
   Read();
+}
+
+void GrpcConnection::CloseBehindReplies() {
+  Flush();
+  Close();
 }
 
 void GrpcConnection::Drop() {

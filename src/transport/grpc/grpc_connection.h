@@ -42,6 +42,8 @@ class GrpcConnection final : public std::enable_shared_from_this<GrpcConnection>
   // Has the kernel wake this thread when a good part of a large message has come, and not for each packet of it.
   void AwaitRest();
   void OnReadable(ErrorCode error);
+  // Sends what was put off.
+  void CloseBehindReplies();
   // While lingering.
   void Drop();
   // Receives what else has arrived already, up to kMaxBytesPerTurn. False: the connection cannot go on.
