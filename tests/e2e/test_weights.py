@@ -35,7 +35,8 @@ def weight_mappings(pid):
             for address, figures in re.findall(r"^(\w+)-\w+ .*memfd:tflite_weights.*\n((?:[A-Z].*\n)+)", text, re.M)]
 
 
-def huge_pages_are_to_be_had():
+def kernel_makes_huge_pages():
+    """Whether it is able to put 2 MiB of a file in memory into one page when asked."""
     kernel = pathlib.Path("/sys/kernel/mm/transparent_hugepage")
     release = tuple(map(int, re.findall(r"\d+", os.uname().release)[:2]))
     return (release >= (6, 1) and kernel.exists() and int((kernel / "hpage_pmd_size").read_text()) == HUGE_PAGE
@@ -59,8 +60,9 @@ def test_one_copy_for_all_interpreters(server):
     assert response.json() == {"predictions": [[2.0 * INPUTS] * OUTPUTS]}
 
 
-@pytest.mark.skipif(not huge_pages_are_to_be_had(), reason="no kernel that puts 2 MiB of a file into one page when asked (Linux 6.1)")
 def test_huge_pages(server):
+    """They fit wherever this runs, and are there where the kernel is able to make them."""
     mappings = weight_mappings(server.pid)
     assert [address % HUGE_PAGE for address, _ in mappings] == [0] * INTERPRETERS
-    assert any(figures["ShmemPmdMapped"] >= HUGE_PAGE for _, figures in mappings)  # as many as there was memory for in one piece
+    made = any(figures["ShmemPmdMapped"] >= HUGE_PAGE for _, figures in mappings)  # as many as there was memory for in one piece
+    assert made or not kernel_makes_huge_pages()
