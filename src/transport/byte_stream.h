@@ -71,8 +71,8 @@ class ByteStream {
   }
 
   // From now on the socket is readable when so many bytes have come, kMaxLowWaterBytes at most, or the connection has ended: a long message wakes its
-  // reader once rather than for each packet. Fewer than kMinLowWaterBytes count as one, with TLS all do, and local sockets disregard it. As the sender
-  // may pause, one must be set again from time to time, and when the message is complete.
+  // reader once rather than for each packet. Fewer than kMinLowWaterBytes count as one, with TLS all do, and local sockets disregard it. As the
+  // sender may pause, one must be set again from time to time, and when the message is complete.
   void SetLowWater(size_t bytes);
   size_t low_water() const { return low_water_; }
 
