@@ -21,6 +21,8 @@ constexpr int kPatientShare = 4;
 constexpr int kMaxPenalty = 256;
 // Of the most rows that were outstanding: what is above those that are now loses an eighth with each batch.
 constexpr int kPeakMemory = 8;
+// Nothing has been outstanding for so many times what those rows would take: whoever sent them is not expected back.
+constexpr int kAwayRuns = 16;
 // After so many times the rows that wait, a batch has another size than seems best: all that wait or, if those are best, a single one that does not
 // seem to take so many times as long.
 constexpr int kTryEvery = 32;
@@ -72,6 +74,7 @@ void BatchQueue::Add(BatchTask task, TimePoint now) {
     gap_ = std::min(gap_, close);
     gap_ += (gap - gap_) / kGapMemory;
   }
+  if (outstanding_ == 0 && now - last_arrival_ > kAwayRuns * Cost(peak_)) peak_ = 0;
   last_arrival_ = task.arrived = now;
   outstanding_ += task.rows;
   peak_ = std::max(peak_, outstanding_);

@@ -98,6 +98,26 @@ TEST_F(BatchQueueTest, ALoneClientIsNeverHeldUp) {
   }
 }
 
+TEST_F(BatchQueueTest, ThoseWhoHaveBeenAwayForLongAreNotExpectedBack) {
+  Use(WithTimeout(milliseconds(100)));
+  for (int i = 0; i < 5; ++i) {
+    AddMany(12);
+    TakeAll();
+  }
+  now_ += milliseconds(20);  // the twelve run for 1.4
+  AddMany(1);
+  ASSERT_FALSE(Starts());
+  AddMany(11);
+  TakeAll();
+  now_ += milliseconds(25);
+  for (int i = 0; i < 10; ++i) {
+    AddMany(1);
+    ASSERT_TRUE(Starts()) << i << ": one client, after the others";
+    TakeAll();
+    now_ += microseconds(310);
+  }
+}
+
 TEST_F(BatchQueueTest, WaitsForClientsThatWereJustAnswered) {
   Use(WithTimeout(milliseconds(2)));
   for (int i = 0; i < 5; ++i) {

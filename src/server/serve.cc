@@ -40,14 +40,14 @@ int WaitForSignal(const sigset_t& signals) {
   return signal;
 }
 
-// Whether one of the signals came within so many seconds.
-bool SignalComes(const sigset_t& signals, int32_t seconds) {
+// The first of SIGTERM and SIGINT within so many seconds; negative without one.
+int NextSignal(const sigset_t& signals, int32_t seconds) {
   const timespec time{.tv_sec = seconds, .tv_nsec = 0};
   int signal = 0;
   do {
     signal = sigtimedwait(&signals, nullptr, &time);
   } while (signal == SIGHUP || (signal < 0 && errno == EINTR));
-  return signal > 0;
+  return signal;
 }
 
 }  // namespace
@@ -73,7 +73,7 @@ int Serve(const ServerOptions& options) {
   if (options.shutdown_grace_seconds > 0 && strict_failure.ok()) {
     TFLS_INFO("{}: not ready any more, and serving on for {} s", name, options.shutdown_grace_seconds);
     (*server)->BeginDrain();
-    if (SignalComes(signals, options.shutdown_grace_seconds)) ::_exit(128 + SIGTERM);
+    if (const int second = NextSignal(signals, options.shutdown_grace_seconds); second > 0) ::_exit(128 + second);
   }
   EndAtNextSignal(signals);
   if (strict_failure.ok()) TFLS_INFO("{}: finishing requests in flight", name);  // otherwise the signal is the server's own
