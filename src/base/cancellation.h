@@ -8,8 +8,13 @@ namespace tflite_serving {
 // Thread-safe. It orders nothing: who sees it set may not conclude that anything else was written before.
 class Cancellation {
  public:
+  Cancellation() = default;
+  virtual ~Cancellation() = default;
+  Cancellation(const Cancellation&) = delete;
+  Cancellation& operator=(const Cancellation&) = delete;
+
   void Cancel() { cancelled_.store(true, std::memory_order_relaxed); }
-  bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
+  virtual bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
   // For an object that is used again, once nobody asks any more.
   void Reset() { cancelled_.store(false, std::memory_order_relaxed); }
 

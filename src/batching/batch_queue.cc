@@ -85,6 +85,7 @@ void BatchQueue::Add(BatchTask task, TimePoint now) {
 
 void BatchQueue::Return(BatchTask task) {
   outstanding_ += task.rows;
+  peak_ = std::max(peak_, outstanding_);
   PutFirst(std::move(task));
 }
 

@@ -426,6 +426,20 @@ TEST_F(BatchQueueTest, WhatIsToRunAloneDoes) {
   EXPECT_EQ(TakeRows(), 2);
 }
 
+TEST_F(BatchQueueTest, TasksMayComeBackWhenNobodyIsLeft) {
+  Use({.max_batch_size = 16});
+  Cancellation gone;
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(Add(1, kNoDeadline, &gone).ok());
+  BatchQueue::Taken taken = queue_.Take(now_);
+  ASSERT_EQ(taken.batch.size(), 2u);
+  queue_.Answered(2);
+  gone.Cancel();
+  for (BatchTask& task : taken.batch) {
+    queue_.Return(std::move(task));
+    EXPECT_EQ(queue_.Take(now_).overdue.size(), 1u);
+  }
+}
+
 TEST_F(BatchQueueTest, ARunMayBeSmallerThanARequest) {
   EXPECT_EQ(MaxRowsOfRun({.max_batch_size = 16}), 16);
   EXPECT_EQ(MaxRowsOfRun({.max_batch_size = 16, .enable_large_batch_splitting = true}), 16);

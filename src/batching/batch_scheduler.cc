@@ -8,11 +8,16 @@
 
 namespace tflite_serving {
 
-// Its members are guarded by the scheduler's mutex; `run` never changes.
-struct BatchScheduler::Source {
+// Its members are guarded by the scheduler's mutex; those that are const never change.
+struct BatchScheduler::Source : std::enable_shared_from_this<Source> {
+  Source(BatchQueue of, QueueLimit limit_of, RunBatch run_of, int max)
+      : queue(std::move(of)), limit(limit_of), run(std::move(run_of)), max_running(max) {}
+
   BatchQueue queue;
   QueueLimit limit;
   const RunBatch run;
+  const int max_running;
+  int running = 0;                   // with max_running: batches, elsewhere
   std::chrono::nanoseconds used{0};  // of the threads' time
   bool active = false;               // in active_
 };
@@ -34,8 +39,12 @@ void BatchScheduler::Stop() {
   threads_.clear();  // joins
 }
 
-BatchScheduler::SourceHandle BatchScheduler::NewSource(BatchQueue queue, RunBatch run) {
-  return std::make_shared<Source>(Source{.queue = std::move(queue), .limit = QueueLimit(max_wait_, num_threads_), .run = std::move(run)});
+BatchScheduler::SourceHandle BatchScheduler::NewSource(BatchQueue queue, RunBatch run, int max_running) {
+  return std::make_shared<Source>(std::move(queue), QueueLimit(max_wait_, max_running > 0 ? max_running : num_threads_), std::move(run), max_running);
+}
+
+int BatchScheduler::NumThreadsOf(const Source& source, size_t num_sources) const {
+  return source.max_running > 0 ? source.max_running : std::max(1, num_threads_ / static_cast<int>(num_sources));
 }
 
 Status BatchScheduler::Submit(const SourceHandle& source, std::span<BatchTask> tasks) {
@@ -60,16 +69,18 @@ bool BatchScheduler::IsFull(Source& source, TimePoint now) const {
   if (!source.limit.may_refuse(source.queue.num_tasks())) return false;
   // Each active source gets the same share of the threads.
   const auto sources = static_cast<int64_t>(active_.size() + (source.active ? 0 : 1));
-  const bool refuses = source.limit.Refuses(source.queue.num_tasks(), source.queue.ExpectedOfAll() * sources / num_threads_, now);
+  const std::chrono::nanoseconds all = source.queue.ExpectedOfAll();
+  const std::chrono::nanoseconds wait = source.max_running > 0 ? all / source.max_running : all * sources / num_threads_;
+  const bool refuses = source.limit.Refuses(source.queue.num_tasks(), wait, now);
   // The next batches may be as large as those that run, or long ones would shrink.
   return refuses && !source.queue.is_shorter_than_runs();
 }
 
-void BatchScheduler::Resubmit(const SourceHandle& source, BatchTask task) {
+void BatchScheduler::Resubmit(Source& source, BatchTask task) {
   {
     const MutexLock lock(mutex_);
-    source->queue.Return(std::move(task));
-    Activate(source);
+    source.queue.Return(std::move(task));
+    Activate(source.shared_from_this());
   }
   wake_.NotifyOne();
 }
@@ -86,18 +97,30 @@ void BatchScheduler::Record(Source& source, int64_t rows, std::chrono::nanosecon
 }
 
 void BatchScheduler::Answered(Source& source, int64_t rows) {
+  {
+    const MutexLock lock(mutex_);
+    source.queue.Answered(rows);
+    if (source.max_running == 0) return;
+    --source.running;
+    if (!source.active || idle_threads_ == 0) return;
+  }
+  wake_.NotifyOne();
+}
+
+void BatchScheduler::Ended() {
   const MutexLock lock(mutex_);
-  source.queue.Answered(rows);
+  if (--running_elsewhere_ == 0 && stopping_) wake_.NotifyAll();
 }
 
 TimePoint BatchScheduler::StartTime(Source& source, TimePoint now) const {
-  source.queue.set_num_threads(std::max(1, num_threads_ / static_cast<int>(active_.size())));
+  source.queue.set_num_threads(NumThreadsOf(source, active_.size()));
   return source.queue.StartTime(now);
 }
 
 BatchScheduler::SourceHandle BatchScheduler::Choose(TimePoint now, TimePoint& next) {
   SourceHandle chosen;
   for (const SourceHandle& source : active_) {
+    if (source->max_running > 0 && source->running == source->max_running) continue;
     const TimePoint start = stopping_ ? now : StartTime(*source, now);
     if (start > now) {
       source->queue.BeginWait(now);
@@ -132,7 +155,7 @@ void BatchScheduler::Work() {
       TimePoint now = clock_.Now();
       TimePoint next = kNoDeadline;
       while ((source = Choose(now, next)) == nullptr) {
-        if (stopping_) return;
+        if (stopping_ && active_.empty() && running_elsewhere_ == 0) return;
         // One thread at a time watches the clock.
         const bool watches = next < timer_;
         if (watches) timer_ = next;
@@ -145,6 +168,10 @@ void BatchScheduler::Work() {
       }
       taken = source->queue.Take(now);
       start = now;
+      if (source->max_running > 0 && !taken.batch.empty()) {
+        ++source->running;
+        ++running_elsewhere_;
+      }
       if (!taken.batch.empty()) busy_.Change(1, start);
       turn_ = std::max(turn_, source->used);
       expected = source->queue.Expected(taken.batch);
@@ -163,7 +190,7 @@ void BatchScheduler::Work() {
                 {});
     }
     if (taken.batch.empty()) continue;
-    source->run(source, std::move(taken.batch));
+    source->run(*source, std::move(taken.batch));
     const MutexLock lock(mutex_);
     const TimePoint end = clock_.Now();
     source->used += end - start - expected;

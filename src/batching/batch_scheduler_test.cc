@@ -31,13 +31,12 @@ TEST(BatchSchedulerTest, AModelUnderLoadDoesNotHoldUpAnother) {
   std::string order;
   std::optional<BatchScheduler> scheduler(std::in_place, "batch", 1);
   const BatchQueue one_by_one{BatchingParameters{.max_batch_size = 1, .max_enqueued_batches = 100}};
-  const auto blocked =
-      scheduler->NewSource(one_by_one, [&, gate = open.get_future().share()](const BatchScheduler::SourceHandle&, std::vector<BatchTask> batch) {
-        begun.set_value();
-        gate.wait();
-        AnswerAll(batch);
-      });
-  const auto run = [](const BatchScheduler::SourceHandle&, std::vector<BatchTask> batch) { AnswerAll(batch); };
+  const auto blocked = scheduler->NewSource(one_by_one, [&, gate = open.get_future().share()](BatchScheduler::Source&, std::vector<BatchTask> batch) {
+    begun.set_value();
+    gate.wait();
+    AnswerAll(batch);
+  });
+  const auto run = [](BatchScheduler::Source&, std::vector<BatchTask> batch) { AnswerAll(batch); };
   const auto hot = scheduler->NewSource(one_by_one, run);
   const auto calm = scheduler->NewSource(one_by_one, run);
   BatchTask first = NewTask([] {});
@@ -61,14 +60,14 @@ TEST(BatchSchedulerTest, WhatWouldWaitTooLongIsRefused) {
   BatchScheduler scheduler("batch", 1, std::chrono::seconds(2));
   BatchQueue queue(BatchingParameters{.max_batch_size = 1, .max_enqueued_batches = 1000});
   queue.Record(1, std::chrono::seconds(1));
-  const auto slow = scheduler.NewSource(std::move(queue), [&, gate = open.get_future().share(), first = true](const BatchScheduler::SourceHandle&,
-                                                                                                              std::vector<BatchTask> batch) mutable {
-    if (std::exchange(first, false)) begun.set_value();
-    gate.wait();
-    AnswerAll(batch);
-  });
-  const auto other = scheduler.NewSource(BatchQueue(BatchingParameters{}),
-                                         [](const BatchScheduler::SourceHandle&, std::vector<BatchTask> batch) { AnswerAll(batch); });
+  const auto slow = scheduler.NewSource(
+      std::move(queue), [&, gate = open.get_future().share(), first = true](BatchScheduler::Source&, std::vector<BatchTask> batch) mutable {
+        if (std::exchange(first, false)) begun.set_value();
+        gate.wait();
+        AnswerAll(batch);
+      });
+  const auto other =
+      scheduler.NewSource(BatchQueue(BatchingParameters{}), [](BatchScheduler::Source&, std::vector<BatchTask> batch) { AnswerAll(batch); });
   const auto submit = [&scheduler](const BatchScheduler::SourceHandle& source) {
     BatchTask task = NewTask([] {});
     return scheduler.Submit(source, {&task, 1});
@@ -93,13 +92,13 @@ TEST(BatchSchedulerTest, TheNextBatchMayBeAsLargeAsTheOneThatRuns) {
   BatchQueue queue(BatchingParameters{.max_batch_size = 100, .max_enqueued_batches = 1000});
   queue.Record(1, std::chrono::seconds(10));
   queue.Record(kRows, std::chrono::seconds(10));
-  const auto slow = scheduler.NewSource(std::move(queue), [&, gate = open.get_future().share(), first = true](
-                                                              const BatchScheduler::SourceHandle& from, std::vector<BatchTask> batch) mutable {
-    if (std::exchange(first, false)) begun.set_value();
-    gate.wait();
-    scheduler.Answered(*from, static_cast<int64_t>(batch.size()));
-    AnswerAll(batch);
-  });
+  const auto slow = scheduler.NewSource(
+      std::move(queue), [&, gate = open.get_future().share(), first = true](BatchScheduler::Source& from, std::vector<BatchTask> batch) mutable {
+        if (std::exchange(first, false)) begun.set_value();
+        gate.wait();
+        scheduler.Answered(from, static_cast<int64_t>(batch.size()));
+        AnswerAll(batch);
+      });
   std::vector<BatchTask> tasks;
   for (size_t i = 0; i < kRows; ++i) tasks.push_back(NewTask([] {}));
   ASSERT_TRUE(scheduler.Submit(slow, tasks).ok());
@@ -116,7 +115,7 @@ TEST(BatchSchedulerTest, WhatIsQueuedIsRunBeforeTheEnd) {
   {
     BatchScheduler scheduler("batch", 2);
     const auto source = scheduler.NewSource(BatchQueue(BatchingParameters{.max_batch_size = 1, .max_enqueued_batches = 1000}),
-                                            [](const BatchScheduler::SourceHandle&, std::vector<BatchTask> batch) { AnswerAll(batch); });
+                                            [](BatchScheduler::Source&, std::vector<BatchTask> batch) { AnswerAll(batch); });
     for (int i = 0; i < 100; ++i) {
       BatchTask task = NewTask([&done] { ++done; });
       ASSERT_TRUE(scheduler.Submit(source, {&task, 1}).ok());
@@ -131,7 +130,7 @@ TEST(BatchSchedulerTest, AWaitEndsByItself) {
   BatchQueue queue(BatchingParameters{.max_batch_size = 1000, .batch_timeout_micros = 5000});
   queue.Record(1, std::chrono::milliseconds(300));  // so that any wait would pay
   queue.Record(1000, std::chrono::milliseconds(301));
-  const auto source = scheduler.NewSource(std::move(queue), [&ran](const BatchScheduler::SourceHandle&, std::vector<BatchTask> batch) {
+  const auto source = scheduler.NewSource(std::move(queue), [&ran](BatchScheduler::Source&, std::vector<BatchTask> batch) {
     const size_t size = batch.size();
     AnswerAll(batch);
     ran.set_value(size);

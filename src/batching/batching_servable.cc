@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <ranges>
 #include <utility>
 
@@ -27,10 +28,16 @@ StatusOr<int64_t> CountRows(std::span<const TensorView> inputs) {
   return inputs.front().shape[0];
 }
 
-// One batch on its way.
-struct Batch {
-  ServableHandle servable;
-  BatchScheduler::SourceHandle source;
+// One batch on its way. Whoever runs it may let go of it last, and so it keeps no servable: its tasks do, until they are answered.
+struct Batch : Cancellation {
+  Batch(BatchScheduler::Source& from, std::vector<BatchTask> taken) : source(from), tasks(std::move(taken)) {}
+  // Nobody wants its answers any more.
+  bool cancelled() const override {
+    return std::ranges::all_of(tasks,
+                               [](const BatchTask& task) { return task.request.cancellation != nullptr && task.request.cancellation->cancelled(); });
+  }
+
+  BatchScheduler::Source& source;
   std::vector<BatchTask> tasks;
   int64_t rows = 0;            // of the run: those of the tasks and the filler
   std::vector<Tensor> memory;  // of inputs that were put together
@@ -38,7 +45,10 @@ struct Batch {
   RunTimeline times;
 };
 
-bool IsAligned(const TensorView& tensor) { return reinterpret_cast<uintptr_t>(tensor.bytes.data()) % kTensorAlignment == 0; }
+bool IsAligned(const TensorView& tensor) { return tensor.bytes.empty() || reinterpret_cast<uintptr_t>(tensor.bytes.data()) % kTensorAlignment == 0; }
+
+// A request without rows, which runs alone.
+bool IsEmpty(const BatchTask& task) { return task.request.inputs.front().shape[0] == 0; }
 
 // Puts the tasks' inputs together; a single task's, if nothing has to be filled up and they are where the runtime can read them, stay where they are.
 Status Assemble(const BatchingParameters& parameters, int64_t rows, Batch& batch) {
@@ -75,9 +85,19 @@ void NoteRun(const RunTimeline& run, RunTimeline* times) {
 // Whether others may be answered although this is how their common run ended.
 bool IsEachOnesOwn(const Status& status) { return status.code() != StatusCode::kDeadlineExceeded && status.code() != StatusCode::kCancelled; }
 
+// Answers to a batch of which each has no more bytes of tensors than this leave together; others take so long to write that the first would wait.
+constexpr size_t kMaxPutOffBytes = size_t{16} << 10;
+
+size_t BytesOf(std::span<const TensorView> tensors) {
+  size_t bytes = 0;
+  for (const TensorView& tensor : tensors) bytes += tensor.bytes.size();
+  return bytes;
+}
+
 // The end of a batch's run.
 void Answer(BatchScheduler& scheduler, Batch& batch, Status status, std::span<const TensorView> outputs) {
-  const WakeUps once;  // for all the answers
+  std::optional<WakeUps> once;  // for all the answers
+  if (BytesOf(outputs) / batch.tasks.size() <= kMaxPutOffBytes) once.emplace();
   const bool is_single = batch.tasks.size() == 1;
   if (is_single && batch.rows == batch.tasks.front().rows) return batch.tasks.front().done(status, outputs);
   if (status.ok()) status = CheckOutputs(outputs, batch.rows);
@@ -103,14 +123,17 @@ void Answer(BatchScheduler& scheduler, Batch& batch, Status status, std::span<co
   }
 }
 
-void RunBatch(BatchScheduler& scheduler, const BatchingParameters& parameters, Histogram& run_rows, const std::shared_ptr<Batch>& batch) {
+// `is_elsewhere`: the run goes on when the servable's Run has returned, and ends on another thread.
+void RunBatch(BatchScheduler& scheduler, Servable& servable, const BatchingParameters& parameters, bool is_elsewhere, Histogram& run_rows,
+              const std::shared_ptr<Batch>& batch) {
   int64_t rows = 0;
   const auto taken = std::chrono::steady_clock::now();
   for (const BatchTask& task : batch->tasks) {
     rows += task.rows;
     if (!task.alone) scheduler.metrics().Waited(taken - task.arrived);  // it was in a batch before, whose wait is counted
   }
-  batch->rows = RowsWithFiller(parameters, rows);
+  const bool is_empty = IsEmpty(batch->tasks.front());
+  batch->rows = is_empty ? rows : RowsWithFiller(parameters, rows);
   Status assembled = Assemble(parameters, rows, *batch);
   if (!assembled.ok() && batch->rows > rows) {  // perhaps it is the filler that there is no room for
     batch->rows = rows;
@@ -119,23 +142,25 @@ void RunBatch(BatchScheduler& scheduler, const BatchingParameters& parameters, H
     assembled = Assemble(parameters, rows, *batch);
   }
   if (!assembled.ok()) {
-    scheduler.Answered(*batch->source, rows);
-    return Answer(scheduler, *batch, assembled, {});
+    scheduler.Answered(batch->source, rows);
+    Answer(scheduler, *batch, assembled, {});
+    if (is_elsewhere) scheduler.Ended();
+    return;
   }
   scheduler.metrics().Ran(batch->rows, batch->rows - rows);
   run_rows.Observe(static_cast<uint64_t>(batch->rows));
   RunRequest request = batch->tasks.front().request;
   request.inputs = batch->inputs;
   request.times = &batch->times;
-  if (batch->tasks.size() > 1) request.cancellation = nullptr;  // the others want it all the same
+  request.cancellation = batch.get();
   for (const BatchTask& task : batch->tasks) request.deadline = std::max(request.deadline, task.request.deadline);
-  const ServableHandle keep = batch->servable;  // until Run has returned, which may be after the batch is done
-  keep->Run(request, [&scheduler, batch, rows, taken](const Status& status, std::span<const TensorView> outputs) {
+  servable.Run(request, [&scheduler, batch, rows, taken, is_empty, is_elsewhere](const Status& status, std::span<const TensorView> outputs) {
     // With what it took to put the rows together.
-    if (status.ok()) scheduler.Record(*batch->source, batch->rows, std::chrono::steady_clock::now() - taken);
-    scheduler.Answered(*batch->source, rows);  // before they are: the next requests may follow at once
+    if (status.ok() && !is_empty) scheduler.Record(batch->source, batch->rows, std::chrono::steady_clock::now() - taken);
+    scheduler.Answered(batch->source, rows);  // before they are: the next requests may follow at once
     for (const BatchTask& task : batch->tasks) NoteRun(batch->times, task.request.times);
     Answer(scheduler, *batch, status, outputs);
+    if (is_elsewhere) scheduler.Ended();
   });
 }
 
@@ -233,15 +258,18 @@ class SplitRequest : public std::enable_shared_from_this<SplitRequest> {
 }  // namespace
 
 BatchingServable::BatchingServable(ServableHandle servable, const std::vector<bool>& batches, const BatchingParameters& parameters,
-                                   BatchScheduler& scheduler)
+                                   BatchScheduler& scheduler, int max_running_elsewhere)
     : servable_(std::move(servable)), parameters_(parameters), scheduler_(scheduler), rows_(std::make_shared<Histogram>(metrics::kBatchRows)) {
   for (const bool is_batched : batches) {
     BatchScheduler::SourceHandle& source = sources_.emplace_back();
     if (!is_batched) continue;
-    source = scheduler.NewSource(BatchQueue(parameters), [servable = servable_, parameters, rows = rows_, &scheduler](
-                                                             const BatchScheduler::SourceHandle& from, std::vector<BatchTask> tasks) {
-      RunBatch(scheduler, parameters, *rows, std::make_shared<Batch>(Batch{.servable = servable, .source = from, .tasks = std::move(tasks)}));
-    });
+    const bool is_elsewhere = max_running_elsewhere > 0;
+    source = scheduler.NewSource(
+        BatchQueue(parameters),
+        [servable = servable_, parameters, is_elsewhere, rows = rows_, &scheduler](BatchScheduler::Source& from, std::vector<BatchTask> tasks) {
+          RunBatch(scheduler, *servable, parameters, is_elsewhere, *rows, std::make_shared<Batch>(from, std::move(tasks)));
+        },
+        max_running_elsewhere);
   }
 }
 
@@ -255,7 +283,7 @@ void BatchingServable::Run(const RunRequest& request, RunDone done) {
   }
   size_t input_bytes = 0;
   for (const TensorView& input : request.inputs) input_bytes += input.bytes.size();
-  if (*rows == 0 || servable_->RunsInline(input_bytes)) return servable_->Run(request, std::move(done));
+  if (servable_->RunsInline(input_bytes)) return servable_->Run(request, std::move(done));
 
   std::vector<BatchTask> tasks;
   if (const int64_t max_rows = MaxRowsOfRun(parameters_); *rows > max_rows) {
@@ -263,7 +291,8 @@ void BatchingServable::Run(const RunRequest& request, RunDone done) {
     if (const Status status = whole->Split(*rows, max_rows); !status.ok()) return done(status, {});
     for (size_t i = 0; i < whole->num_pieces(); ++i) tasks.push_back(whole->Piece(i));
   } else {
-    tasks.push_back({.request = request, .done = done, .rows = *rows});
+    // One without rows counts as one row, and runs as it is.
+    tasks.push_back({.request = request, .done = done, .rows = std::max<int64_t>(*rows, 1), .alone = *rows == 0});
   }
   if (const Status status = scheduler_.Submit(source, tasks); !status.ok()) {
     scheduler_.metrics().Rejected();

@@ -23,8 +23,10 @@ class BatchingServable : public Servable {
   static constexpr size_t kInlineRequestBytes = size_t{16} << 10;
 
   // `batches[i]`: signature number i of `servable`, whose tensors have rows, is to be batched; others, and requests that it answers
-  // inline, go straight to it. The parameters have passed Check. `scheduler` is borrowed and must outlive this object.
-  BatchingServable(ServableHandle servable, const std::vector<bool>& batches, const BatchingParameters& parameters, BatchScheduler& scheduler);
+  // inline, go straight to it. The parameters have passed Check. `scheduler` is borrowed and must outlive this object. `max_running_elsewhere`: 0,
+  // or, of a servable whose Run returns at once, how many runs it has beside each other. This object must be kept until its last request is answered.
+  BatchingServable(ServableHandle servable, const std::vector<bool>& batches, const BatchingParameters& parameters, BatchScheduler& scheduler,
+                   int max_running_elsewhere = 0);
 
   const ServableId& id() const override { return servable_->id(); }
   std::span<const Signature> signatures() const override { return servable_->signatures(); }

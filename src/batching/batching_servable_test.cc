@@ -1,6 +1,7 @@
 #include "batching/batching_servable.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <future>
 #include <memory>
@@ -11,121 +12,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "servable/fake_servable.h"
+#include "batching/batching_servable_fixture.h"
 
 namespace tflite_serving {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::UnorderedElementsAre;
-
-// The answer to one request, which is alive until it came.
-struct Request {
-  explicit Request(std::vector<float> numbers) : values(std::move(numbers)) {
-    EXPECT_TRUE(memory.Resize(values.size() * sizeof(float)));
-    std::ranges::copy(std::as_bytes(std::span(values)), memory.data());
-    inputs = {{DType::kFloat, {static_cast<int64_t>(values.size())}, memory.bytes()}};
-  }
-  const std::vector<float> values;
-  AlignedBuffer memory;
-  std::vector<TensorView> inputs;
-  std::promise<void> ended;
-  Status status;
-  std::vector<float> answer;
-};
-
-// The same of strings, [n,1].
-struct TextRequest {
-  explicit TextRequest(std::vector<std::string> strings) : texts(std::move(strings)) {
-    StringTensorBuilder builder;
-    EXPECT_TRUE(builder.Start(static_cast<int64_t>(texts.size())).ok());
-    for (const std::string& text : texts) EXPECT_TRUE(builder.Add(text).ok());
-    memory = builder.Finish();
-    inputs = {{DType::kString, {static_cast<int64_t>(texts.size()), 1}, memory.bytes()}};
-  }
-  const std::vector<std::string> texts;
-  AlignedBuffer memory;
-  std::vector<TensorView> inputs;
-  std::promise<void> ended;
-  Status status;
-  std::vector<std::string> answer;
-};
-
-std::vector<std::string> TextsOf(const TensorView& view) {
-  EXPECT_TRUE(ValidateStrings(view.bytes, *view.shape.NumElements()).ok());
-  std::vector<std::string> texts;
-  for (int64_t i = 0; i < *view.shape.NumElements(); ++i) texts.emplace_back(view.StringAt(i));
-  return texts;
-}
-
-const std::string kZeroBytes("\0\0", 2);
-
-// A servable that answers x -> y = x, one run at a time, each as soon as the test lets it.
-class BatchingServableTest : public testing::Test {
- protected:
-  BatchingServableTest() {
-    model_->runs_inline = false;
-    model_->on_run = [this](const RunRequest& request, const RunDone& done) {
-      begun_.fetch_add(1);
-      begun_.notify_all();
-      if (gate_.valid()) gate_.wait();
-      sizes_.push_back(request.inputs[0].shape[0]);
-      done(status_of_(request), request.inputs);
-    };
-  }
-  void TearDown() override { scheduler_.reset(); }  // before what its runs use
-
-  void Use(const BatchingParameters& parameters) {
-    servable_ = std::make_unique<BatchingServable>(model_, std::vector<bool>{true}, parameters, *scheduler_);
-  }
-  std::shared_ptr<Request> Start(std::vector<float> values, TimePoint deadline = kNoDeadline) {
-    auto request = std::make_shared<Request>(std::move(values));
-    servable_->Run({.signature = &servable_->signatures()[0], .inputs = request->inputs, .deadline = deadline},
-                   [request](const Status& status, std::span<const TensorView> outputs) {
-                     request->status = status;
-                     if (status.ok()) request->answer.assign(outputs[0].values<float>().begin(), outputs[0].values<float>().end());
-                     request->ended.set_value();
-                   });
-    return request;
-  }
-  std::shared_ptr<TextRequest> StartText(std::vector<std::string> texts) {
-    auto request = std::make_shared<TextRequest>(std::move(texts));
-    servable_->Run({.signature = &servable_->signatures()[0], .inputs = request->inputs},
-                   [request](const Status& status, std::span<const TensorView> outputs) {
-                     request->status = status;
-                     if (status.ok()) request->answer = TextsOf(outputs[0]);
-                     request->ended.set_value();
-                   });
-    return request;
-  }
-  template <typename AnyRequest>
-  static void Wait(AnyRequest& request) {
-    request.ended.get_future().wait();
-  }
-  Status Run(std::vector<float> values) {
-    const std::shared_ptr<Request> request = Start(std::move(values));
-    Wait(*request);
-    return request->status;
-  }
-  // The model runs one request, and will until Open: what comes now, waits.
-  std::shared_ptr<Request> Occupy() {
-    gate_ = open_.get_future();
-    std::shared_ptr<Request> first = Start({0});
-    begun_.wait(0);
-    return first;
-  }
-  void Open() { open_.set_value(); }
-
-  std::shared_ptr<FakeServable> model_ =
-      std::make_shared<FakeServable>(ServableId{"m", 1}, std::vector<Signature>{IdentitySignature(DType::kFloat, {-1})});
-  std::function<Status(const RunRequest&)> status_of_ = [](const RunRequest&) { return OkStatus(); };
-  std::atomic<int> begun_ = 0;
-  std::promise<void> open_;
-  std::shared_future<void> gate_;
-  std::vector<int64_t> sizes_;  // of the runs, in their order
-  std::unique_ptr<BatchScheduler> scheduler_ = std::make_unique<BatchScheduler>("batch", 1);
-  std::unique_ptr<BatchingServable> servable_;
-};
 
 TEST_F(BatchingServableTest, ThoseThatWaitRunTogetherAndGetTheirOwnRows) {
   Use({});
@@ -302,15 +195,48 @@ TEST_F(BatchingServableTest, InputsAreWhereTheRuntimeCanReadThem) {
 }
 
 TEST_F(BatchingServableTest, ARequestOfNoRowsIsTheModelsToAnswer) {
-  Use({});
+  Use({.max_batch_size = 8, .allowed_batch_sizes = {4, 8}});
   const std::thread::id here = std::this_thread::get_id();
-  std::thread::id ran_on;
-  status_of_ = [&ran_on](const RunRequest&) {
-    ran_on = std::this_thread::get_id();
-    return InvalidArgumentError("no rows");
+  std::atomic<bool> ran_here = false;
+  status_of_ = [&, here](const RunRequest& request) {
+    ran_here = ran_here || std::this_thread::get_id() == here;
+    return request.inputs[0].shape[0] == 0 ? InvalidArgumentError("no rows") : OkStatus();
   };
-  EXPECT_EQ(Run({}), InvalidArgumentError("no rows"));
-  EXPECT_EQ(ran_on, here);
+  const std::shared_ptr<Request> first = Occupy();
+  const std::vector<std::shared_ptr<Request>> empty = {Start({}), Start({})};
+  const std::shared_ptr<Request> full = Start({1});
+  Open();
+  for (const auto& request : empty) {
+    Wait(*request);
+    EXPECT_EQ(request->status, InvalidArgumentError("no rows"));
+  }
+  Wait(*full);
+  EXPECT_TRUE(full->status.ok());
+  EXPECT_FALSE(ran_here) << "it may wait for an interpreter";
+  EXPECT_THAT(sizes_, ElementsAre(4, 0, 0, 4));
+}
+
+TEST_F(BatchingServableTest, ABatchIsCancelledWhenAllItsClientsHaveGone) {
+  Use({});
+  std::array<Cancellation, 2> gone;
+  std::vector<bool> seen;
+  status_of_ = [&](const RunRequest& request) {
+    if (request.inputs[0].shape[0] < 2) return OkStatus();
+    for (Cancellation& one : gone) {
+      seen.push_back(request.cancellation->cancelled());
+      one.Cancel();
+    }
+    seen.push_back(request.cancellation->cancelled());
+    return CancelledError("nobody waits for it");
+  };
+  const std::shared_ptr<Request> first = Occupy();
+  const std::vector<std::shared_ptr<Request>> requests = {Start({1}, kNoDeadline, &gone[0]), Start({2}, kNoDeadline, &gone[1])};
+  Open();
+  for (const auto& request : requests) {
+    Wait(*request);
+    EXPECT_EQ(request->status, CancelledError("nobody waits for it"));
+  }
+  EXPECT_THAT(seen, ElementsAre(false, false, true));
 }
 
 TEST_F(BatchingServableTest, ABatchThatRunsOutOfTimeSaysSo) {

@@ -50,6 +50,7 @@ class PythonServable : public Servable {
   bool TakesJson() const override { return takes_json_; }
   // Whether rows of several requests may share a run.
   bool batchable() const { return batchable_; }
+  int num_workers() const { return static_cast<int>(workers_.size()); }
 
   // These return at once; `done` is called on a thread of this servable's. Errors beside the user's own: UNAVAILABLE if too many requests wait, the
   // worker ended or took too long, or none is there for now; RESOURCE_EXHAUSTED if it took too much memory; INTERNAL if it broke the protocol or

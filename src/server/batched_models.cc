@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <future>
 #include <ranges>
 #include <string_view>
 #include <utility>
@@ -87,30 +86,6 @@ std::optional<nanoseconds> MeasureSize(LiteRtServable& servable, size_t number, 
   return failure.ok() ? std::optional(best) : std::nullopt;
 }
 
-// Has the thread of a batch wait for its end: more requests come together meanwhile.
-class WaitingServable : public Servable {
- public:
-  explicit WaitingServable(ServableHandle servable) : servable_(std::move(servable)) {}
-  const ServableId& id() const override { return servable_->id(); }
-  std::span<const Signature> signatures() const override { return servable_->signatures(); }
-  bool RunsInline(size_t) const override { return false; }
-  size_t memory_bytes() const override { return servable_->memory_bytes(); }
-  Status health() const override { return servable_->health(); }
-  size_t num_interpreters() const override { return servable_->num_interpreters(); }
-  void Collect(MetricsPage& page) const override { servable_->Collect(page); }
-  void Run(const RunRequest& request, RunDone done) override {
-    const auto over = std::make_shared<std::promise<void>>();
-    servable_->Run(request, [over, done = std::move(done)](const Status& status, std::span<const TensorView> outputs) {
-      done(status, outputs);
-      over->set_value();
-    });
-    over->get_future().wait();
-  }
-
- private:
-  const ServableHandle servable_;
-};
-
 }  // namespace
 
 StatusOr<std::optional<BatchingParameters>> ReadBatchingParameters(const ServerOptions& options) {
@@ -149,7 +124,8 @@ StatusOr<ServableHandle> BatchedModels::Batch(std::unique_ptr<PythonServable> se
   TFLS_ASSIGN_OR_RETURN(const std::optional<BatchingParameters> parameters, ParametersOf(servable->id(), directory));
   if (!parameters) return ServableHandle(std::move(servable));
   const std::vector<bool> batches(servable->signatures().size(), true);
-  return ServableHandle(std::make_shared<BatchingServable>(std::make_shared<WaitingServable>(std::move(servable)), batches, *parameters, scheduler_));
+  const int num_workers = servable->num_workers();
+  return ServableHandle(std::make_shared<BatchingServable>(std::move(servable), batches, *parameters, scheduler_, num_workers));
 }
 
 StatusOr<ServableHandle> BatchedModels::Batch(std::unique_ptr<PluginServable> servable, const std::string& directory) {
