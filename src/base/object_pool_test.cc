@@ -1,5 +1,9 @@
 #include "base/object_pool.h"
 
+#include <atomic>
+#include <future>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -16,6 +20,7 @@ TEST(ObjectPoolTest, HandsOutTheLastReturnedObjectWithItsMemory) {
   auto again = pool.Take();
   EXPECT_EQ(again.get(), memory);
   EXPECT_GE(again->capacity(), 100u);
+  pool.GiveBack(std::move(again));
 }
 
 TEST(ObjectPoolTest, KeepsNoMoreThanItsBound) {
@@ -29,6 +34,24 @@ TEST(ObjectPoolTest, KeepsNoMoreThanItsBound) {
   auto second = pool.Take();
   EXPECT_EQ(first.get(), kept);
   EXPECT_EQ(second->capacity(), 0u) << "the second object is a new one";
+  pool.GiveBack(std::move(first));
+  pool.GiveBack(std::move(second));
+}
+
+TEST(ObjectPoolTest, ItsEndWaitsForWhatIsOut) {
+  std::atomic<bool> given_back = false;
+  std::jthread user;
+  {
+    ObjectPool<std::vector<int>> pool(1);
+    std::promise<void> ending;
+    user = std::jthread([&, object = pool.Take(), begun = ending.get_future()]() mutable {
+      begun.wait();
+      given_back = true;
+      pool.GiveBack(std::move(object));
+    });
+    ending.set_value();
+  }
+  EXPECT_TRUE(given_back);
 }
 
 }  // namespace

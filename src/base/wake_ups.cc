@@ -1,5 +1,6 @@
 #include "base/wake_ups.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -30,7 +31,7 @@ WakeUps::~WakeUps() {
 void WakeUps::Wake(std::shared_ptr<Wakeable> sleeper) {
   PutOff& put_off = OfThisThread();
   if (put_off.depth == 0) return sleeper->Wake();
-  put_off.sleepers.push_back(std::move(sleeper));
+  if (std::ranges::find(put_off.sleepers, sleeper) == put_off.sleepers.end()) put_off.sleepers.push_back(std::move(sleeper));
 }
 
 }  // namespace tflite_serving

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/thread.h"
+#include "telemetry/log.h"
 
 namespace tflite_serving {
 namespace {
@@ -59,6 +60,7 @@ void EventLoops::Shutdown(TimePoint deadline) {
     for (const std::unique_ptr<ConnectionLoop>& loop : loops_) loop->Drain();
   });
   if (!WaitUntilStopped(deadline)) {
+    TFLS_WARNING("{} connection(s) are closed in the middle of a request: the time to finish it is over", num_connections());
     for (const std::unique_ptr<ConnectionLoop>& loop : loops_) loop->Abort();
   }
   threads_.clear();  // joins

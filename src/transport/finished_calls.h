@@ -36,22 +36,23 @@ class FinishedCalls final : public Wakeable, public std::enable_shared_from_this
   // From any thread. The call is resumed soon, unless the loop has ended; from here on it is the loop's. Whoever calls this holds a reference to the
   // queue of his own: the call's may be gone at once.
   void Push(FinishedCall& call) {
-    FinishedCall* last = newest_.load(std::memory_order_relaxed);
-    do {
-      call.next_ = last;
-    } while (!newest_.compare_exchange_weak(last, &call, std::memory_order_acq_rel, std::memory_order_relaxed));
-    if (last == nullptr) WakeUps::Wake(shared_from_this());
+    call.next_ = newest_.load(std::memory_order_relaxed);
+    while (!newest_.compare_exchange_weak(call.next_, &call)) {
+    }
+    // Another thread may have finished a call before and put off to wake the loop: so it counts whether that has been done.
+    if (!woken_) WakeUps::Wake(shared_from_this());
   }
 
  private:
   void Wake() override {
-    slot_.Post(*io_, [this] { ResumeAll(); });
+    if (!woken_.exchange(true)) slot_.Post(*io_, [this] { ResumeAll(); });
   }
 
   // On the loop's thread, in the order in which they were finished.
   void ResumeAll() {
+    woken_ = false;  // before the list is taken: who adds to it afterwards sees that, or is in it
     FinishedCall* oldest = nullptr;
-    for (FinishedCall* call = newest_.exchange(nullptr, std::memory_order_acq_rel); call != nullptr;) {
+    for (FinishedCall* call = newest_.exchange(nullptr); call != nullptr;) {
       FinishedCall* const before = std::exchange(call->next_, oldest);
       oldest = std::exchange(call, before);
     }
@@ -59,6 +60,7 @@ class FinishedCalls final : public Wakeable, public std::enable_shared_from_this
   }
 
   std::atomic<FinishedCall*> newest_ = nullptr;
+  std::atomic<bool> woken_ = false;  // ResumeAll will be called
   HandlerSlot slot_;
   const std::shared_ptr<asio::io_context> io_;  // destroyed first, since a handler in it may lie in the slot
 };

@@ -162,12 +162,12 @@ TimePoint GrpcConnection::CheckTime(TimePoint now) {
   const bool late = (lingering_ && now >= linger_until_) || (blocked_ && now >= After(blocked_since_, loop_.limits().stall_timeout));
   // A client that pauses in the middle of a message may have sent less than the kernel waits for.
   const bool going = stream_.low_water() == 1 || ReadMore();
-  AwaitRest();
   if (late || !going || !session_.CheckTime(now)) {
     if (handshaking_) loop_.tls().CountFailure(TlsFailure::kTimeout, stream_.socket(), {});
     Close();
     return kNoDeadline;
   }
+  AwaitRest();  // of a call that has ended meanwhile, nothing is awaited
   Flush();
   return closed_ ? kNoDeadline : session_.NextDeadline();
 }

@@ -187,6 +187,18 @@ TEST_F(GrpcServerLimitsTest, AClientMayPauseInTheMiddleOfALargeRequest) {
   EXPECT_EQ(client.Await(paused).reply(), framed.substr(5));
 }
 
+TEST_F(GrpcServerLimitsTest, NothingIsAwaitedOfACallThatHasEnded) {
+  constexpr int kCalls = 40;
+  GrpcTestClient client(Start());
+  const std::string framed = Framed(std::string(kMaxLowWaterBytes, 'x'));
+  const int32_t late = client.Begin(kEchoPath, framed.substr(0, 1000), {{"grpc-timeout", "1m"}}, /*end=*/false);
+  EXPECT_EQ(client.Await(late).status(), 4);
+  const TimePoint start = Clock::Steady().Now();
+  for (int i = 0; i < kCalls; ++i) EXPECT_EQ(client.Call(kEchoPath, "next").reply(), "next");
+  // Otherwise each would be found by a sweep.
+  EXPECT_LT(Clock::Steady().Now() - start, kCalls * kGrpcSweepInterval / 4);
+}
+
 TEST_F(GrpcServerLimitsTest, AReplyThatIsNotTakenIsReset) {
   const int port = Start([](GrpcCall& call) { ReplyWith(call, RequestText(call) == "large" ? std::string(1 << 20, 'r') : RequestText(call)); },
                          {.stall_timeout = milliseconds(30)});

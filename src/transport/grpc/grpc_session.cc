@@ -300,6 +300,7 @@ void GrpcSession::Reset(int32_t stream_id, uint32_t error_code) {
 }
 
 void GrpcSession::Detach(GrpcExchange& exchange) {
+  missing_bytes_ = 0;
   Expect(nghttp2_session_set_stream_user_data(http2_, exchange.stream_id, nullptr));
   exchange.stream_id = -1;
   ReleaseIfOver(exchange);
