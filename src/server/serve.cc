@@ -4,12 +4,14 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <string_view>
 
+#include "base/clock.h"
 #include "server/server.h"
 #include "telemetry/log.h"
 
@@ -24,11 +26,29 @@ sigset_t Signals() {
   return signals;
 }
 
+// Supervisors that signal the process and then its group, as timeout(1) does, send the same signal twice within microseconds.
+constexpr std::chrono::milliseconds kRepeat{500};
+
+// The one that the server is ending for, and when it came.
+int first_signal = 0;
+TimePoint first_came{};
+
+bool IsRepeat(int signal) { return signal == first_signal && Clock::Steady().Now() < first_came + kRepeat; }
+
+// Also in a signal handler.
+[[noreturn]] void EndAtOnce(int signal) {
+  constexpr std::string_view kWords = "A second signal: ending at once\n";
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kWords.data(), kWords.size());
+  ::_exit(128 + signal);
+}
+
 // From here on SIGTERM and SIGINT end the process, as they would by default if it were not the first of a container.
 void EndAtNextSignal(const sigset_t& signals) {
   std::signal(SIGHUP, SIG_IGN);
   for (const int signal : {SIGTERM, SIGINT}) {
-    std::signal(signal, [](int number) { ::_exit(128 + number); });
+    std::signal(signal, [](int number) {
+      if (!IsRepeat(number)) EndAtOnce(number);
+    });
   }
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
 }
@@ -46,7 +66,7 @@ int NextSignal(const sigset_t& signals, int32_t seconds) {
   int signal = 0;
   do {
     signal = sigtimedwait(&signals, nullptr, &time);
-  } while (signal == SIGHUP || (signal < 0 && errno == EINTR));
+  } while (signal == SIGHUP || (signal < 0 && errno == EINTR) || (signal > 0 && IsRepeat(signal)));
   return signal;
 }
 
@@ -69,11 +89,13 @@ int Serve(const ServerOptions& options) {
     TFLS_INFO("SIGHUP: reading files again");
     (*server)->Reload();
   }
+  first_signal = signal;
+  first_came = Clock::Steady().Now();
   const std::string_view name = signal == SIGTERM ? "SIGTERM" : "SIGINT";
   if (options.shutdown_grace_seconds > 0 && strict_failure.ok()) {
     TFLS_INFO("{}: not ready any more, and serving on for {} s", name, options.shutdown_grace_seconds);
     (*server)->BeginDrain();
-    if (const int second = NextSignal(signals, options.shutdown_grace_seconds); second > 0) ::_exit(128 + second);
+    if (const int second = NextSignal(signals, options.shutdown_grace_seconds); second > 0) EndAtOnce(second);
   }
   EndAtNextSignal(signals);
   if (strict_failure.ok()) TFLS_INFO("{}: finishing requests in flight", name);  // otherwise the signal is the server's own

@@ -252,6 +252,7 @@ def test_a_second_signal_ends_it_at_once(start_server):
     server.send_signal(signal.SIGTERM)
     server.wait_for_log("SIGTERM: not ready any more, and serving on for 3600 s")
     server.ended_on_purpose = True
+    server.send_signal(signal.SIGTERM)  # again, as timeout(1) does
     # In its grace time it answers, and says that it is to be left alone.
     assert settles(lambda: requests.get(f"{server.base_url}/readyz", timeout=60).status_code == 503, server.running)
     assert predict(server).ok
