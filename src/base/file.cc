@@ -27,13 +27,14 @@ StatusOr<FileKind> GetFileKind(const std::string& path) {
 }
 
 StatusOr<FileStamp> GetFileStamp(const std::string& path) {
-  constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
+  const auto nanoseconds = [](const timespec& time) { return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec; };
   struct stat info{};
   if (::stat(path.c_str(), &info) != 0) return ErrnoToStatus(errno, path);
   return FileStamp{.device = info.st_dev,
                    .inode = info.st_ino,
                    .size_bytes = info.st_size,
-                   .modified_ns = info.st_mtim.tv_sec * kNanosecondsPerSecond + info.st_mtim.tv_nsec};
+                   .modified_ns = nanoseconds(info.st_mtim),
+                   .status_changed_ns = nanoseconds(info.st_ctim)};
 }
 
 StatusOr<std::string> ReadFile(const std::string& path, size_t limit_bytes) {

@@ -12,14 +12,17 @@ namespace tflite_serving {
 
 enum class FileKind { kMissing, kFile, kDirectory, kOther };
 
-// Tells one content of a file from the next without reading it.
+// Tells one content of a file from the next without reading it; `status_changed_ns`, which a chmod changes too, does not count.
 struct FileStamp {
   uint64_t device = 0;
   uint64_t inode = 0;
   int64_t size_bytes = 0;
-  int64_t modified_ns = 0;  // since the epoch
+  int64_t modified_ns = 0;        // since the epoch
+  int64_t status_changed_ns = 0;  // the same; 0: unknown
 
-  friend bool operator==(const FileStamp&, const FileStamp&) = default;
+  friend bool operator==(const FileStamp& a, const FileStamp& b) {
+    return a.device == b.device && a.inode == b.inode && a.size_bytes == b.size_bytes && a.modified_ns == b.modified_ns;
+  }
 };
 
 // Follows symbolic links (Kubernetes mounts ConfigMaps as links). kMissing is an answer; an error is a path that cannot be asked about.

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/clock.h"
 #include "base/temporary_directory.h"
 
 namespace tflite_serving {
@@ -43,6 +44,20 @@ TEST(FileTest, AStampChangesWithTheContent) {
   std::filesystem::last_write_time(file, std::filesystem::last_write_time(other));
   EXPECT_NE(*GetFileStamp(file), *GetFileStamp(other));
   EXPECT_EQ(GetFileStamp(directory.path() + "/none").status().code(), StatusCode::kNotFound);
+}
+
+TEST(FileTest, AnotherModeIsToldThoughTheContentIsTheSame) {
+  const TemporaryDirectory directory;
+  const std::string file = directory.Write("f", "one");
+  const FileStamp before = *GetFileStamp(file);
+  FileStamp after = before;
+  const TimePoint deadline = Clock::Steady().Now() + std::chrono::seconds(60);
+  while (after.status_changed_ns == before.status_changed_ns && Clock::Steady().Now() < deadline) {  // file systems have coarse clocks
+    std::filesystem::permissions(file, std::filesystem::perms::owner_read);
+    after = *GetFileStamp(file);
+  }
+  EXPECT_GT(after.status_changed_ns, before.status_changed_ns);
+  EXPECT_EQ(after, before);
 }
 
 TEST(FileTest, ListsSortedNames) {

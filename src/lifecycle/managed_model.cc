@@ -17,18 +17,16 @@ bool IsVerdict(StatusCode code) {
 }
 
 void ManagedModel::Configure(ModelConfig config) {
-  std::map<std::string, int64_t, std::less<>> before;
-  for (const auto& [label, version] : config.labels) {
-    if (const std::optional<int64_t> meant = VersionOf(label)) before.emplace(label, *meant);
-  }
-  labels_before_ = std::move(before);
   config_ = std::move(config);
+  std::erase_if(meanings_, [this](const auto& meaning) { return !config_.labels.contains(meaning.first); });
   removed_ = observed_ = false;
 }
 
 void ManagedModel::Remove(TimePoint now) {
   removed_ = true;
   problem_ = OkStatus();
+  meanings_.clear();
+  missing_labels_.clear();
   for (auto& [number, version] : versions_) version.aspired = false;
   Advance(now);
 }
@@ -43,6 +41,7 @@ void ManagedModel::Observe(const StatusOr<std::vector<StorageVersion>>& found, T
                                          fmt::join(missing, ", "), config_.name, config_.base_path));
   }
   missing_ = missing;
+  NoteMissingLabels(*found);
   if (chosen.empty()) {
     return KeepAll(NotFoundError(fmt::format("No version of servable {} under base path {} is one that its version policy names", config_.name,
                                              config_.base_path)),
@@ -61,11 +60,11 @@ void ManagedModel::ObserveVersion(const StorageVersion& found, bool is_first, Ti
   Version& version = entry->second;
   const bool was_being_written = !is_new && !version.settled;
   if (version.found != found) {
-    version.found = found;
     version.found_since = now;
     version.settled = false;
     if (!found.warning.empty()) Note(LogLevel::kWarning, found.warning);
   }
+  version.found = found;  // if only for when its status changed
   version.settled = version.settled || (is_first && !was_being_written) || now - version.found_since >= rules_.settle_time;
   if (std::exchange(version.aspired, true) || version.servable != nullptr || version.loading || version.leaving != nullptr) return;
   version.tried.reset();  // wanted again, so it is tried again
@@ -95,8 +94,6 @@ void ManagedModel::Loaded(const LoadJob& job, StatusOr<ServableHandle> result, T
     version.servable = *std::move(result);
     version.retries = 0;
     version.failure = OkStatus();
-    // Labels that were waiting for it have come to mean it for good.
-    std::erase_if(labels_before_, [&](const auto& label) { return config_.labels.find(label.first)->second == job.id.version; });
     SetState(version, VersionState::kAvailable);
     Note(LogLevel::kInfo, replaces ? fmt::format("Replaced servable version {} by {}, {}", job.id.ToString(), job.path,
                                                  version.has_new_file ? "which has changed" : "whose options have changed")
@@ -138,6 +135,7 @@ void ManagedModel::Unloaded(int64_t number, const Servable* servable, TimePoint 
 }
 
 void ManagedModel::Advance(TimePoint now) {
+  UpdateLabels();
   if (rules_.resource_preserving) StopUnwanted();
   StartLoads(now);
   StopUnwanted();
@@ -155,7 +153,7 @@ void ManagedModel::StartLoads(TimePoint now) {
     }
     if (!changed && (!version.retry_at || now < *version.retry_at)) continue;
     version.retry_at.reset();
-    if (changed) version.has_new_file = version.found != version.tried;
+    if (changed) version.has_new_file = version.found != version.tried || config_.load_options == version.tried_options;
     version.tried = version.found;
     version.tried_options = config_.load_options;
     if (version.found.status.ok()) {
@@ -185,11 +183,11 @@ void ManagedModel::Drop(int64_t number, Version& version) {
 }
 
 void ManagedModel::StopUnwanted() {
-  const bool may_drop = removed_ || HasAspired(!rules_.resource_preserving);
+  const bool may_drop = removed_ || std::ranges::any_of(versions_, [this](const auto& entry) { return MayReplaceOthers(entry.second); });
   for (auto& [number, version] : versions_) {
     if (version.aspired) continue;
     version.retry_at.reset();
-    if (version.servable != nullptr && may_drop) {
+    if (version.servable != nullptr && may_drop && !IsStillMeant(number)) {
       Drop(number, version);
     } else if (version.servable == nullptr && version.leaving == nullptr && !version.loading && version.state != VersionState::kEnd) {
       SetState(version, VersionState::kEnd);  // it never got to serve
@@ -205,11 +203,44 @@ void ManagedModel::ForgetEnded() {
   });
 }
 
-bool ManagedModel::HasAspired(bool serves) const {
-  return std::ranges::any_of(versions_, [serves](const auto& entry) {
-    const Version& version = entry.second;
-    return version.aspired && (version.servable != nullptr || (!serves && version.settled && version.found.status.ok()));
+void ManagedModel::NoteMissingLabels(const std::vector<StorageVersion>& found) {
+  std::map<std::string, int64_t, std::less<>> missing;
+  for (const auto& [label, number] : config_.labels) {
+    if (Find(number) != nullptr || std::ranges::find(found, number, &StorageVersion::version) != found.end()) continue;
+    missing.emplace(label, number);
+    if (const auto noted = missing_labels_.find(label); noted != missing_labels_.end() && noted->second == number) continue;
+    const int64_t meant = VersionOf(label).value_or(number);
+    Note(LogLevel::kWarning, fmt::format("Label \"{}\" of servable {} is for version {}, which is not there; {}", label, config_.name, number,
+                                         meant == number ? "it means nothing yet" : fmt::format("it goes on meaning version {}", meant)));
+  }
+  missing_labels_ = std::move(missing);
+}
+
+void ManagedModel::UpdateLabels() {
+  if (removed_) return;
+  for (const auto& [label, number] : config_.labels) {
+    const int64_t meant = VersionOf(label).value_or(number);
+    if (Find(meant) == nullptr) continue;
+    const auto [before, is_new] = meanings_.try_emplace(label, meant);
+    if (!is_new && before->second == meant) continue;
+    Note(LogLevel::kInfo, fmt::format("Label \"{}\" of servable {} means version {} now{}", label, config_.name, meant,
+                                      is_new ? "" : fmt::format(", not {}", before->second)));
+    before->second = meant;
+  }
+}
+
+bool ManagedModel::IsStillMeant(int64_t number) const {
+  return std::ranges::any_of(meanings_, [&](const auto& meaning) {
+    if (meaning.second != number) return false;
+    const auto label = config_.labels.find(meaning.first);
+    if (label == config_.labels.end() || label->second == number) return false;
+    const auto next = versions_.find(label->second);
+    return next == versions_.end() || !MayReplaceOthers(next->second);
   });
+}
+
+bool ManagedModel::MayReplaceOthers(const Version& version) const {
+  return version.aspired && (version.servable != nullptr || (rules_.resource_preserving && version.settled && version.found.status.ok()));
 }
 
 bool ManagedModel::MustWait(const Version& version) const {
@@ -253,8 +284,8 @@ TimePoint ManagedModel::next_event() const {
 std::optional<int64_t> ManagedModel::VersionOf(const std::string& label) const {
   const auto now = config_.labels.find(label);
   if (now == config_.labels.end()) return std::nullopt;
-  const auto before = labels_before_.find(label);
-  return before == labels_before_.end() || Find(now->second) != nullptr || Find(before->second) == nullptr ? now->second : before->second;
+  const auto before = meanings_.find(label);
+  return before == meanings_.end() || Find(now->second) != nullptr || Find(before->second) == nullptr ? now->second : before->second;
 }
 
 ServableHandle ManagedModel::Find(std::optional<int64_t> wanted) const {
@@ -262,10 +293,12 @@ ServableHandle ManagedModel::Find(std::optional<int64_t> wanted) const {
     const auto found = versions_.find(*wanted);
     return found == versions_.end() ? nullptr : found->second.servable;
   }
+  ServableHandle unwanted;
   for (const auto& [number, version] : versions_) {
-    if (version.servable != nullptr) return version.servable;
+    if (version.servable != nullptr && version.aspired) return version.servable;
+    if (unwanted == nullptr) unwanted = version.servable;
   }
-  return nullptr;
+  return unwanted;
 }
 
 bool ManagedModel::IsComing(std::optional<int64_t> wanted) const {
@@ -283,21 +316,26 @@ bool ManagedModel::IsGone() const {
   });
 }
 
-std::vector<VersionStatus> ManagedModel::statuses() const {
-  std::vector<VersionStatus> statuses;
-  for (const auto& [number, version] : versions_) {
-    VersionStatus& status = statuses.emplace_back(number, version.state, version.status);
-    if (version.servable == nullptr) continue;
-    status.memory_bytes = version.servable->memory_bytes();
-    if (status.status.ok()) status.status = version.servable->health();
+Status ManagedModel::StatusOf(const Version& version) const {
+  if (version.servable == nullptr) return version.status;
+  if (!version.failure.ok()) {
+    return {version.failure.code(), fmt::format("its replacement could not be loaded, and it serves on as it was: {}", version.failure.message())};
   }
-  return statuses;
+  return problem_.ok() ? version.status : Status(problem_.code(), fmt::format("it serves on as it was: {}", problem_.message()));
 }
 
 std::vector<ManagedModel::LoadedVersion> ManagedModel::versions() const {
   std::vector<LoadedVersion> versions;
-  for (const auto& [number, version] : versions_) versions.push_back({number, version.state, version.servable});
+  for (const auto& [number, version] : versions_) versions.push_back({number, version.state, StatusOf(version), version.servable});
   return versions;
+}
+
+VersionStatus ManagedModel::Ask(const LoadedVersion& version) {
+  VersionStatus status{.version = version.version, .state = version.state, .status = version.status};
+  if (version.servable == nullptr) return status;
+  status.memory_bytes = version.servable->memory_bytes();
+  if (Status health = version.servable->health(); !health.ok()) status.status = std::move(health);
+  return status;
 }
 
 bool ManagedModel::AtRest() const {

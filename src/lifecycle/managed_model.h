@@ -14,8 +14,10 @@
 //   - A version that is no longer wanted leaves once a wanted one serves, in the same step; until then it serves on.
 //   - A file that changed is loaded beside its version, under the same number, and takes over in one step. If it cannot be loaded, the version keeps
 //     what it had. (Not with resource_preserving: the old one goes first.) So is a version whose load_options have changed.
+//   - A label that moves to a version that does not serve yet means its old version until then, which stays for as long.
 //   - A file is taken when it has not changed for `settle_time`: one still being copied is waited for. What is there at first is taken at once.
-//   - What is wrong with the model itself (IsVerdict) is final until its file changes; other failures are tried again.
+//   - What is wrong with the model itself (IsVerdict) is final until its file changes; other failures are tried again. After
+//     a failure a chmod is such a change, and otherwise not.
 #pragma once
 
 #include <chrono>
@@ -101,20 +103,23 @@ class ManagedModel {
 
   // What a label means: its version, or, until that serves, the one that it meant before, as long as that one does. Nothing for an unknown label.
   std::optional<int64_t> VersionOf(const std::string& label) const;
-  // The version that serves requests for `version`, or for the highest available if that is nullopt; null if none does.
+  // The version that serves requests for `version`, or for the highest available if that is nullopt, of the wanted ones if there are any; null if
+  // none does.
   ServableHandle Find(std::optional<int64_t> version) const;
   // Whether that version, or without one any wanted version, may yet come: it is loading, or about to, if only after something was unloaded; or
   // nobody has looked yet.
   bool IsComing(std::optional<int64_t> version) const;
-  // Highest first.
-  std::vector<VersionStatus> statuses() const;
-  // The same without asking the servables anything: what serves, or null.
+  // What is known of a version without asking its servable.
   struct LoadedVersion {
     int64_t version;
     VersionState state;
-    ServableHandle servable;
+    Status status;            // why it ended, or why it serves what it had before
+    ServableHandle servable;  // while AVAILABLE
   };
+  // Highest first.
   std::vector<LoadedVersion> versions() const;
+  // With what the servable says, which may read files: not to be called under a lock.
+  static VersionStatus Ask(const LoadedVersion& version);
   // Nothing of it is loaded, being loaded or being unloaded.
   bool IsGone() const;
   // Every wanted version is AVAILABLE or at its END, as far as is known.
@@ -144,8 +149,11 @@ class ManagedModel {
   };
   using Versions = std::map<int64_t, Version, std::greater<>>;
 
-  // Whether the last load of this version was of what is there now.
-  bool IsTried(const Version& version) const { return version.found == version.tried && config_.load_options == version.tried_options; }
+  // Whether the last load of this version was of what is there now. One that failed may succeed after a chmod.
+  bool IsTried(const Version& version) const {
+    return version.found == version.tried && config_.load_options == version.tried_options &&
+           (version.failure.ok() || version.found.stamp.status_changed_ns == version.tried->stamp.status_changed_ns);
+  }
   ServableId Id(int64_t number) const { return {config_.name, number}; }
   void Note(LogLevel level, std::string text) { consequences_.notes.push_back({level, std::move(text)}); }
   void SetState(Version& version, VersionState state, Status status = OkStatus());
@@ -158,14 +166,20 @@ class ManagedModel {
   void Fail(int64_t number, Version& version, const Status& status, TimePoint now);
   void Drop(int64_t number, Version& version);
   void StopUnwanted();
+  void NoteMissingLabels(const std::vector<StorageVersion>& found);
+  void UpdateLabels();
+  // A label still means this version, because its own does not serve yet.
+  bool IsStillMeant(int64_t number) const;
+  Status StatusOf(const Version& version) const;
   void ForgetEnded();
-  // A wanted version serves, or without `serves`, could be loaded.
-  bool HasAspired(bool serves) const;
+  // It is wanted and serves, or with resource_preserving could be loaded: others may go for it.
+  bool MayReplaceOthers(const Version& version) const;
   // A load of this version has to wait for something else to end.
   bool MustWait(const Version& version) const;
 
   ModelConfig config_;
-  std::map<std::string, int64_t, std::less<>> labels_before_;  // what those of config_ meant before it
+  std::map<std::string, int64_t, std::less<>> meanings_;        // the versions that served last as what the labels of config_ mean
+  std::map<std::string, int64_t, std::less<>> missing_labels_;  // those of config_ whose versions were not found
   LifecycleRules rules_;
   Versions versions_;
   bool removed_ = false;

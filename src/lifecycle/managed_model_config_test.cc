@@ -219,6 +219,100 @@ TEST_F(ManagedModelTest, ALabelMeansItsOldVersionUntilTheNewOneServes) {
   EXPECT_EQ(model_.VersionOf("stable"), std::nullopt);
 }
 
+TEST_F(ManagedModelTest, ALabelThatIsDroppedWhileAnotherMovesIsForgotten) {
+  UseLabels({1}, {{"canary", 1}, {"stable", 1}});
+  Serve(1);
+  Add(2);
+  UseLabels({2}, {{"stable", 2}});
+  Look();
+  Finish(2);
+  EXPECT_EQ(model_.VersionOf("stable"), 2);
+  EXPECT_EQ(States(), "2 AVAILABLE, 1 UNLOADING");
+  UseLabels({2}, {{"canary", 7}, {"stable", 2}});
+  EXPECT_EQ(model_.VersionOf("canary"), 7);
+}
+
+// A label moves from 4 to a 9 that is corrupt, while 3 takes over.
+class MovedLabelTest : public ManagedModelTest {
+ protected:
+  MovedLabelTest() {
+    UseLabels({4}, {{"stable", 4}});
+    Serve(4);
+    Add(3);
+    Add(9);
+    UseLabels({3, 9}, {{"stable", 9}});
+    EXPECT_THAT(Look(), ElementsAre("/m/9/model.tflite", "/m/3/model.tflite"));
+    Finish(9, InvalidArgumentError("corrupt"));
+    Finish(3);
+    EXPECT_EQ(States(), "9 END, 4 AVAILABLE, 3 AVAILABLE");
+    EXPECT_EQ(model_.VersionOf("stable"), 4);
+    EXPECT_EQ(Serving(), 3);  // without a label it is a wanted one
+  }
+};
+
+TEST_F(MovedLabelTest, KeepsItsOldVersionUntilItServes) {
+  Add(9);
+  Look();
+  now_ += seconds(1);
+  Look();
+  EXPECT_EQ(States(), "9 LOADING, 4 AVAILABLE, 3 AVAILABLE");
+  log_.clear();
+  Finish(9);
+  EXPECT_EQ(States(), "9 AVAILABLE, 4 UNLOADING, 3 AVAILABLE");
+  EXPECT_EQ(model_.VersionOf("stable"), 9);
+  EXPECT_THAT(log_, HasSubstr("Label \"stable\" of servable m means version 9 now, not 4\n"));
+}
+
+TEST_F(MovedLabelTest, KeepsItsOldVersionUntilItMovesElsewhere) {
+  log_.clear();
+  UseLabels({3, 9}, {{"stable", 3}});
+  Look();
+  EXPECT_EQ(States(), "9 END, 4 UNLOADING, 3 AVAILABLE");
+  EXPECT_EQ(model_.VersionOf("stable"), 3);
+  EXPECT_THAT(log_, HasSubstr("Label \"stable\" of servable m means version 3 now, not 4\n"));
+}
+
+TEST_F(MovedLabelTest, KeepsItsOldVersionUntilItIsRemoved) {
+  UseLabels({3, 9}, {});
+  Look();
+  EXPECT_EQ(States(), "9 END, 4 UNLOADING, 3 AVAILABLE");
+}
+
+TEST_F(MovedLabelTest, KeepsItsOldVersionUntilTheModelIsRemoved) {
+  model_.Remove(now_);
+  Begun();
+  EXPECT_EQ(States(), "9 END, 4 UNLOADING, 3 UNLOADING");
+  Unload();
+  EXPECT_TRUE(model_.IsGone());
+}
+
+TEST_F(ManagedModelTest, ALabelsOldVersionMakesRoomWhereMemoryIsShort) {
+  UseRules({.resource_preserving = true});
+  UseLabels({2}, {{"stable", 2}});
+  Serve(2);
+  Add(9);
+  UseLabels({9}, {{"stable", 9}});
+  EXPECT_THAT(Look(), IsEmpty());
+  EXPECT_EQ(States(), "9 START, 2 UNLOADING");
+  EXPECT_THAT(Unload(), ElementsAre("/m/9/model.tflite"));
+}
+
+TEST_F(ManagedModelTest, ALabelForAVersionThatIsNotThereIsSaidOnce) {
+  UseLabels({2}, {{"stable", 2}});
+  Serve(2);
+  EXPECT_THAT(log_, HasSubstr("Label \"stable\" of servable m means version 2 now\n"));
+  UseLabels({2, 77}, {{"next", 78}, {"stable", 77}});
+  log_.clear();
+  Look();
+  EXPECT_EQ(log_,
+            "Version(s) 77 of servable m, which the version policy names, are not under base path /m\n"
+            "Label \"next\" of servable m is for version 78, which is not there; it means nothing yet\n"
+            "Label \"stable\" of servable m is for version 77, which is not there; it goes on meaning version 2\n");
+  log_.clear();
+  Look();
+  EXPECT_EQ(log_, "");
+}
+
 TEST_F(ManagedModelTest, NothingIsUnloadedForAVersionThatCannotBeLoadedYet) {
   UseRules({.resource_preserving = true});
   Serve(1);

@@ -66,12 +66,12 @@ class ManagedModelTest : public testing::Test {
   // "2 AVAILABLE, 1 END"
   std::string States() const {
     std::vector<std::string> states;
-    for (const VersionStatus& status : model_.statuses()) states.push_back(fmt::format("{} {}", status.version, VersionStateName(status.state)));
+    for (const auto& version : model_.versions()) states.push_back(fmt::format("{} {}", version.version, VersionStateName(version.state)));
     return fmt::format("{}", fmt::join(states, ", "));
   }
   Status StatusOf(int64_t version) const {
-    for (const VersionStatus& status : model_.statuses()) {
-      if (status.version == version) return status.status;
+    for (const auto& one : model_.versions()) {
+      if (one.version == version) return one.status;
     }
     return UnknownError("no such version");
   }
@@ -84,6 +84,13 @@ class ManagedModelTest : public testing::Test {
   void UsePolicy(VersionPolicy policy) {
     ModelConfig config = model_.config();
     config.version_policy = std::move(policy);
+    model_.Configure(std::move(config));
+  }
+
+  void UseLabels(std::vector<int64_t> versions, std::map<std::string, int64_t, std::less<>> labels) {
+    ModelConfig config = model_.config();
+    config.version_policy = {.kind = VersionPolicy::Kind::kSpecific, .versions = std::move(versions)};
+    config.labels = std::move(labels);
     model_.Configure(std::move(config));
   }
 

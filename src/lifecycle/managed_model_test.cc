@@ -126,12 +126,59 @@ TEST_F(ManagedModelTest, AChangedFileThatFailsChangesNothing) {
   EXPECT_THAT(log_, HasSubstr("failed: INVALID_ARGUMENT: corrupt; the version goes on with the file it had\n"));
   ASSERT_EQ(model_.failures().size(), 1u);
   EXPECT_EQ(model_.failures()[0].status, InvalidArgumentError("corrupt"));
+  EXPECT_EQ(StatusOf(1), InvalidArgumentError("its replacement could not be loaded, and it serves on as it was: corrupt"));
   Add(1);
   Look();
   now_ += seconds(1);
   Look();
   Finish(1);
   EXPECT_THAT(model_.failures(), IsEmpty());
+  EXPECT_EQ(StatusOf(1), OkStatus());
+}
+
+TEST_F(ManagedModelTest, AFileThatIsPutBackIsNoFailure) {
+  Serve(1);
+  const FileStamp as_it_was = *files_.Stamp(File(1));
+  Add(1);
+  Look();
+  now_ += seconds(1);
+  Look();
+  Finish(1, InvalidArgumentError("corrupt"));
+  files_.Write(File(1), as_it_was);
+  Look();
+  now_ += seconds(1);
+  Look();
+  Finish(1);
+  EXPECT_EQ(StatusOf(1), OkStatus());
+}
+
+TEST_F(ManagedModelTest, AnotherModeIsANewTryOfWhatFailedAlone) {
+  const auto change_mode = [&] {
+    FileStamp stamp = *files_.Stamp(File(1));
+    ++stamp.status_changed_ns;
+    files_.Write(File(1), stamp);
+  };
+  UseRules({.max_load_retries = 0});
+  Add(1);
+  Look();
+  Finish(1, ErrnoToStatus(EACCES, "/m/1/model.tflite"));
+  EXPECT_THAT(Look(), IsEmpty());
+  change_mode();
+  EXPECT_THAT(Look(), ElementsAre("/m/1/model.tflite"));
+  Finish(1);
+  change_mode();
+  EXPECT_THAT(Look(), IsEmpty());
+  EXPECT_TRUE(model_.AtRest());
+
+  Add(1);  // and of a replacement that failed
+  Look();
+  now_ += seconds(1);
+  Look();
+  Finish(1, ErrnoToStatus(EACCES, "/m/1/model.tflite"));
+  change_mode();
+  EXPECT_THAT(Look(), ElementsAre("/m/1/model.tflite"));
+  Finish(1);
+  EXPECT_THAT(log_, HasSubstr("by /m/1/model.tflite, which has changed\n"));
 }
 
 TEST_F(ManagedModelTest, OtherFailuresAreTriedAgainAsOftenAsTheRulesSay) {
@@ -189,11 +236,14 @@ TEST_F(ManagedModelTest, AnEmptiedOrVanishedDirectoryKeepsWhatServesAndSaysSoOnc
   Look();
   EXPECT_EQ(log_, "");
   EXPECT_EQ(States(), "3 AVAILABLE");
+  EXPECT_EQ(StatusOf(3),
+            InvalidArgumentError("it serves on as it was: Could not find base path /m for servable m with error NOT_FOUND: /m not found"));
   EXPECT_TRUE(model_.AtRest());
 
   Add(4);
   Look();
   EXPECT_TRUE(model_.problem().ok());
+  EXPECT_EQ(StatusOf(3), OkStatus());
   now_ += seconds(1);
   EXPECT_THAT(Look(), ElementsAre("/m/4/model.tflite"));
   Finish(4);
@@ -238,6 +288,7 @@ TEST_F(ManagedModelTest, AModelTakenOutOfAServingVersionIsSaidAndServesOn) {
   Look();
   EXPECT_EQ(States(), "1 AVAILABLE");
   EXPECT_THAT(log_, HasSubstr("has no model: /m/1 is empty; the version goes on with the file it had\n"));
+  EXPECT_THAT(StatusOf(1).message(), HasSubstr("it serves on as it was: Version 1 of servable m has no model: /m/1 is empty"));
 }
 
 TEST_F(ManagedModelTest, ErrorsOfTheDiskAreReasonsOfTheirVersionAlone) {
@@ -318,10 +369,10 @@ TEST_F(ManagedModelTest, EndedVersionsAreForgottenWhenTheyAreMany) {
     Serve(version);
     Unload();
   }
-  const std::vector<VersionStatus> statuses = model_.statuses();
-  ASSERT_EQ(statuses.size(), ManagedModel::kMaxEndedVersions + 1);
-  EXPECT_EQ(statuses.front().version, kVersions);
-  EXPECT_EQ(statuses.front().state, VersionState::kAvailable);
+  const std::vector<ManagedModel::LoadedVersion> versions = model_.versions();
+  ASSERT_EQ(versions.size(), ManagedModel::kMaxEndedVersions + 1);
+  EXPECT_EQ(versions.front().version, kVersions);
+  EXPECT_EQ(versions.front().state, VersionState::kAvailable);
 }
 
 TEST_F(ManagedModelTest, StateChangesAreTold) {

@@ -397,9 +397,14 @@ StatusOr<ServableHandle> Manager::GetServable(const ModelSpec& spec) const {
 }
 
 std::vector<VersionStatus> Manager::GetVersionStatuses(std::string_view name) const {
-  MutexLock lock(mutex_);
-  const auto model = models_.find(name);
-  return model == models_.end() ? std::vector<VersionStatus>() : model->second.statuses();
+  std::vector<ManagedModel::LoadedVersion> versions;  // outlive the lock, as below
+  {
+    const MutexLock lock(mutex_);
+    if (const auto model = models_.find(name); model != models_.end()) versions = model->second.versions();
+  }
+  std::vector<VersionStatus> statuses(versions.size());
+  std::ranges::transform(versions, statuses.begin(), ManagedModel::Ask);
+  return statuses;
 }
 
 std::vector<std::string> Manager::ListModels() const {
@@ -468,7 +473,7 @@ void Manager::CollectModel(const std::string& name, MetricsPage& page) const {
   const bool available = std::ranges::find(versions, VersionState::kAvailable, &ManagedModel::LoadedVersion::state) != versions.end();
   page.Add(metrics::kModelAvailable, {name}, available ? 1 : 0);
   page.Add(metrics::kModelProblems, {name}, static_cast<double>(num_problems));
-  for (const auto& [number, state, servable] : versions) {
+  for (const auto& [number, state, status, servable] : versions) {
     const std::string version = std::to_string(number);
     page.Add(metrics::kModelState, {name, version, VersionStateName(state)}, 1);
     if (servable == nullptr) continue;

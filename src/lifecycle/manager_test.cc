@@ -277,6 +277,31 @@ TEST_F(ManagerTest, AReplacedServableIsDestroyedOnItsOwnThreadWhenItsLastUserIsD
   ended.get_future().wait();
 }
 
+TEST_F(ManagerTest, AServableThatIsAskedHowItIsHoldsUpNobody) {
+  class Asking : public FakeServable {
+   public:
+    Asking(const ServableId& id, Manager*& manager) : FakeServable(id, {}), manager_(manager) {}
+    size_t memory_bytes() const override { return manager_->GetServable({.name = "m"}).ok() ? 7 : 0; }  // as another request may meanwhile
+    Status health() const override { return manager_->HasModel("m") ? UnavailableError("a worker is ill") : OkStatus(); }
+
+   private:
+    Manager*& manager_;
+  };
+  files_.Write("/m/1/model.tflite");
+  Manager* asked = nullptr;
+  Manager manager([&](const ServableId& id, const std::string&, const LoadOptions&,
+                      const Cancellation&) -> StatusOr<ServableHandle> { return ServableHandle(std::make_shared<Asking>(id, asked)); },
+                  Options(), [](const std::string&) {}, files_);
+  asked = &manager;
+  ASSERT_TRUE(manager.SetModels({{.name = "m", .base_path = "/m"}}, {}).ok());
+  ASSERT_TRUE(AtRest(manager));
+  const std::vector<VersionStatus> statuses = manager.GetVersionStatuses("m");
+  ASSERT_EQ(statuses.size(), 1u);
+  EXPECT_EQ(statuses[0].state, VersionState::kAvailable);
+  EXPECT_EQ(statuses[0].memory_bytes, 7u);
+  EXPECT_EQ(statuses[0].status, UnavailableError("a worker is ill"));
+}
+
 TEST_F(ManagerTest, AHandleOutlivesTheManager) {
   files_.Write("/m/1/model.tflite");
   auto manager =

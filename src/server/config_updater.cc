@@ -84,7 +84,7 @@ void ConfigUpdater::Work() {
     const std::optional<Waiting> next = Next(next_poll);
     if (next) {
       bool accepted = false;
-      next->done(next->is_in_file ? ApplyFile(true) : Apply(next->config, accepted));
+      next->done(next->is_in_file ? ApplyFile(true) : Apply(next->config, "HandleReloadConfigRequest", accepted));
     } else if (Clock::Steady().Now() < next_poll) {
       return;  // stopping
     } else {
@@ -94,7 +94,7 @@ void ConfigUpdater::Work() {
   }
 }
 
-Status ConfigUpdater::Apply(const ModelConfigList& config, bool& accepted) {
+Status ConfigUpdater::Apply(const ModelConfigList& config, std::string_view source, bool& accepted) {
   accepted = true;
   if (!config) {
     TFLS_INFO("Taking no action for empty config.");
@@ -104,6 +104,7 @@ Status ConfigUpdater::Apply(const ModelConfigList& config, bool& accepted) {
       manager_.SetModels(*config, {.paths_must_exist = true, .labels_may_be_unavailable = options_.labels_may_be_unavailable});
   accepted = changed.ok();
   if (!accepted) return changed.status();
+  TFLS_INFO("{}: the model config is applied: {} model(s), {} of them new or changed", source, config->size(), changed->size());
   options_.on_accepted(*config);
   if (manager_.WaitUntilAtRest(*changed, Clock::Steady().Now() + options_.time_limit)) return manager_.Failures(*changed, "model(s)");
   return DeadlineExceededError(fmt::format("The configuration is in force, and of its model(s) {} some are still loading after {} s",
@@ -114,7 +115,7 @@ Status ConfigUpdater::ApplyFile(bool anyway) {
   TFLS_ASSIGN_OR_RETURN(const ModelConfigList models, ReadModelServerConfigFile(options_.file));
   if (!anyway && models == from_file_) return OkStatus();  // what HandleReloadConfigRequest said since then holds
   bool accepted = false;
-  const Status status = Apply(models, accepted);
+  const Status status = Apply(models, options_.file, accepted);
   if (accepted) from_file_ = models;
   return status;
 }

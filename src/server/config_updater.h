@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -72,8 +73,8 @@ class ConfigUpdater {
   void Work();
   // The next one to apply, or nothing at `until`, or when it is time to stop.
   std::optional<Waiting> Next(TimePoint until);
-  // Whether the manager took it is in `accepted`.
-  Status Apply(const ModelConfigList& config, bool& accepted);
+  // Whether the manager took it is in `accepted`; `source` is for the log.
+  Status Apply(const ModelConfigList& config, std::string_view source, bool& accepted);
   // `anyway`: also if it says what it said last.
   Status ApplyFile(bool anyway);
   void PollFile();

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 
@@ -126,6 +127,14 @@ class TestVersions:
         put(path, CORRUPT)
         server.wait_for_log("the version goes on with the file it had")
         assert predict(server).json() == {"outputs": [2.5]}
+        assert reason(server, 1)["error_code"] == "INVALID_ARGUMENT"
+        assert "its replacement could not be loaded, and it serves on as it was: " in reason(
+            server, 1)["error_message"]
+        assert states(server) == {1: "AVAILABLE"}
+        assert requests.get(f"{server.base_url}/readyz").status_code == 200
+        put(path, SCALAR)  # mended
+        assert settles(lambda: reason(server, 1) == {"error_code": "OK", "error_message": ""},
+                       server.running)
 
     def test_a_file_written_slowly_is_waited_for(self, tmp_path, start_server):
         put(tmp_path / "1" / "model.tflite")
@@ -252,6 +261,12 @@ class TestConfigFile:
         (tmp_path / "models.config").write_text(config_of(("b", tmp_path / "b", "")))
         become(server, {1: "AVAILABLE"}, "b")
         assert predict(server, "a").status_code == 404
+        applied = "the model config is applied: 1 model(s), 1 of them new or changed"
+        server.wait_for_log(re.escape(f"models.config: {applied}"))
+        (tmp_path / "models.config").write_text("nonsense again")
+        assert settles(lambda: server.log.count("reloading the model config failed") == 2,
+                       server.running)
+        assert server.log.count(applied) == 1  # and not at each look at the file
 
 
 class TestReload:
@@ -264,6 +279,8 @@ class TestReload:
         assert reply.status.error_code == 0
         assert predict(server, "b").status_code == 200  # it is there when the call returns
         assert predict(server, "a").status_code == 404
+        server.wait_for_log(re.escape(
+            "HandleReloadConfigRequest: the model config is applied: 1 model(s), 1 of them new or changed"))
 
     def test_a_label_moves_with_its_version(self, tmp_path, configured):
         """Nobody who asks for it is refused meanwhile."""
@@ -283,6 +300,25 @@ class TestReload:
         finally:
             tally = load.stop()
         assert not tally.problems, "\n".join(tally.problems[:20])
+
+    def test_a_label_keeps_its_version_until_the_new_one_serves(self, tmp_path, configured):
+        def config(versions, stable):
+            policy = " ".join(f"versions: {version}" for version in versions)
+            return config_of(("m", tmp_path / "m", f"model_version_policy {{ specific {{ {policy} }} }} "
+                              f"version_labels {{ key: 'stable' value: {stable} }}"))
+
+        put(tmp_path / "m" / "2" / "model.tflite", lifecycle_load.model_of(2))
+        server = configured(config([2], 2), EVERY_LOOK)
+        put(tmp_path / "m" / "3" / "model.tflite", lifecycle_load.model_of(3))
+        put(tmp_path / "m" / "9" / "model.tflite", CORRUPT)
+        with fails_with(grpc.StatusCode.UNKNOWN, "1 model(s) did not become available"):
+            reload_config(server, config([3, 9], 9))
+        become(server, {9: "END", 3: "AVAILABLE", 2: "AVAILABLE"})
+        assert predict(server, "m/labels/stable").json() == {"outputs": [2.5]}
+        put(tmp_path / "m" / "9" / "model.tflite", lifecycle_load.model_of(9))
+        become(server, {9: "AVAILABLE", 3: "AVAILABLE", 2: "END"})
+        assert predict(server, "m/labels/stable").json() == {"outputs": [9.5]}
+        server.wait_for_log('Label "stable" of servable m means version 9 now, not 2')
 
     @pytest.mark.parametrize("more, code, message", [
         ("version_labels { key: 'stable' value: 9 }", "FAILED_PRECONDITION",
