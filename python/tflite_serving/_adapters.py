@@ -24,7 +24,7 @@ import numpy as np
 
 from . import _json_tensors, _shims
 from ._errors import ServableError
-from ._signature import DEFAULT_SIGNATURE, Signature, annotated_signature, check_outputs, checked_signatures
+from ._signature import DEFAULT_SIGNATURE, Signature, annotated_signature, check_outputs, checked_signatures, common_rows
 
 DEFAULT_NAMES = ("load_servable", "TritonPythonModel")  # tried where no model_class_name is given
 
@@ -90,7 +90,9 @@ class TensorServable:
 
     def predict(self, key: str, inputs: Dict[str, np.ndarray]) -> list:
         """The outputs of the signature `key`, in its order: checked against it, but not yet of its element types."""
-        return check_outputs(self._function(inputs, key), self.signatures[key])
+        signature = self.signatures[key]
+        rows = common_rows(inputs, signature) if self.batchable else None  # now: the function may change its inputs
+        return check_outputs(self._function(inputs, key), signature, rows)
 
 
 AnyServable = Union[JsonServable, TensorServable]

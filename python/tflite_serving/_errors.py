@@ -5,7 +5,7 @@ import traceback
 from typing import Tuple
 
 # gRPC's canonical status codes, as far as a worker uses them.
-INVALID_ARGUMENT, RESOURCE_EXHAUSTED, INTERNAL = 3, 8, 13
+INVALID_ARGUMENT, INTERNAL = 3, 13
 
 MAX_MESSAGE_CHARACTERS = 2000
 MAX_FRAMES = 3  # of a traceback, its last ones
@@ -36,8 +36,7 @@ def describe(error: BaseException) -> Tuple[int, str]:
     elif frames:
         where = f" ({frames[-1].filename}:{frames[-1].lineno})"
     head = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    code = RESOURCE_EXHAUSTED if isinstance(error, MemoryError) else INTERNAL
-    return code, _shortened(f"{_shortened(head, MAX_MESSAGE_CHARACTERS // 2)}{where}\n{''.join(lines)}".rstrip())
+    return INTERNAL, _shortened(f"{_shortened(head, MAX_MESSAGE_CHARACTERS // 2)}{where}\n{''.join(lines)}".rstrip())
 
 
 def user_frames(error: BaseException) -> traceback.StackSummary:

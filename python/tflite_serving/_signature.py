@@ -105,9 +105,20 @@ def check_inputs(inputs: Mapping[str, Any], signature: Signature) -> Dict[str, n
             for name, array in arrays.items()}
 
 
-def check_outputs(outputs: Any, signature: Signature) -> List[np.ndarray]:
+def common_rows(inputs: Mapping[str, np.ndarray], signature: Signature) -> Optional[int]:
+    """The rows that all inputs have; None if they are not alike in that, or the signature has no rows."""
+    rows = {len(inputs[name]) for name, spec in signature.inputs.items() if _has_rows(spec)}
+    return rows.pop() if len(rows) == 1 else None
+
+
+def _has_rows(spec: TensorSpec) -> bool:
+    return bool(spec.shape) and spec.shape[0] is None
+
+
+def check_outputs(outputs: Any, signature: Signature, rows: Optional[int] = None) -> List[np.ndarray]:
     """The values that user code returned as arrays, in the signature's order: strings as bytes objects, numbers still of their own types.
 
+    `rows`: that each output has to have whose number of rows the signature leaves open; None: any.
     ServableError that names the output and both values for what the signature does not say.
     """
     if not isinstance(outputs, Mapping):
@@ -119,6 +130,8 @@ def check_outputs(outputs: Any, signature: Signature) -> List[np.ndarray]:
         array = _array_of(outputs[name], spec)
         if not spec.takes(array):
             raise ServableError(f'output "{name}": expected {spec}, got {form_of(array)}')
+        if rows is not None and _has_rows(spec) and len(array) != rows:
+            raise ServableError(f'output "{name}": expected {rows} row(s), as the inputs have, got {len(array)}')
         arrays.append(_with_bytes(array) if spec.number == STRING else array)
     return arrays
 

@@ -79,6 +79,7 @@ class Worker:
                 elif not isinstance(error, Exception):
                     status = EXIT_USER_CODE
                 reply = _protocol.error(self._request, *describe(error), status != 0)
+            _flush()  # what this request has printed is not taken for the next one's
             self._send(reply)
         return status
 

@@ -1,6 +1,8 @@
 #include "custom/python_servable.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <array>
@@ -20,7 +22,9 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 // The status of a request, and its answer as text: "!" before one that is an error in the servable's words.
@@ -140,6 +144,40 @@ TEST(PythonServableTest, FaultsOfARequestAreItsOwn) {
   EXPECT_EQ(Call(*servable, "a").second, "a") << "by another process";
 }
 
+TEST(PythonServableTest, TheReasonOfAnEndIsNoLineOfAnotherRequest) {
+  const auto servable = Load(OptionsFor("json"));
+  const Status without = UnavailableError("the servable's worker ended (SIGABRT)");
+  EXPECT_EQ(Call(*servable, "print").second, "print");
+  EXPECT_EQ(Call(*servable, "abort").first, without);
+  EXPECT_EQ(Call(*servable, "part").second, "part");
+  EXPECT_EQ(Call(*servable, "abort").first, without);
+  EXPECT_EQ(Call(*servable, "print and abort").first, UnavailableError("the servable's worker ended (SIGABRT): its line"));
+  EXPECT_EQ(Call(*servable, "abort").first, without) << "whose predecessor printed it";
+}
+
+TEST(PythonServableTest, WhatTheServableFailsIsAWarning) {
+  const auto servable = Load(OptionsFor("json"));
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(Call(*servable, "refuse").first, InvalidArgumentError("not this"));
+  EXPECT_EQ(Call(*servable, "error").first, InternalError("ValueError: it broke"));
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(log, ContainsRegex("W custom/python_worker.cc:[0-9]+\\] \\{name: m version: 1\\} worker 0: a request failed: ValueError: it broke\n"));
+  EXPECT_THAT(log, Not(HasSubstr("not this")));
+}
+
+TEST(PythonServableTest, WithoutADescriptorForItsEventItDoesNotLoad) {
+  const PythonServableOptions options = OptionsFor("json");
+  const UniqueFd lowest(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0));  // all below it are taken
+  rlimit limit{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
+  const rlimit none{.rlim_cur = static_cast<rlim_t>(lowest.get()) + 1, .rlim_max = limit.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  const Status status = LoadError(options);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+  EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
+  EXPECT_THAT(status.message(), StartsWith("an eventfd for a worker"));
+}
+
 #if defined(TFLS_ADDRESS_SANITIZER) || defined(TFLS_THREAD_SANITIZER)
 constexpr int kEnds = 100;  // of programs that start slowly
 #else
@@ -167,12 +205,13 @@ TEST(PythonServableTest, OneThatEndsAgainAndAgainIsLeftAloneForAWhile) {
   Call(*servable, "abort");
   EXPECT_EQ(Call(*servable, "a").second, "a") << "it was started again at once";
   Call(*servable, "abort");
-  std::future<Outcome> last = Start(*servable, "abort");
+  std::future<Outcome> last = Start(*servable, "print and abort");
   std::future<Outcome> waiting = Start(*servable, "a");
-  EXPECT_EQ(last.get().first.code(), StatusCode::kUnavailable);
+  EXPECT_EQ(last.get().first, UnavailableError("the servable's worker ended (SIGABRT): its line"));
   EXPECT_EQ(waiting.get().first.code(), StatusCode::kUnavailable) << "and does not wait for an hour";
   EXPECT_EQ(servable->health(), UnavailableError("worker 0 has ended 2 times without an answer, and is started again after 3600.0 s: the servable's "
-                                                 "worker ended (SIGABRT)"));
+                                                 "worker ended (SIGABRT)"))
+      << "without the line that another's request printed";
   EXPECT_EQ(Call(*servable, "a").first, servable->health());
 }
 

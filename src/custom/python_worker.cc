@@ -59,6 +59,10 @@ bool IsSame(const WorkerReady& a, const WorkerReady& b) {
 
 PythonWorker::PythonWorker(const ServableId& id, int number, const PythonServableOptions& options, CustomTaskQueue& queue)
     : id_(id), number_(number), options_(options), queue_(queue), event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  if (!event_.valid()) {
+    first_load_ = ErrnoToStatus(errno, "an eventfd for a worker");
+    return;
+  }
   thread_ = StartThread("python_worker", [this] { Work(); });
 }
 
@@ -111,13 +115,14 @@ void PythonWorker::Work() {
       const bool is_first = !ready_;
       if (const Status started = Start(); !started.ok()) {
         const Status failure = End(started);
-        if (is_first) return TellLoaded(failure);
+        if (is_first) return TellLoaded(WithLastLine(failure));
         Pause(failure);
         continue;
       }
       if (is_first) TellLoaded(*ready_);
     }
-    LogOutput();
+    LogOutput(false);
+    last_line_.clear();  // of no request that is in hand
     if (const auto message = process_->Receive(); !message.ok() || *message) {
       Pause(End(message.ok() ? InternalError("the worker sent a message that nobody asked for") : message.status()));
     } else if (const std::optional<CustomTask> task = queue_.Pop(event_.get(), Now())) {
@@ -130,7 +135,7 @@ void PythonWorker::Work() {
   }
   queue_.Forget(event_.get());
   if (process_->Send(UnloadFrame()).ok()) process_->End(true);
-  LogOutput();
+  LogOutput(true);
 }
 
 TimePoint PythonWorker::NextStart() const {
@@ -147,6 +152,7 @@ void PythonWorker::TellLoaded(StatusOr<WorkerReady> loaded) {
 }
 
 Status PythonWorker::Start() {
+  last_line_.clear();
   TFLS_ASSIGN_OR_RETURN(process_, WorkerProcess::Start(options_.command));
   pid_ = process_->pid();
   std::vector<std::pair<std::string, std::string>> values = options_.values;
@@ -172,6 +178,9 @@ void PythonWorker::Serve(const CustomTask& task) {
   // What cannot be sent for want of memory is the request's own fault.
   const StatusOr<std::string> frame = FrameOf(task);
   if (!frame.ok()) return task.Fail(frame.status());
+  // What is printed from here on is this request's, and nothing before.
+  LogOutput(true);
+  last_line_.clear();
   Status sent = process_->Send(*frame);
   const StatusOr<WorkerReply> reply = sent.ok() ? Await(exchange) : StatusOr<WorkerReply>(std::move(sent));
   const Status answered = reply.ok() ? Answer(exchange, *reply) : reply.status();
@@ -179,7 +188,7 @@ void PythonWorker::Serve(const CustomTask& task) {
   if (answered.ok()) return;
   const Status failure = End(answered);
   Pause(failure);
-  if (!exchange.answered) task.Fail(failure);
+  if (!exchange.answered) task.Fail(WithLastLine(failure));
 }
 
 StatusOr<std::string> PythonWorker::FrameOf(const CustomTask& task) {
@@ -209,7 +218,7 @@ StatusOr<WorkerReply> PythonWorker::Await(Exchange& exchange) {
                                      pollfd{.fd = process_->output(), .events = POLLIN, .revents = 0}};
     const TimePoint deadline = exchange.task == nullptr || exchange.answered ? kNoDeadline : exchange.task->deadline();
     ::poll(entries.data(), entries.size(), PollTimeout(std::min({next_look, exchange.limit, deadline})));
-    if (entries[1].revents != 0) LogOutput();
+    if (entries[1].revents != 0) LogOutput(false);
     TFLS_ASSIGN_OR_RETURN(const auto message, process_->Receive());
     if (message) return ParseWorkerReply(*message);
     TFLS_RETURN_IF_ERROR(Look(exchange));
@@ -246,8 +255,9 @@ Status PythonWorker::Answer(Exchange& exchange, const WorkerReply& reply) {
   const CustomTask& task = *exchange.task;
   if (RunTimeline* times = exchange.answered ? nullptr : task.times()) times->ended = Now();
   if (const auto* error = std::get_if<WorkerError>(&reply); error != nullptr && error->id == last_id_) {
+    LogFailure(error->status);
     if (!std::exchange(exchange.answered, true)) task.Fail(error->status);
-    return error->is_last ? UnavailableError("the servable ended its worker: " + error->status.message()) : OkStatus();
+    return error->is_last ? UnavailableError("the servable ended its worker") : OkStatus();
   }
   const auto* json_done = std::get_if<JsonRunDone>(&task.done);
   if (const auto* answer = std::get_if<WorkerAnswer>(&reply); answer != nullptr && answer->id == last_id_ && json_done != nullptr) {
@@ -266,6 +276,11 @@ Status PythonWorker::Answer(Exchange& exchange, const WorkerReply& reply) {
     return OkStatus();
   }
   return InternalError("the worker answered something else than it was asked");
+}
+
+void PythonWorker::LogFailure(const Status& status) const {
+  if (status.code() != StatusCode::kInternal && status.code() != StatusCode::kUnknown) return;
+  TFLS_WARNING("{} worker {}: a request failed: {}", id_.ToString(), number_, status.message());
 }
 
 Status PythonWorker::ReadOutputs(const WorkerResult& result, const Signature& signature, std::vector<TensorView>& outputs,
@@ -304,12 +319,18 @@ Status PythonWorker::End(const Status& why) {
   // Either it has closed its socket, and is ending, or it is ended.
   const bool by_itself = why.code() == StatusCode::kUnavailable && !process_->Receive().ok();
   const std::string how = process_->End(by_itself);
-  LogOutput();
+  LogOutput(true);
   process_.reset();
-  return by_itself ? UnavailableError(fmt::format("the servable's worker ended ({}){}{}", how, last_line_.empty() ? "" : ": ", last_line_)) : why;
+  if (by_itself) return UnavailableError(fmt::format("the servable's worker ended ({})", how));
+  last_line_.clear();
+  return why;
 }
 
-void PythonWorker::Pause(const Status& why) {
+Status PythonWorker::WithLastLine(const Status& end) const {
+  return last_line_.empty() ? end : Status(end.code(), fmt::format("{}: {}", end.message(), last_line_));
+}
+
+void PythonWorker::Pause(const Status& end) {
   if (stopping_) return;
   ++failures_;
   ++num_restarts_;
@@ -320,9 +341,9 @@ void PythonWorker::Pause(const Status& why) {
   if (pause.count() > 0) {
     when = fmt::format("after {:.1f} s", std::chrono::duration<double>(pause).count());
     health = UnavailableError(
-        fmt::format("worker {} has ended {} times without an answer, and is started again {}: {}", number_, failures_, when, why.message()));
+        fmt::format("worker {} has ended {} times without an answer, and is started again {}: {}", number_, failures_, when, end.message()));
   }
-  TFLS_WARNING("{} worker {}: {}; it is started again {}", id_.ToString(), number_, why.ToString(), when);
+  TFLS_WARNING("{} worker {}: {}; it is started again {}", id_.ToString(), number_, WithLastLine(end).ToString(), when);
   SetHealth(health, Now() + pause);
   // Others may serve what waits; without any it is not known how long that would be.
   if (!health.ok() && options_.num_workers == 1) queue_.FailAll(health);
@@ -337,9 +358,9 @@ void PythonWorker::Sleep(TimePoint until) {
   ::eventfd_read(event_.get(), &count);
 }
 
-void PythonWorker::LogOutput() {
+void PythonWorker::LogOutput(bool all) {
   std::vector<std::string> lines = process_->ReadOutput();
-  if (std::string last = process_->ended() ? process_->TakeLastLine() : ""; !last.empty()) lines.push_back(std::move(last));
+  if (std::string last = all ? process_->TakeLastLine() : ""; !last.empty()) lines.push_back(std::move(last));
   for (std::string& line : lines) {
     TFLS_INFO("{} worker {}: {}", id_.ToString(), number_, line);
     last_line_ = std::move(line);

@@ -71,15 +71,20 @@ class PythonWorker {
   StatusOr<WorkerReply> Await(Exchange& exchange);
   Status Look(Exchange& exchange);
   Status Answer(Exchange& exchange, const WorkerReply& reply);
+  // The servable failed a request: it has to be seen in the log without its output, which is logged as information.
+  void LogFailure(const Status& status) const;
   // Views into the arenas, and into `strings`; checked.
   Status ReadOutputs(const WorkerResult& result, const Signature& signature, std::vector<TensorView>& outputs, std::vector<AlignedBuffer>& strings);
-  // The process has ended, or is ended, for this reason; what became of it, in words for those whom it concerns.
+  // The process has ended, or is ended, for this reason; what became of it, in words for everyone: without what it printed.
   Status End(const Status& why);
-  // When it is to be started again.
-  void Pause(const Status& why);
+  // The same with the last line that it printed, if it ended by itself: for the log, and for whoever's load or request it was.
+  Status WithLastLine(const Status& end) const;
+  // When it is to be started again. `end`: End's.
+  void Pause(const Status& end);
   // Waits for a task, for something from the process, or until `until`.
   void Sleep(TimePoint until);
-  void LogOutput();
+  // With `all`, a line that is not ended yet too.
+  void LogOutput(bool all);
   void SetHealth(Status health, TimePoint next_start);
 
   const ServableId id_;
@@ -93,7 +98,7 @@ class PythonWorker {
   std::optional<WorkerReady> ready_;  // of the first load
   uint64_t last_id_ = 0;
   int failures_ = 0;       // ends in a row without an answer
-  std::string last_line_;  // of the process's output
+  std::string last_line_;  // that was printed since the load or the request in hand began; empty: none
 
   std::atomic<pid_t> pid_ = 0;
   std::atomic<bool> is_ready_ = false;

@@ -139,16 +139,22 @@ class TestWorker {
     const auto offset = Take<uint64_t>(at);
     const auto bytes = Take<uint64_t>(at);
     const std::string body = ReadInput(offset, bytes);
-    if (body == "abort") std::abort();
+    if (body == "print and abort") {
+      std::puts("its line");
+      std::fflush(stdout);
+    }
+    if (body.ends_with("abort")) std::abort();
     if (body == "hang") ::pause();
     if (body == "silence") ::close(socket_);
     if (body == "garbage") return Frame(7).Put(id).Send(socket_);
     if (body == "other") return Frame(104).Put(id + 1).Put<uint8_t>(0).Put<uint64_t>(0).Put<uint64_t>(0).Send(socket_);
     if (body == "error") return Frame(103).Put(id).Put<uint32_t>(13).Put<uint8_t>(0).Text("ValueError: it broke").Send(socket_);
+    if (body == "refuse") return Frame(103).Put(id).Put<uint32_t>(3).Put<uint8_t>(0).Text("not this").Send(socket_);
     if (body == "last") return Frame(103).Put(id).Put<uint32_t>(13).Put<uint8_t>(1).Text("SystemExit: 3").Send(socket_);
     if (body == "leak") leaked_.assign(size_t{256} << 20, 'x');
     if (body == "leak") ::pause();
     if (body == "print") std::puts("a line");
+    if (body == "part") std::fputs("a part of a line", stdout);
     std::fflush(stdout);
     if (::pwrite(output_, body.data(), body.size(), 64) != static_cast<ssize_t>(body.size())) ::_exit(EXIT_FAILURE);
     const bool is_error = body == "wrong";

@@ -59,8 +59,7 @@ class WorkerProcess {
   // What it has written to its standard output and error since the last call, as whole lines; a very long one in pieces. What a pipe holds at most,
   // so after its end this is all.
   std::vector<std::string> ReadOutput();
-  // Whether it has been ended; then, what is left of its last line.
-  bool ended() const { return pid_ == 0; }
+  // What has been read of a line that is not ended yet.
   std::string TakeLastLine();
 
   // Ends it now; how it ended: "SIGKILL", "exit status 3". Waits for one that is about to end by itself for kPatience, so that its own way is told.

@@ -33,6 +33,12 @@ StatusOr<UniqueFd> OpenLog(const std::string& path) {
   return UniqueFd(fd);
 }
 
+bool IsSameFile(int a, int b) {
+  struct stat of_a{};
+  struct stat of_b{};
+  return ::fstat(a, &of_a) == 0 && ::fstat(b, &of_b) == 0 && of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
+}
+
 // As many bytes as a pipe that is writable takes without blocking (pipe(7)), and if possible no part of a line, since others may write to it too.
 size_t NextPiece(std::string_view bytes) {
   if (bytes.size() <= PIPE_BUF) return bytes.size();
@@ -102,17 +108,43 @@ void LineWriter::Work() {
       reopen = std::exchange(reopen_, false);
     }
     WriteAll(bytes);
-    if (!reopen) continue;
-    StatusOr<UniqueFd> opened = OpenLog(path_);
-    if (opened.ok()) {
-      fd_ = *std::move(opened);
-    } else {
-      TFLS_WARNING("cannot open the log {} again, and go on with the old one: {}", path_, opened.status().ToString());
-    }
+    if (reopen) OpenAgain();
   }
 }
 
+void LineWriter::OpenAgain() {
+  StatusOr<UniqueFd> opened = OpenLog(path_);
+  if (!opened.ok()) {
+    TFLS_WARNING("cannot open the log {} again, and go on with the old one: {}", path_, opened.status().ToString());
+    return;
+  }
+  if (!IsSameFile(fd_.get(), opened->get())) rest_.clear();
+  fd_ = *std::move(opened);
+}
+
 void LineWriter::WriteAll(std::string_view bytes) {
+  std::string_view rest = rest_;
+  int error = WriteSome(rest);
+  rest_.erase(0, rest_.size() - rest.size());
+  const std::string_view all = bytes;
+  if (error == 0) error = WriteSome(bytes);
+  if (error == 0) {
+    is_failing_ = false;
+    return;
+  }
+  if (const size_t written = all.size() - bytes.size(); written > 0 && all[written - 1] != '\n') {
+    rest_ = bytes.substr(0, bytes.find('\n') + 1);
+    bytes.remove_prefix(rest_.size());
+  }
+  // Not while it ends: whoever does not read this may not read the log either.
+  if (error != ETIMEDOUT && !std::exchange(is_failing_, true)) {
+    TFLS_WARNING("cannot write the log {}; its lines are dropped until it can be written again", ErrnoToStatus(error, path_).message());
+  }
+  const MutexLock lock(mutex_);
+  dropped_ += static_cast<uint64_t>(std::ranges::count(bytes, '\n'));
+}
+
+int LineWriter::WriteSome(std::string_view& bytes) {
   TimePoint give_up = kNoDeadline;
   while (!bytes.empty()) {
     pollfd ready{.fd = fd_.get(), .events = POLLOUT, .revents = 0};
@@ -120,18 +152,14 @@ void LineWriter::WriteAll(std::string_view bytes) {
       const TimePoint now = Clock::Steady().Now();
       const MutexLock lock(mutex_);
       if (stopping_ && give_up == kNoDeadline) give_up = now + kLastWait;
-      if (now < give_up) continue;
+      if (now >= give_up) return ETIMEDOUT;
     } else if (const ssize_t written = ::write(fd_.get(), bytes.data(), NextPiece(bytes)); written > 0) {
       bytes.remove_prefix(static_cast<size_t>(written));
-      continue;
-    } else if (errno == EINTR || errno == EAGAIN) {
-      continue;
+    } else if (errno != EINTR && errno != EAGAIN) {
+      return errno;
     }
-    // Nobody reads it any more, or the disk is full: there is nobody to tell but the counter.
-    const MutexLock lock(mutex_);
-    dropped_ += static_cast<uint64_t>(std::ranges::count(bytes, '\n'));
-    return;
   }
+  return 0;
 }
 
 }  // namespace tflite_serving

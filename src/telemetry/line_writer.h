@@ -27,6 +27,8 @@ class LineWriter {
   // `path`: "stderr", "stdout", or a file, which is made if it is not there (mode 0640) and added to. `thread_name` is the thread's.
   // Errors: those of open.
   static StatusOr<std::unique_ptr<LineWriter>> Open(const std::string& path, const std::string& thread_name);
+  // What cannot be written (a full disk) is dropped, and the log says so once until it can be written again. Of a line that was written in part the
+  // rest comes first then.
   // Writes what waits, for a second at most if nobody reads it, and joins.
   ~LineWriter();
   LineWriter(const LineWriter&) = delete;
@@ -43,9 +45,15 @@ class LineWriter {
   LineWriter(std::string path, UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
   void Work();
   void WriteAll(std::string_view bytes);
+  // Removes what it has written; the errno of why that is not all, or 0. ETIMEDOUT: nobody reads, and it is time to end.
+  int WriteSome(std::string_view& bytes);
+  void OpenAgain();
 
   const std::string path_;
-  UniqueFd fd_;  // of the thread
+  // Of the thread.
+  UniqueFd fd_;
+  std::string rest_;         // of a line whose beginning has been written
+  bool is_failing_ = false;  // and the log has said so
   mutable Mutex mutex_;
   CondVar wake_;
   std::string waiting_ TFLS_GUARDED_BY(mutex_);

@@ -1,6 +1,8 @@
 #include "telemetry/log.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <filesystem>
@@ -17,6 +19,7 @@ namespace tflite_serving {
 namespace {
 
 using ::testing::EndsWith;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::MatchesRegex;
 
@@ -84,8 +87,68 @@ TEST(LineWriterTest, AFileIsAddedToAndMayBeMovedAway) {
   EXPECT_EQ(*ReadFile(path, 100), "two\n");
 }
 
+// How often `text` has `part`.
+size_t Count(std::string_view text, std::string_view part) {
+  size_t count = 0;
+  for (size_t at = text.find(part); at != std::string_view::npos; at = text.find(part, at + part.size())) ++count;
+  return count;
+}
+
+TEST(LineWriterTest, AFullDiskIsToldOnce) {
+  testing::internal::CaptureStderr();
+  StatusOr<std::unique_ptr<LineWriter>> writer = LineWriter::Open("/dev/full", "test");
+  ASSERT_TRUE(writer.ok());
+  for (uint64_t lines = 1; lines <= 3; ++lines) {
+    (*writer)->Write("one\n");
+    while ((*writer)->dropped() < lines) std::this_thread::yield();
+  }
+  writer->reset();
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(log, HasSubstr("cannot write the log /dev/full: No space left on device; its lines are dropped until it can be written again\n"));
+  EXPECT_EQ(std::ranges::count(log, '\n'), 1) << log;
+}
+
+// The most that a file of this process may have; as before at the end.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) {
+    ::signal(SIGXFSZ, SIG_IGN);  // NOLINT(cert-err33-c)
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{.rlim_cur = bytes, .rlim_max = before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() { ::setrlimit(RLIMIT_FSIZE, &before_); }
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+TEST(LineWriterTest, ALineThatWasCutOffIsEndedFirst) {
+  TemporaryDirectory directory;
+  const std::string path = directory.Write("a.log", "");
+  const std::string line = std::string(999, 'x') + '\n';
+  testing::internal::CaptureStderr();
+  StatusOr<std::unique_ptr<LineWriter>> writer = LineWriter::Open(path, "test");
+  ASSERT_TRUE(writer.ok());
+  for (uint64_t times = 1; times <= 2; ++times) {
+    {
+      const FileSizeLimit limit(times * 2 * line.size() - 10);
+      (*writer)->Write(line + line + "dropped\n");
+      while ((*writer)->dropped() < times) std::this_thread::yield();
+      (*writer)->Reopen();  // which is the same file
+    }
+    (*writer)->Write("\n");
+    while (ReadFile(path, 1 << 20)->size() < times * (2 * line.size() + 1)) std::this_thread::yield();
+  }
+  writer->reset();
+  EXPECT_EQ(*ReadFile(path, 1 << 20), line + line + '\n' + line + line + '\n');
+  EXPECT_EQ(Count(testing::internal::GetCapturedStderr(), "cannot write the log"), 2u) << "since it could be written in between";
+}
+
 TEST(LineWriterTest, AFileThatCannotBeOpened) {
-  EXPECT_THAT(LineWriter::Open("/none/such.log", "test").status().message(), testing::HasSubstr("/none/such.log"));
+  EXPECT_THAT(LineWriter::Open("/none/such.log", "test").status().message(), HasSubstr("/none/such.log"));
 }
 
 }  // namespace

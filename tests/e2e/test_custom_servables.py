@@ -172,6 +172,13 @@ def test_tensors_by_their_signature(serve):
     client.close()
 
 
+def test_predict_batch_has_to_give_a_row_for_each(serve):
+    server = serve(TENSORS.replace("return self.predict(inputs)", "return {'y': self.predict(inputs)['y'][:1]}"), "Sum")
+    assert ask(server, {"instances": [[1, 2, 3]]}).json() == {"predictions": [6.0]}
+    answer = ask(server, {"instances": [[1, 2, 3], [4, 5, 6], [7, 8, 9]]})
+    assert answer.status_code == 500 and 'output "y": expected 3 row(s), as the inputs have, got 1' in answer.json()["error"], answer.text
+
+
 def test_rows_are_batched(serve, tmp_path):
     parameters = tmp_path / "batching.txt"
     parameters.write_text("max_batch_size { value: 8 } batch_timeout_micros { value: 1000 } max_enqueued_batches { value: 1000 }")
@@ -211,6 +218,7 @@ def test_faults_fail_their_request_alone(serve):
     server.wait_for_log("worker 0: another")
     server.wait_for_log("worker 0: ValueError: it broke")
     server.wait_for_log("worker 0: .*model_wrapper.py")
+    server.wait_for_log(r": W custom/.*\{name: m version: 1\} worker 0: a request failed: ValueError: it broke")
     assert status(server)["state"] == "AVAILABLE"
 
 
@@ -314,6 +322,14 @@ def test_a_crash_loop_backs_off_and_is_told(serve):
         assert time.monotonic() < deadline, version
     assert version["state"] == "AVAILABLE"
     assert re.search(r"worker 0 has ended \d+ times without an answer, and is started again after .* s: .*SIGKILL", version["status"]["error_message"])
+
+
+def test_the_reason_of_an_end_is_no_line_of_another_request(serve):
+    server = serve(FAULTY)
+    for _ in range(2):
+        assert ask(server, {"instances": ["print"]}).ok
+        answer = ask(server, {"instances": ["kill"]})
+        assert answer.status_code == 503 and answer.json()["error"].endswith("worker ended (SIGKILL)"), answer.text
 
 
 def test_versions_and_a_changed_module(tmp_path):

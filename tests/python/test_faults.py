@@ -7,6 +7,7 @@ import pytest
 
 import tflite_serving
 from tflite_serving._errors import describe
+from worker_process import Worker
 
 FAULTS = """
 import os, sys
@@ -59,9 +60,9 @@ def test_exceptions_say_what_and_where(serve, tmp_path):
     path = tmp_path / "model.py"
     lines = FAULTS.split("\n")
 
-    def message(name, code=13):
+    def message(name):
         reply = worker.call(name.encode())
-        assert (reply.kind, reply.code) == ("ERROR", code), reply
+        assert (reply.kind, reply.code) == ("ERROR", 13), reply
         assert len(reply.message) <= 2000
         return reply.message
 
@@ -69,7 +70,7 @@ def test_exceptions_say_what_and_where(serve, tmp_path):
     assert message("raise").split("\n")[:3] == ["ValueError: bad", f"value ({path}:{raised})", f'  File "{path}", line 5, in deeper']
     assert message("nothing").startswith(f"ValueError ({path}:")
     assert message("index").startswith(f"IndexError: list index out of range ({path}:")
-    assert message("memory", code=8).startswith(f"MemoryError ({path}:")
+    assert message("memory").startswith(f"MemoryError ({path}:")
     assert message("chain").startswith(f"RuntimeError: outer ({path}:")
     assert message("long").startswith("ValueError: xxx") and f"… ({path}:" in message("long")
     assert message("text").startswith(f"Faulty: (its text cannot be had: TypeError) ({path}:")
@@ -79,6 +80,20 @@ def test_exceptions_say_what_and_where(serve, tmp_path):
     assert "_worker.py" not in message("raise")
     told = worker.wait_for_output("stderr", "BrokenPipeError: a pipe of its own")
     assert "Traceback (most recent call last)" in told and "KeyError: 'absent'" in told and "RuntimeError: outer" in told
+
+
+def test_what_a_request_prints_is_written_before_its_answer(module):
+    path = module("""
+def load_servable(path, config):
+    def call(request):
+        print("no end of a line", end="")
+        return b"1"
+    return call
+""")
+    with Worker(env={"PYTHONUNBUFFERED": ""}) as worker:
+        worker.load(path)
+        assert worker.call(b"").kind == "ANSWER"
+        worker.wait_for_output("stdout", "no end of a line")
 
 
 @pytest.mark.parametrize("name, says", [("exit", "SystemExit: 0"), ("interrupt", "KeyboardInterrupt")])

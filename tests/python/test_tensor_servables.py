@@ -105,6 +105,36 @@ def batched(x):
     assert ready.batchable and worker.predict(np.float32([1])).kind == "RESULT"
 
 
+def test_predict_batch_gives_a_row_for_each(serve):
+    worker, _ = serve(HEAD + """
+class Model:
+    signatures = {"rows": Signature({"x": TensorSpec("float32", [None, 1]), "n": TensorSpec("int32", [None])},
+                                    {"y": TensorSpec("float32", [None, 1]), "s": TensorSpec("string", [None])}),
+                  "sum": Signature({"x": TensorSpec("float32", [None, 1])}, {"y": TensorSpec("float32", [])})}
+    def predict_batch(self, inputs, signature_name):
+        x = inputs.pop("x")
+        if signature_name == "sum":
+            return {"y": x.sum()}
+        return {"y": x[x >= 0][:, None], "s": ["a"] * len(x)}
+""", "Model")
+    x, n = np.float32([[3], [2], [7]]), np.arange(3, dtype=np.int32)
+    assert worker.predict(x, n).tensors[0].values.tolist() == x.tolist()
+    assert worker.predict(x[:0], n[:0]).kind == "RESULT"
+    reply = worker.predict(x - 3, n)
+    assert (reply.kind, reply.code, reply.message) == ("ERROR", 13, 'output "y": expected 3 row(s), as the inputs have, got 2')
+    assert worker.predict(x - 3, n[:1]).kind == "RESULT", "inputs without common rows are not batched"
+    assert worker.predict(x, signature=1).tensors[0].values == 12
+
+
+def test_predict_may_give_any_number_of_rows(serve):
+    worker, ready = serve(HEAD + """
+class Model:
+    signatures = Signature({"x": TensorSpec("float32", [None])}, {"y": TensorSpec("float32", [None])})
+    def predict(self, inputs): return {"y": inputs["x"][:1]}
+""", "Model")
+    assert not ready.batchable and worker.predict(np.float32([1, 2])).kind == "RESULT"
+
+
 def test_the_types_of_predict_hold_for_predict_batch(serve):
     worker, ready = serve(HEAD + """
 class Model:
