@@ -13,6 +13,7 @@
 #include <fmt/ranges.h>
 
 #include "base/file.h"
+#include "telemetry/log.h"
 
 namespace tflite_serving {
 namespace {
@@ -128,7 +129,9 @@ StatusOr<std::vector<ApiKey>> ParseApiKeys(std::string_view text, std::string_vi
 
 StatusOr<std::vector<ApiKey>> ReadApiKeysFile(const std::string& path) {
   TFLS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxApiKeysFileBytes));
-  return ParseApiKeys(text, path);
+  StatusOr<std::vector<ApiKey>> keys = ParseApiKeys(text, path);
+  if (keys.ok() && keys->empty()) TFLS_WARNING("{} has no key: everyone is refused, but for health checks", path);
+  return keys;
 }
 
 StatusOr<std::string> NewApiKeyLine(std::string_view name, std::string_view scopes, std::string& key) {

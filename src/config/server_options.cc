@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
@@ -13,6 +14,9 @@ namespace tflite_serving {
 namespace {
 
 constexpr size_t kMaxSocketPathBytes = sizeof(sockaddr_un::sun_path) - 1;  // the kernel's limit, less the final zero
+
+// Of the REST port; or what begins so.
+constexpr std::string_view kOtherPages[] = {"/healthz", "/readyz", "/openapi.json", "/v1/", "/admin/"};
 
 Status CheckTls(const ServerOptions& options) {
   const bool has_certificate = !options.tls_certificate_file.empty();
@@ -28,6 +32,16 @@ Status CheckTls(const ServerOptions& options) {
   if (has_certificate && !options.ssl_config_file.empty()) {
     return InvalidArgumentError("--ssl_config_file and --tls_certificate_file do not go together: both say how gRPC is served");
   }
+  return OkStatus();
+}
+
+Status CheckMetricsPath(std::string_view path) {
+  if (path.empty()) return OkStatus();
+  if (!path.starts_with('/') || path.find('?') != std::string_view::npos) {
+    return InvalidArgumentError(fmt::format("--metrics_path={}: a path begins with '/' and has no query", path));
+  }
+  const auto is_at = [path](std::string_view page) { return page.ends_with('/') ? path.starts_with(page) : path == page; };
+  if (std::ranges::any_of(kOtherPages, is_at)) return InvalidArgumentError(fmt::format("--metrics_path={}: the server has another page there", path));
   return OkStatus();
 }
 
@@ -54,9 +68,7 @@ Status CheckServerOptions(const ServerOptions& options) {
   if (std::ranges::find(kLogFormats, options.log_format) == std::end(kLogFormats)) {
     return InvalidArgumentError(fmt::format("--log_format={}: expected one of {}", options.log_format, fmt::join(kLogFormats, ", ")));
   }
-  if (!options.metrics_path.empty() && (!options.metrics_path.starts_with('/') || options.metrics_path.find('?') != std::string::npos)) {
-    return InvalidArgumentError(fmt::format("--metrics_path={}: a path begins with '/' and has no query", options.metrics_path));
-  }
+  TFLS_RETURN_IF_ERROR(CheckMetricsPath(options.metrics_path));
   if (options.keep_state && options.model_memory_budget_mb > 0) {
     return InvalidArgumentError("--keep_state and --model_memory_budget_mb do not go together: a model that is unloaded loses its state");
   }

@@ -96,11 +96,11 @@ TEST(ServerOptionsTest, Readiness) {
 
 TEST(ServerOptionsTest, PathOfMetrics) {
   ServerOptions options = Good();
-  for (const char* path : {"", "/m", "/a/b"}) {
+  for (const char* path : {"", "/m", "/a/b", "/healthz/metrics"}) {
     options.metrics_path = path;
     EXPECT_TRUE(CheckServerOptions(options).ok()) << path;
   }
-  for (const char* path : {"metrics", "/m?x=1"}) {
+  for (const char* path : {"metrics", "/m?x=1", "/healthz", "/readyz", "/openapi.json", "/v1/models", "/admin/metrics"}) {
     options.metrics_path = path;
     EXPECT_EQ(CheckServerOptions(options).code(), StatusCode::kInvalidArgument) << path;
   }
