@@ -304,8 +304,9 @@ std::string HelpText() {
       "usage: tflite_model_server --model_base_path=PATH [--name=value ...]\n"
       "       tflite_model_server --model_config_file=FILE [--name=value ...]\n"
       "       tflite_model_server inspect FILE\n"
-      "       tflite_model_server bench FILE [--seconds=0.3]\n"
-      "       tflite_model_server api_key NAME SCOPES\n\n"
+      "       tflite_model_server bench FILE [--seconds=0.3] [--operators]\n"
+      "       tflite_model_server api_key NAME SCOPES\n"
+      "       tflite_model_server probe [URL]\n\n"
       "Flags are shown with their defaults. A bool may be written --name for --name=true. The last of a repeated flag counts.\n";
   for (const auto& [group, heading] : kHelpGroups) {
     std::vector<const Flag*> flags;

@@ -1,10 +1,13 @@
 #include "server/model_commands.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <string_view>
+
+#include <fmt/format.h>
 
 #include "base/status.h"
 #include "server/bench_command.h"
@@ -60,11 +63,14 @@ std::optional<std::chrono::nanoseconds> ParseSeconds(std::string_view flag) {
 std::optional<int> RunModelCommand(std::span<const char* const> arguments) {
   const std::string_view command = arguments.empty() ? "" : arguments[0];
   if (command != "inspect" && command != "bench") return std::nullopt;
+  if (arguments.size() == 2 && std::string_view(arguments[1]) == "--help") {
+    std::fputs(kUsage, stdout);
+    return EXIT_SUCCESS;
+  }
   SetLogLevel(LogLevel::kWarning);
   BenchOptions options{.trial_program = kTrialProgram};
-  bool is_understood = arguments.size() >= 2;
-  for (size_t i = 2; i < arguments.size(); ++i) {
-    const std::string_view flag = arguments[i];
+  std::string_view unknown;
+  for (const std::string_view flag : arguments.subspan(std::min<size_t>(arguments.size(), 2))) {
     if (flag.starts_with(kLibraryFlag)) {
       options.custom_op_libraries = LibraryPaths(flag.substr(kLibraryFlag.size()));
     } else if (const auto time = ParseSeconds(flag); time && command == "bench") {
@@ -72,10 +78,11 @@ std::optional<int> RunModelCommand(std::span<const char* const> arguments) {
     } else if (flag == kOperatorsFlag && command == "bench") {
       options.operators = true;
     } else {
-      is_understood = false;
+      unknown = flag;
     }
   }
-  if (is_understood) return command == "inspect" ? Inspect(arguments[1], options) : Bench(arguments[1], options);
+  if (arguments.size() >= 2 && unknown.empty()) return command == "inspect" ? Inspect(arguments[1], options) : Bench(arguments[1], options);
+  if (!unknown.empty()) std::fputs(fmt::format("{} does not take {}\n", command, unknown).c_str(), stderr);
   std::fputs(kUsage, stderr);
   return EXIT_FAILURE;
 }

@@ -135,4 +135,9 @@ class TestErrors:
     def test_wrong_arguments_show_the_usage(self, arguments):
         result = command(*arguments)
         assert result.returncode == 1 and result.stdout == ""
-        assert result.stderr.startswith("usage: tflite_model_server inspect FILE"), result
+        complaint = f"{arguments[0]} does not take {arguments[2]}\n" if len(arguments) > 2 else ""
+        assert result.stderr.startswith(complaint + "usage: tflite_model_server inspect FILE"), result
+
+    @pytest.mark.parametrize("name", ["inspect", "bench"])
+    def test_help_is_no_error(self, name):
+        assert output(name, "--help").startswith("usage: tflite_model_server inspect FILE")
