@@ -28,7 +28,14 @@ class FakeHttpCall : public HttpCall {
   const HttpRequest& request() const override { return request_; }
   HttpResponse& response() override { return response_; }
   const Cancellation& cancellation() const override { return cancellation_; }
+  Status Hold(size_t bytes) override {
+    held_bytes = bytes;
+    return may_hold;
+  }
   void Finish() override { finished_.set_value(); }
+
+  size_t held_bytes = 0;
+  Status may_hold;
 
   // What is not sent is empty.
   void set_content_type(std::string value) { request_.content_type = content_type_ = std::move(value); }
@@ -69,6 +76,12 @@ class FakeGrpcCall : public GrpcCall {
   CallIds& ids() override { return ids_; }
   TimePoint deadline() const override { return deadline_; }
   const Cancellation& cancellation() const override { return cancellation_; }
+  Status Hold(size_t bytes) override {
+    held_bytes = bytes;
+    return may_hold;
+  }
+  size_t held_bytes = 0;
+  Status may_hold;
   std::span<std::byte> AllocateReply(size_t size_bytes) override {
     reply_.resize(size_bytes);
     return std::as_writable_bytes(std::span(reply_));

@@ -7,7 +7,10 @@
 
 namespace tflite_serving {
 
-Status ParseMessage(const GrpcCall& call, google::protobuf::MessageLite& message) {
+Status ParseMessage(const GrpcCall& call, google::protobuf::MessageLite& message, size_t max_bytes) {
+  if (call.request_size_bytes() > max_bytes) {
+    return ResourceExhaustedError(fmt::format("a {} of {} bytes, and the limit is {}", message.GetTypeName(), call.request_size_bytes(), max_bytes));
+  }
   std::string bytes;
   bytes.reserve(call.request_size_bytes());
   for (const auto piece : call.request()) bytes.append(reinterpret_cast<const char*>(piece.data()), piece.size());

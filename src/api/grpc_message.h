@@ -11,8 +11,11 @@
 
 namespace tflite_serving {
 
-// INVALID_ARGUMENT when the bytes are not such a message.
-Status ParseMessage(const GrpcCall& call, google::protobuf::MessageLite& message);
+// Of a message that names things and has no data. As objects it may take forty times its bytes, which nothing counts.
+inline constexpr size_t kMaxParsedMessageBytes = size_t{64} << 10;
+
+// INVALID_ARGUMENT when the bytes are not such a message; RESOURCE_EXHAUSTED when there are more than `max_bytes`.
+Status ParseMessage(const GrpcCall& call, google::protobuf::MessageLite& message, size_t max_bytes = kMaxParsedMessageBytes);
 
 // Makes `message` the call's reply, which is then to be finished. INTERNAL if it cannot be.
 StatusOr<size_t> WriteMessage(GrpcCall& call, const google::protobuf::MessageLite& message);

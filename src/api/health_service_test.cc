@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "api/fake_calls.h"
+#include "api/grpc_message.h"
 
 namespace tflite_serving {
 namespace {
@@ -70,6 +71,14 @@ TEST_F(HealthServiceTest, RefusesWhatIsNoRequest) {
   FakeStreamCall watch;
   health_.stream_methods()[0].open(watch)->OnMessage("\xFF");
   EXPECT_EQ(watch.finished->code(), StatusCode::kInvalidArgument);
+}
+
+TEST_F(HealthServiceTest, RefusesWhatIsTooLongForARequest) {
+  std::string unknown_fields;
+  while (unknown_fields.size() <= kMaxParsedMessageBytes) unknown_fields += std::string("\x12\0", 2);
+  FakeGrpcCall call(unknown_fields);
+  health_.methods()[0].handler(call);
+  EXPECT_EQ(call.Wait(), ResourceExhaustedError("a grpc.health.v1.HealthCheckRequest of 65538 bytes, and the limit is 65536"));
 }
 
 TEST_F(HealthServiceTest, WatchersHearOfEachChangeOnce) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <google/protobuf/stubs/logging.h>
 
 #include "api/grpc_message.h"
 #include "api/prediction_log.h"
@@ -13,20 +14,77 @@
 #include "serving/infer.h"
 #include "tensorflow_serving/apis/classification.pb.h"
 #include "tensorflow_serving/apis/regression.pb.h"
+#include "wire/message_reader.h"
+#include "wire/message_writer.h"
 
 namespace tflite_serving {
 namespace {
 
-template <typename Examples>
-Status AddAll(const Examples& from, SerializedExamples& examples) {
-  for (const tensorflow::Example& example : from) TFLS_RETURN_IF_ERROR(examples.Add(example.SerializeAsString()));
+// ClassificationRequest, RegressionRequest and MultiInferenceRequest: a model spec or tasks, and the Input.
+constexpr uint32_t kHeadField = 1;
+constexpr uint32_t kInputField = 2;
+// Input, of which the one that comes last counts; ExampleList and ExampleListWithContext
+constexpr uint32_t kListWithContextField = 2;
+constexpr uint32_t kExamplesField = 1;
+constexpr uint32_t kContextField = 2;
+// A model spec, or tasks.
+constexpr size_t kMaxHeadBytes = size_t{64} << 10;
+
+Status Malformed(const MessageReader& reader) { return InvalidArgumentError(reader.problem()); }
+
+// Calls `take` with each field of `message` that has bytes; an error of its ends it.
+template <typename Take>
+Status ForEachRange(const WireRange& message, Take take) {
+  MessageReader reader(message);
+  for (WireField field; reader.Next(field);) {
+    if (field.type == WireType::kLengthDelimited) TFLS_RETURN_IF_ERROR(take(field.number, field.range));
+  }
+  return reader.malformed() ? Malformed(reader) : OkStatus();
+}
+
+// The message but for its input, which may be large and stays where it is.
+Status ParseHead(const GrpcCall& call, google::protobuf::MessageLite& request, WireRange& input) {
+  std::string head;
+  const Status read = ForEachRange(WireRange(call.request()), [&](uint32_t number, const WireRange& range) {
+    if (number == kInputField) input = range;
+    if (number != kHeadField) return OkStatus();
+    if (head.size() + range.size() > kMaxHeadBytes) {
+      return ResourceExhaustedError(fmt::format("a {} has more than {} bytes beside its input", request.GetTypeName(), kMaxHeadBytes));
+    }
+    std::string field(DelimitedSize(kHeadField, range.size()), '\0');
+    MessageWriter writer(std::as_writable_bytes(std::span(field)));
+    writer.Delimited(kHeadField, range.size());
+    writer.Text(range.ToString());
+    head += field;
+    return OkStatus();
+  });
+  if (read.code() == StatusCode::kResourceExhausted) return read;
+  const google::protobuf::LogSilencer silencer;
+  if (!read.ok() || !request.ParseFromString(head)) return InvalidArgumentError(fmt::format("the request is not a valid {}", request.GetTypeName()));
   return OkStatus();
 }
 
-Status ReadInput(const tensorflow::serving::Input& input, SerializedExamples& examples) {
-  if (!input.has_example_list_with_context()) return AddAll(input.example_list().examples(), examples);
-  examples.SetContext(input.example_list_with_context().context().SerializeAsString());
-  return AddAll(input.example_list_with_context().examples(), examples);
+Status ReadInput(const WireRange& input, SerializedExamples& examples) {
+  WireRange list;
+  bool has_context = false;
+  TFLS_RETURN_IF_ERROR(ForEachRange(input, [&](uint32_t number, const WireRange& range) {
+    if (number > kListWithContextField) return OkStatus();
+    list = range;
+    has_context = number == kListWithContextField;
+    return OkStatus();
+  }));
+  std::string context;
+  TFLS_RETURN_IF_ERROR(ForEachRange(list, [&](uint32_t number, const WireRange& range) {
+    if (has_context && number == kContextField) context += range.ToString();  // messages one behind the other are merged
+    return OkStatus();
+  }));
+  if (has_context) examples.SetContext(context);
+  return ForEachRange(list, [&](uint32_t number, const WireRange& range) {
+    if (number != kExamplesField) return OkStatus();
+    const std::span<const std::byte> here = range.contiguous();
+    if (here.size() != range.size()) return examples.Add(range.ToString());
+    return examples.Add({reinterpret_cast<const char*>(here.data()), here.size()});
+  });
 }
 
 // A Response of Classify or Regress from the `result` and model spec that MultiInference would give.
@@ -97,19 +155,21 @@ Status InferenceService::Parse(Task& task) const {
 template <typename Request>
 Status InferenceService::ParseSingle(Task& task, InferenceMethod method) const {
   Request request;
-  TFLS_RETURN_IF_ERROR(ParseMessage(*task.call, request));
+  WireRange input;
+  TFLS_RETURN_IF_ERROR(ParseHead(*task.call, request, input));
   const ModelSpec spec = FromProto(request.model_spec());
   task.record.SetModel(spec.name);
   TFLS_ASSIGN_OR_RETURN(task.servable, LookUp(servables_, request.has_model_spec(), spec));
   TFLS_ASSIGN_OR_RETURN(const Signature* const signature,
                         FindInferSignature(method, task.servable->signatures(), spec.signature_name, options_.check_method_names));
   task.runs.push_back({.method = method, .signature = signature});
-  return ReadInput(request.input(), task.examples);
+  return ReadInput(input, task.examples);
 }
 
 Status InferenceService::ParseMulti(Task& task) const {
   tensorflow::serving::MultiInferenceRequest request;
-  TFLS_RETURN_IF_ERROR(ParseMessage(*task.call, request));
+  WireRange input;
+  TFLS_RETURN_IF_ERROR(ParseHead(*task.call, request, input));
   // As in the original the first task chooses the version.
   const ModelSpec spec = request.tasks().empty() ? ModelSpec() : FromProto(request.tasks(0).model_spec());
   task.record.SetModel(spec.name);
@@ -132,10 +192,11 @@ Status InferenceService::ParseMulti(Task& task) const {
     TFLS_RETURN_IF_ERROR(CheckInferSignature(method, *signature, options_.check_method_names));
     task.runs.push_back({.method = method, .signature = signature});
   }
-  return ReadInput(request.input(), task.examples);
+  return ReadInput(input, task.examples);
 }
 
 void InferenceService::RunAll(const std::shared_ptr<Task>& task) {
+  const ServableHandle keep = task->servable;  // until all have been started, which may be after the task is done
   task->record.Started();
   for (const Run& run : task->runs) {
     tensorflow::serving::ModelSpec& spec = *task->response.add_results()->mutable_model_spec();
@@ -149,7 +210,7 @@ void InferenceService::RunAll(const std::shared_ptr<Task>& task) {
   for (size_t i = 0; i < num_runs; ++i) {
     Run& run = task->runs[i];
     Infer({.method = run.method,
-           .servable = *task->servable,
+           .servable = *keep,
            .signature = *run.signature,
            .examples = task->examples,
            .inputs = run.inputs,
@@ -178,6 +239,7 @@ void InferenceService::Reply(Task& task) {
 void InferenceService::Finish(Task& task, const Status& status) {
   const StatusOr<size_t> written = status.ok() ? WriteReply(task) : status;
   task.record.End(task.runs.size() == 1 ? task.runs.front().signature : nullptr, written.status().code(), written.ok() ? *written : 0);
+  task.servable = nullptr;  // whoever runs it may keep the task
   task.call->Finish(written.status());
 }
 

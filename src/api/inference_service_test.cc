@@ -118,6 +118,39 @@ TEST_F(InferenceServiceTest, TheContextHoldsForAllExamples) {
   EXPECT_EQ(regressed_.result().regressions(1).value(), 8);
 }
 
+TEST_F(InferenceServiceTest, PiecesOfARequestThatAreRepeatedAreMerged) {
+  RegressionRequest first = RequestFor<RegressionRequest>("number", {{1}});
+  AddFloats(*first.mutable_input()->mutable_example_list_with_context()->mutable_context(), {7});
+  first.mutable_input()->mutable_example_list_with_context()->add_examples();
+  RegressionRequest named;
+  named.mutable_model_spec()->set_name("m");
+  // An input that another follows, and a spec in two pieces.
+  FakeGrpcCall call(RequestFor<RegressionRequest>("number", {{1}, {2}}).SerializeAsString() + first.SerializeAsString() + named.SerializeAsString());
+  Start("Regress", call);
+  ASSERT_EQ(call.Wait(), OkStatus());
+  ASSERT_TRUE(regressed_.ParseFromString(call.reply()));
+  ASSERT_EQ(regressed_.result().regressions_size(), 1);
+  EXPECT_EQ(regressed_.result().regressions(0).value(), 7);
+}
+
+TEST_F(InferenceServiceTest, WhatIsBesideTheInputIsShort) {
+  RegressionRequest request = RequestFor<RegressionRequest>("number", {{1}});
+  request.mutable_model_spec()->set_version_label(std::string(size_t{64} << 10, 'l'));
+  EXPECT_EQ(Regress(request), ResourceExhaustedError("a tensorflow.serving.RegressionRequest has more than 65536 bytes beside its input"));
+}
+
+TEST_F(InferenceServiceTest, WhoRunsARequestMayKeepItLongerThanItsServable) {
+  RunDone kept;
+  servable_->on_run = [&kept](const RunRequest& request, RunDone done) {
+    done(OkStatus(), request.inputs);
+    kept = std::move(done);
+  };
+  const int64_t before = servable_.use_count();
+  ASSERT_EQ(Regress(RequestFor<RegressionRequest>("number", {{1}})), OkStatus());
+  ASSERT_TRUE(kept);
+  EXPECT_EQ(servable_.use_count(), before);
+}
+
 TEST_F(InferenceServiceTest, ALargeRequestIsParsedOnAWorker) {
   std::thread::id ran_on;
   servable_->on_run = [&](const RunRequest& request, const RunDone& done) {

@@ -63,13 +63,8 @@ void ModelService::ReloadConfigOnThisThread(GrpcCall& call) {
     TFLS_ERROR("ReloadConfig failed: {}", status.ToString());
     call.Finish(status);
   };
-  if (call.request_size_bytes() > kMaxModelServerConfigBytes) {
-    return finish(ResourceExhaustedError(
-                      fmt::format("a ReloadConfigRequest of {} bytes, and the limit is {}", call.request_size_bytes(), kMaxModelServerConfigBytes)),
-                  {});
-  }
   tensorflow::serving::ReloadConfigRequest request;
-  if (const Status status = ParseMessage(call, request); !status.ok()) return finish(status, {});
+  if (const Status status = ParseMessage(call, request, kMaxModelServerConfigBytes); !status.ok()) return finish(status, {});
   if (!request.config().has_model_config_list()) {
     return finish(
         InvalidArgumentError("ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently supported"), {});

@@ -183,7 +183,8 @@ TEST_F(ModelServiceTest, ALargerRequestIsNotRead) {
       WaitForReload();
       done_(OkStatus());
     }
-    EXPECT_EQ(call.Wait(), fits ? OkStatus() : ResourceExhaustedError("a ReloadConfigRequest of 4194305 bytes, and the limit is 4194304"));
+    EXPECT_EQ(call.Wait(),
+              fits ? OkStatus() : ResourceExhaustedError("a tensorflow.serving.ReloadConfigRequest of 4194305 bytes, and the limit is 4194304"));
   }
 }
 

@@ -1,5 +1,6 @@
 #include "api/prediction_service.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -80,6 +81,8 @@ void PredictionService::RunPredict(PredictTask* task) {
   BorrowedContents contents;
   const Status decoded = DecodePredictInputs(task->parts, *task->signature, task->inputs, &contents);
   if (!decoded.ok()) return FinishPredict(task, decoded);
+  if (const Status status = task->call->Hold(BytesBeside(task->inputs, task->call->request_size_bytes())); !status.ok())
+    return FinishPredict(task, status);
   if (contents.largest.size() >= kMinBorrowedBytes) task->call->AlignNext(contents.largest.data());
   if (const Status status = task->view.QuantizeInputs(task->inputs); !status.ok()) return FinishPredict(task, status);
   const Status selected = SelectOutputs(*signature, task->parts.output_filter, task->selected_outputs);
@@ -103,13 +106,22 @@ void PredictionService::RunJson(PredictTask* task) {
   const ServableHandle keep = task->servable;
   task->inputs.clear();
   std::vector<NamedTensor> named;
+  size_t filled_bytes = 0;
   for (const PredictRequestParts::Input& input : task->parts.inputs) {
     StatusOr<Tensor> tensor = DecodeTensorProto(input.tensor);
     if (!tensor.ok())
       return FinishPredict(task, InvalidArgumentError(fmt::format("tensor parsing error: {}: {}", input.name, tensor.status().message())));
+    const size_t bytes = tensor->view().bytes.size();
+    filled_bytes += bytes - std::min(bytes, input.tensor.size());
+    if (filled_bytes > kMaxFilledTensorBytes) {
+      return FinishPredict(task, InvalidArgumentError(fmt::format(
+                                     "the inputs have fewer values than elements, for which the limit is {} bytes of all", kMaxFilledTensorBytes)));
+    }
     task->inputs.push_back(*std::move(tensor));
     named.push_back({input.name, {}});
   }
+  if (const Status status = task->call->Hold(BytesBeside(task->inputs, task->call->request_size_bytes())); !status.ok())
+    return FinishPredict(task, status);
   for (size_t i = 0; i < named.size(); ++i) named[i].tensor = task->inputs[i].view();
   if (const Status status = WriteJsonRequest(task->parts.model_spec.signature_name, named, task->json); !status.ok())
     return FinishPredict(task, status);

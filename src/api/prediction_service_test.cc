@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "api/fake_calls.h"
+#include "codec/tensor_proto_decoder.h"
 #include "servable/fake_servable.h"
 #include "servable/fake_servable_source.h"
 #include "tensorflow/core/protobuf/meta_graph.pb.h"
@@ -88,6 +89,59 @@ TEST_F(PredictionServiceTest, PredictErrors) {
   EXPECT_EQ(Predict(request, response).message(), "input \"x\": expected float[?], got int32[1]");
   EXPECT_EQ(Predict(FloatRequest({1}), response, Clock::Steady().Now()).code(), StatusCode::kDeadlineExceeded);
   EXPECT_EQ(servable_->runs, 0);
+}
+
+// x float[elements], all of them alike.
+void AddFilled(tensorflow::serving::PredictRequest& request, const std::string& name, size_t elements) {
+  tensorflow::TensorProto& x = (*request.mutable_inputs())[name];
+  x.set_dtype(tensorflow::DT_FLOAT);
+  x.mutable_tensor_shape()->add_dim()->set_size(static_cast<int64_t>(elements));
+  x.add_float_val(7);
+}
+
+TEST_F(PredictionServiceTest, WhatIsFilledUpIsCounted) {
+  constexpr size_t kElements = 1 << 20;
+  tensorflow::serving::PredictRequest request;
+  request.mutable_model_spec()->set_name("m");
+  AddFilled(request, "x", kElements);
+  FakeGrpcCall call(request.SerializeAsString());
+  handlers_.at("/tensorflow.serving.PredictionService/Predict")(call);
+  EXPECT_TRUE(call.Wait().ok());
+  EXPECT_EQ(call.held_bytes, kElements * sizeof(float) - call.request_size_bytes());
+  FakeGrpcCall refused(request.SerializeAsString());
+  refused.may_hold = UnavailableError("no memory");
+  handlers_.at("/tensorflow.serving.PredictionService/Predict")(refused);
+  EXPECT_EQ(refused.Wait(), UnavailableError("no memory"));
+  EXPECT_EQ(servable_->runs, 1);
+}
+
+class JsonServable : public FakeServable {
+ public:
+  JsonServable() : FakeServable({"json", 1}, {}) {}
+  bool TakesJson() const override { return true; }
+  void RunJson(const JsonRunRequest& /*request*/, JsonRunDone done) override {
+    ++runs;
+    done(OkStatus(), {.text = R"({"predictions": [1]})"});
+  }
+};
+
+TEST_F(PredictionServiceTest, TheInputsOfJsonAreFilledUpSoFar) {
+  constexpr size_t kHalf = kMaxFilledTensorBytes / sizeof(float) / 2;
+  const auto servable = std::make_shared<JsonServable>();
+  FakeServableSource source{{servable}};
+  PredictionService prediction(source, workers_, Clock::Steady(), {});
+  const auto predict = [&](std::initializer_list<const char*> inputs) {
+    tensorflow::serving::PredictRequest request;
+    request.mutable_model_spec()->set_name("json");
+    for (const char* name : inputs) AddFilled(request, name, kHalf);
+    FakeGrpcCall call(request.SerializeAsString());
+    prediction.methods()[0].handler(call);
+    return call.Wait();
+  };
+  EXPECT_TRUE(predict({"a"}).ok());
+  EXPECT_EQ(predict({"a", "b", "c"}),
+            InvalidArgumentError("the inputs have fewer values than elements, for which the limit is 67108864 bytes of all"));
+  EXPECT_EQ(servable->runs, 1);
 }
 
 TEST_F(PredictionServiceTest, GarbageIsNoRequest) {

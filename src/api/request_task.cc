@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace tflite_serving {
@@ -23,6 +24,12 @@ Status RunHereOrOnWorker(bool here, WorkerPool& workers, std::string_view flow, 
   if (workers.TrySubmit(work, flow)) return OkStatus();
   if (record != nullptr) record->Rejected();
   return TooManyRequests();
+}
+
+size_t BytesBeside(std::span<const Tensor> inputs, size_t request_bytes) {
+  size_t bytes = 0;
+  for (const Tensor& input : inputs) bytes += input.view().bytes.size();
+  return bytes - std::min(bytes, request_bytes);
 }
 
 void FreeLargeInputs(std::vector<Tensor>& inputs) {

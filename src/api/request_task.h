@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -39,6 +40,9 @@ Status RunHereOrOnWorker(bool here, WorkerPool& workers, std::string_view flow, 
 
 // What a client says to switch something on: "1" or "true"; "0", "false" or nothing leave it off. `name` is for the message.
 StatusOr<bool> ParseSwitch(std::string_view name, std::string_view text);
+
+// The memory that a request's inputs take beside its own bytes, which few values that are repeated may make large.
+size_t BytesBeside(std::span<const Tensor> inputs, size_t request_bytes);
 
 // To be called with a task's inputs before the task goes back to its pool: frees them if they hold more than kMaxKeptInputBytes.
 void FreeLargeInputs(std::vector<Tensor>& inputs);

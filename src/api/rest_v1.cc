@@ -130,6 +130,8 @@ void RestV1::RunPredict(PredictTask* task) {
     return InvalidArgumentError(fmt::format("Serving signature name: \"{}\" not found in signature def", name.empty() ? kDefaultSignatureKey : name));
   };
   if (const Status status = task->body.Decode(task->call->request(), resolve); !status.ok()) return FinishPredict(task, status);
+  const size_t beside = BytesBeside(task->body.inputs(), task->call->request().body.size());
+  if (const Status status = task->call->Hold(beside); !status.ok()) return FinishPredict(task, status);
   if (const Status status = task->view.QuantizeInputs(task->body.inputs()); !status.ok()) return FinishPredict(task, status);
   tflite_serving::Predict({.servable = **task->servable,
                            .signature = *task->view.own(),

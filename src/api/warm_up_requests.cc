@@ -87,6 +87,7 @@ class LoggedCall : public GrpcCall {
   CallIds& ids() override { return ids_; }
   TimePoint deadline() const override { return kNoDeadline; }
   const Cancellation& cancellation() const override { return cancellation_; }
+  Status Hold(size_t /*bytes*/) override { return OkStatus(); }  // one request at a time, from a file of a limited size
   std::span<std::byte> AllocateReply(size_t size_bytes) override {
     reply_.resize(size_bytes);
     return reply_;

@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "codec/json_tensor_writer.h"
+
 namespace tflite_serving {
 namespace {
 
@@ -34,6 +36,18 @@ TEST(JsonBridgeTest, RequestsAreWrittenAsClientsWriteThem) {
   const NamedTensor scalar = Named("y", DType::kInt64, {}, one);
   EXPECT_EQ(Written({&scalar, 1}), R"({"inputs":{"y":7}})");
   EXPECT_EQ(Written({}), R"({"inputs":{}})");
+}
+
+TEST(JsonBridgeTest, EmptyListsAreCounted) {
+  const std::vector<float> none;
+  std::string json;
+  const NamedTensor most = Named("x", DType::kFloat, {JsonTensorWriter::kMaxEmptyLists, 0}, none);
+  EXPECT_TRUE(WriteJsonRequest("", {&most, 1}, json).ok());
+  for (const Shape& shape :
+       {Shape{JsonTensorWriter::kMaxEmptyLists + 1, 0}, Shape{int64_t{1} << 40, 0}, Shape{int64_t{1} << 40, int64_t{1} << 20, 0}}) {
+    const NamedTensor more = Named("x", DType::kFloat, shape, none);
+    EXPECT_EQ(WriteJsonRequest("", {&more, 1}, json).code(), StatusCode::kInvalidArgument) << shape.ToString();
+  }
 }
 
 // "name type[shape]" of each output.

@@ -90,6 +90,8 @@ TEST(JsonPredictEncodeTest, EmptyDimensions) {
   EXPECT_EQ(Encode(kRow, empty({2, 0})), R"({"predictions":[[],[]]})");
   EXPECT_EQ(Encode(kColumnar, empty({2, 2, 0, 5})), R"({"outputs":[[[],[]],[[],[]]]})");
   EXPECT_EQ(Encode(kRow, empty({2, 0, 5})), R"({"predictions":[[],[]]})");
+  EXPECT_EQ(Encode(kRow, empty({2'000'000'000, 0})),
+            "INVALID_ARGUMENT: \"y\": float[2000000000,0] has no elements, and would be more than 1048576 empty lists");
 }
 
 TEST(JsonPredictEncodeTest, EveryType) {

@@ -1,6 +1,8 @@
 #include "codec/json_tensor_writer.h"
 
+#include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -11,6 +13,18 @@ namespace tflite_serving {
 namespace {
 
 constexpr std::string_view kBytesSuffix = "_bytes";
+// Elements for which room is made at once: most take much less than the longest.
+constexpr int64_t kMostAtOnce = 4096;
+
+// The empty lists that a tensor without elements is written as: [3,0] are three.
+int64_t EmptyLists(const Shape& shape) {
+  int64_t lists = 1;
+  for (const int64_t size : shape.dims()) {
+    if (size == 0) return lists;
+    if (__builtin_mul_overflow(lists, size, &lists)) return std::numeric_limits<int64_t>::max();
+  }
+  return 0;
+}
 
 bool IsComplex(DType dtype) { return dtype == DType::kComplex64 || dtype == DType::kComplex128; }
 bool HasJsonForm(DType dtype) { return dtype == DType::kString || dtype == DType::kBool || IsComplex(dtype) || NumberReaderFor(dtype) != nullptr; }
@@ -26,6 +40,10 @@ StatusOr<JsonTensorWriter> JsonTensorWriter::Create(std::string_view name, const
   if (!fits) {
     return InternalError(
         fmt::format("output \"{}\": {}{} does not fit into {} bytes", name, DTypeName(tensor.dtype), tensor.shape.ToString(), tensor.bytes.size()));
+  }
+  if (EmptyLists(tensor.shape) > kMaxEmptyLists) {
+    return InvalidArgumentError(fmt::format("\"{}\": {}{} has no elements, and would be more than {} empty lists", name, DTypeName(tensor.dtype),
+                                            tensor.shape.ToString(), kMaxEmptyLists));
   }
   return JsonTensorWriter(tensor, is_string && name.ends_with(kBytesSuffix));
 }
@@ -53,14 +71,17 @@ void JsonTensorWriter::WriteDims(int first, JsonBuffer& out) {
 template <class Element, size_t kMaxChars, class Write>
 void JsonTensorWriter::WriteNumbers(int64_t count, JsonBuffer& out, Write write) {
   const std::byte* in = tensor_.bytes.data() + static_cast<size_t>(next_) * sizeof(Element);
-  char* p = out.Reserve(static_cast<size_t>(count) * (kMaxChars + 1));
-  for (int64_t i = 0; i < count; ++i, in += sizeof(Element)) {
-    Element value;
-    std::memcpy(&value, in, sizeof(value));
-    if (i > 0) *p++ = ',';
-    p = write(p, value);
+  for (int64_t i = 0; i < count;) {
+    const int64_t end = std::min(count, i + kMostAtOnce);
+    char* p = out.Reserve(static_cast<size_t>(end - i) * (kMaxChars + 1));
+    for (; i < end; ++i, in += sizeof(Element)) {
+      Element value;
+      std::memcpy(&value, in, sizeof(value));
+      if (i > 0) *p++ = ',';
+      p = write(p, value);
+    }
+    out.Commit(p);
   }
-  out.Commit(p);
 }
 
 void JsonTensorWriter::WriteStrings(int64_t count, JsonBuffer& out) {

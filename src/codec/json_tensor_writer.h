@@ -15,9 +15,12 @@ namespace tflite_serving {
 // One tensor, either as a whole or row by row. Borrows the view's bytes. Thread-compatible.
 class JsonTensorWriter {
  public:
+  // A tensor of no elements takes no memory, whatever its other dimensions, but its lists do.
+  static constexpr int64_t kMaxEmptyLists = int64_t{1} << 20;
+
   // `name` is the output's: strings of one that ends with "_bytes" are written as {"b64": ...}, as TensorFlow Serving does; other strings go
   // out with their bytes as they are. INVALID_ARGUMENT `Failed to write JSON value for tensor type: int4` for a type that JSON has no
-  // form for; INTERNAL when bytes and shape do not belong together.
+  // form for, and for more than kMaxEmptyLists; INTERNAL when bytes and shape do not belong together.
   static StatusOr<JsonTensorWriter> Create(std::string_view name, const TensorView& tensor);
 
   // All of it; a scalar without brackets.

@@ -35,6 +35,7 @@ class ReusedGrpcCall : public GrpcCall {
   CallIds& ids() override { return ids_; }
   TimePoint deadline() const override { return kNoDeadline; }
   const Cancellation& cancellation() const override { return cancellation_; }
+  Status Hold(size_t /*bytes*/) override { return OkStatus(); }
   std::span<std::byte> AllocateReply(size_t size_bytes) override { return std::span(reply_).first(size_ = size_bytes); }
   void Finish(const Status& status) override { ended_well_ = status.ok(); }
 
@@ -65,6 +66,7 @@ class ReusedHttpCall : public HttpCall {
   const HttpRequest& request() const override { return request_; }
   HttpResponse& response() override { return response_; }
   const Cancellation& cancellation() const override { return cancellation_; }
+  Status Hold(size_t /*bytes*/) override { return OkStatus(); }
   void Finish() override { status_ = std::exchange(response_.status, 200); }
 
   // As the connection does before each request.

@@ -43,6 +43,9 @@ class GrpcCall {
   // Set once the client went away or gave up. Valid until Finish.
   virtual const Cancellation& cancellation() const = 0;
 
+  // Counts so many bytes, which the call takes beside its message, until Finish. UNAVAILABLE when too many are in flight.
+  virtual Status Hold(size_t bytes) = 0;
+
   // Memory for a serialized reply of exactly `size_bytes`, less than 4 GiB, to be filled before Finish; at most once. 8-byte aligned.
   virtual std::span<std::byte> AllocateReply(size_t size_bytes) = 0;
 

@@ -11,6 +11,7 @@
 
 #include "base/cancellation.h"
 #include "base/clock.h"
+#include "base/status.h"
 #include "transport/call_ids.h"
 
 namespace tflite_serving {
@@ -56,6 +57,9 @@ class HttpCall {
   virtual HttpResponse& response() = 0;
   // Set once the client went away: it closed the connection, or its sending half, or the server gives it up. Valid until Finish.
   virtual const Cancellation& cancellation() const = 0;
+
+  // Counts so many bytes, which the call takes beside its body, until Finish. UNAVAILABLE when too many are in flight.
+  virtual Status Hold(size_t bytes) = 0;
 
   // The response is complete. Exactly once, from any thread; the call must not be touched afterwards. A large response is compressed here, on the
   // caller's thread.

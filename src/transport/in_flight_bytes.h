@@ -6,7 +6,13 @@
 #include <limits>
 #include <utility>
 
+#include "base/status.h"
+
 namespace tflite_serving {
+
+inline Status NoRoomInFlight() {
+  return UnavailableError("the requests that this server is busy with leave no memory for another of this size, try again later");
+}
 
 // Buffers up to this size are not counted: most requests never touch the shared counter, and connections have a limit of their own.
 inline constexpr size_t kUncountedBytes = size_t{64} << 10;

@@ -36,6 +36,7 @@ std::span<std::byte> GrpcExchange::AllocateReply(size_t size_bytes) {
 
 void GrpcExchange::Finish(const Status& status) {
   status_ = status;
+  held_share_.Set(0);
   if (state_.exchange(State::kFinished, std::memory_order_acq_rel) != State::kWaiting) return;
   const std::shared_ptr<FinishedCalls> finished = finished_;
   finished->Push(*this);

@@ -35,6 +35,7 @@ class GrpcExchange final : public GrpcCall, private FinishedCall {
   CallIds& ids() override { return ids_; }
   TimePoint deadline() const override { return deadline_time; }
   const Cancellation& cancellation() const override { return cancelled; }
+  Status Hold(size_t bytes) override { return held_share_.TrySet(bytes) ? OkStatus() : NoRoomInFlight(); }
   std::span<std::byte> AllocateReply(size_t size_bytes) override;
   void Finish(const Status& status) override;
 
@@ -83,6 +84,7 @@ class GrpcExchange final : public GrpcCall, private FinishedCall {
   std::span<const std::byte> request_;
   Status status_;
   CallIds ids_;
+  InFlightShare held_share_{in_flight.get()};
   InFlightShare reply_share_{in_flight.get()};
   ByteBuffer reply_;  // kReplyOffset bytes, the last five of them the prefix, and the reply
 };

@@ -9,11 +9,7 @@
 #include "transport/inflate.h"
 
 namespace tflite_serving {
-namespace {
-
-Status NoMemory() { return UnavailableError("the requests that this server is busy with leave no memory for another of this size, try again later"); }
-
-}  // namespace
+namespace {}  // namespace
 
 void GrpcMessageReader::Begin(GrpcEncoding encoding, size_t max_message_bytes, size_t aligned_byte) {
   aligned_byte_ = aligned_byte;
@@ -45,8 +41,8 @@ Status GrpcMessageReader::Read(std::string_view& bytes) {
   }
   const size_t missing = this->missing();
   const std::string_view mine = bytes.substr(0, missing);
-  if (input_.room().size() < mine.size() && !input_.MakeRoom(std::min(missing, std::max(input_.size(), mine.size())))) return NoMemory();
-  if (!input_.Append(mine)) return NoMemory();
+  if (input_.room().size() < mine.size() && !input_.MakeRoom(std::min(missing, std::max(input_.size(), mine.size())))) return NoRoomInFlight();
+  if (!input_.Append(mine)) return NoRoomInFlight();
   bytes.remove_prefix(mine.size());
   return mine.size() == missing ? Complete() : OkStatus();
 }
@@ -61,7 +57,7 @@ Status GrpcMessageReader::ReadPrefix() {
   if (size_ > max_message_bytes_) {
     return ResourceExhaustedError(fmt::format("Received message larger than max ({} vs. {})", size_, max_message_bytes_));
   }
-  return input_.MakeAlignedRoom(std::min(size_, kFirstMessageBytes), aligned_byte_) ? OkStatus() : NoMemory();
+  return input_.MakeAlignedRoom(std::min(size_, kFirstMessageBytes), aligned_byte_) ? OkStatus() : NoRoomInFlight();
 }
 
 Status GrpcMessageReader::Complete() {
@@ -76,7 +72,7 @@ Status GrpcMessageReader::Complete() {
     return ResourceExhaustedError(fmt::format("Received message larger than max ({})", status.message()));
   }
   if (status.code() == StatusCode::kInvalidArgument) return InternalError(fmt::format("a compressed message cannot be read: {}", status.message()));
-  return status.code() == StatusCode::kUnavailable ? NoMemory() : status;
+  return status.code() == StatusCode::kUnavailable ? NoRoomInFlight() : status;
 }
 
 }  // namespace tflite_serving

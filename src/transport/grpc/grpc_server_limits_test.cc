@@ -297,6 +297,25 @@ TEST(GrpcServerConnectionsTest, HaveALimitForEachAddress) {
   EXPECT_EQ(first.Call(kEchoPath, "y").reply(), "y");
 }
 
+TEST(GrpcServerMemoryTest, WhatACallHoldsBesidesIsCounted) {
+  constexpr size_t kBytes = 256 << 10;
+  HeldGrpcCalls held;
+  const auto in_flight = std::make_shared<InFlightBytes>(2 * kBytes);
+  const auto server = StartServer(held.Handler(), {.in_flight = in_flight});
+  GrpcTestClient client(server->port());
+  const int32_t first = client.Begin(kEchoPath, Framed("a"));
+  GrpcCall* const call = held.Take();
+  ASSERT_NE(call, nullptr);
+  EXPECT_TRUE(call->Hold(kBytes).ok());
+  EXPECT_EQ(in_flight->used(), kBytes);
+  EXPECT_EQ(call->Hold(2 * kBytes + 1).code(), StatusCode::kUnavailable);
+  EXPECT_TRUE(call->Hold(2 * kBytes).ok()) << "in all";
+  EXPECT_EQ(in_flight->used(), 2 * kBytes);
+  Echo(*call);
+  EXPECT_EQ(client.Await(first).reply(), "a");
+  EXPECT_EQ(in_flight->used(), 0u);
+}
+
 TEST(GrpcServerMemoryTest, RequestsAndRepliesMayTakeSoMuchTogether) {
   const std::string large(256 << 10, 'm');
   HeldGrpcCalls held;

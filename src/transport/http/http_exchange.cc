@@ -22,6 +22,7 @@ void HttpExchange::Compress() {
 }
 
 void HttpExchange::Finish() {
+  held_share_.Set(0);
   Compress();
   switch (state_.exchange(State::kFinished, std::memory_order_acq_rel)) {
     case State::kHandling:

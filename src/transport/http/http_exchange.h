@@ -31,6 +31,7 @@ class HttpExchange final : public HttpCall, private FinishedCall {
   const HttpRequest& request() const override { return request_; }
   HttpResponse& response() override { return response_; }
   const Cancellation& cancellation() const override { return cancellation_; }
+  Status Hold(size_t bytes) override { return held_share_.TrySet(bytes) ? OkStatus() : NoRoomInFlight(); }
   void Finish() override;
 
   // The loop's side, on its thread ----
@@ -67,6 +68,7 @@ class HttpExchange final : public HttpCall, private FinishedCall {
 
   const std::shared_ptr<FinishedCalls> finished_;
   const std::shared_ptr<InFlightBytes> in_flight_;
+  InFlightShare held_share_{in_flight_.get()};
   const size_t min_gzip_bytes_;
   std::thread::id loop_thread_;
   HttpConnection* connection_ = nullptr;

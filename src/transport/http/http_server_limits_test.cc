@@ -337,6 +337,22 @@ std::string Post(size_t size) {
   return "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(size) + "\r\n\r\n" + std::string(size, 'b');
 }
 
+TEST_F(HttpLimitsTest, WhatACallHoldsBesidesIsCounted) {
+  HeldCalls held;
+  const auto in_flight = std::make_shared<InFlightBytes>(kLargeBody);
+  const auto server = StartServer(held, {.in_flight = in_flight});
+  TestClient client = ConnectTo(*server);
+  client.Send(Post(1000));
+  HttpCall* const call = held.Take();
+  ASSERT_NE(call, nullptr);
+  EXPECT_TRUE(call->Hold(kLargeBody).ok());
+  EXPECT_EQ(in_flight->used(), kLargeBody);
+  EXPECT_EQ(call->Hold(kLargeBody + 1).code(), StatusCode::kUnavailable);
+  call->Finish();
+  EXPECT_EQ(client.Read().status, 200);
+  EXPECT_EQ(in_flight->used(), 0u);
+}
+
 // Declared, chunked and compressed bodies alike.
 TEST_F(HttpLimitsTest, RequestsMayTakeSoMuchMemoryTogether) {
   HeldCalls held;
