@@ -45,7 +45,7 @@ Status ForEachRange(const WireRange& message, Take take) {
 // The message but for its input, which may be large and stays where it is.
 Status ParseHead(const GrpcCall& call, google::protobuf::MessageLite& request, WireRange& input) {
   std::string head;
-  const Status read = ForEachRange(WireRange(call.request()), [&](uint32_t number, const WireRange& range) {
+  Status read = ForEachRange(WireRange(call.request()), [&](uint32_t number, const WireRange& range) {
     if (number == kInputField) input = range;
     if (number != kHeadField) return OkStatus();
     if (head.size() + range.size() > kMaxHeadBytes) {
