@@ -3,11 +3,9 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
-#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -96,10 +94,6 @@ void RequestSampler::Configure(std::span<const ModelConfig> models) {
   const bool any = !targets->empty();
   targets_.store(std::move(targets));
   any_ = any;
-  {
-    const MutexLock lock(mutex_);  // so that the thread does not miss it between a look and a wait
-  }
-  wake_.NotifyOne();
   if (any && !thread_.joinable()) thread_ = StartThread("request_log", [this] { Work(); });
 }
 
@@ -125,31 +119,20 @@ void RequestSampler::Log(const std::shared_ptr<const Target>& target, tensorflow
 }
 
 void RequestSampler::Work() {
-  std::map<std::string, File> files;       // by prefix
-  std::shared_ptr<const Targets> targets;  // whose files may be open
-  std::string last_problem;                // said once
+  std::map<std::string, File> files;  // by prefix
+  std::string last_problem;           // said once
   for (;;) {
-    std::optional<Record> record;
+    Record record;
     {
       const MutexLock lock(mutex_);
-      while (waiting_.empty() && !stopping_ && targets_.load() == targets) wake_.Wait(mutex_);
-      if (!waiting_.empty()) {
-        record = std::move(waiting_.front());
-        waiting_.pop_front();
-        waiting_bytes_ -= record->bytes.size();
-      } else if (stopping_) {
-        return;
-      }
+      while (waiting_.empty() && !stopping_) wake_.Wait(mutex_);
+      if (waiting_.empty()) return;
+      record = std::move(waiting_.front());
+      waiting_.pop_front();
+      waiting_bytes_ -= record.bytes.size();
     }
-    if (!record) {
-      targets = targets_.load();
-      std::erase_if(files, [&targets](const auto& file) {
-        return std::ranges::none_of(*targets, [&file](const auto& target) { return target.second->config.filename_prefix == file.first; });
-      });
-      continue;
-    }
-    const std::string& prefix = record->target->config.filename_prefix;
-    const Status status = files.try_emplace(prefix, prefix, options_).first->second.Write(record->bytes);
+    const std::string& prefix = record.target->config.filename_prefix;
+    const Status status = files.try_emplace(prefix, prefix, options_).first->second.Write(record.bytes);
     (status.ok() ? written_ : failed_).Add(1);
     if (!status.ok() && last_problem != status.message()) TFLS_WARNING("A request could not be logged: {}", status.ToString());
     last_problem = status.message();

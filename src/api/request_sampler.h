@@ -43,7 +43,7 @@ class RequestSampler {
   RequestSampler(const RequestSampler&) = delete;
   RequestSampler& operator=(const RequestSampler&) = delete;
 
-  // From now on the requests of these models, and of no others, whose files are closed. One call at a time.
+  // From now on the requests of these models, and of no others. One call at a time.
   void Configure(std::span<const ModelConfig> models);
 
   // Where a request of this model is to be logged; null: it is not. Costs nothing where no model is logged.

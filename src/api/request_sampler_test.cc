@@ -12,7 +12,6 @@
 #include <gtest/gtest.h>
 
 #include "api/prediction_log.h"
-#include "base/clock.h"
 #include "base/temporary_directory.h"
 #include "codec/tfrecord.h"
 #include "servable/fake_servable.h"
@@ -65,23 +64,6 @@ TEST_F(RequestSamplerTest, FilesAreRotatedAndTheLastIsDropped) {
   EXPECT_THAT(Written("m.1.tfrecord"), ElementsAre("5", "6"));
   EXPECT_THAT(Written("m.2.tfrecord"), ElementsAre("3", "4"));
   EXPECT_FALSE(std::filesystem::exists(prefix_ + ".3.tfrecord"));
-}
-
-TEST_F(RequestSamplerTest, AFileThatIsNoModelsAnyMoreIsClosed) {
-  const auto is_open = [this] {
-    return std::ranges::any_of(std::filesystem::directory_iterator("/proc/self/fd"), [this](const auto& entry) {
-      std::error_code gone;
-      return std::filesystem::read_symlink(entry.path(), gone) == prefix_ + ".tfrecord";
-    });
-  };
-  const TimePoint deadline = Clock::Steady().Now() + std::chrono::seconds(60);
-  Start({});
-  Log("a");
-  while (sampler_->counts().written == 0 && Clock::Steady().Now() < deadline) std::this_thread::yield();
-  EXPECT_TRUE(is_open());
-  sampler_->Configure({});
-  while (is_open() && Clock::Steady().Now() < deadline) std::this_thread::yield();
-  EXPECT_FALSE(is_open());
 }
 
 TEST_F(RequestSamplerTest, WhatIsThereAtTheStartIsKept) {
