@@ -30,8 +30,6 @@ constexpr uint32_t kContextField = 2;
 // A model spec, or tasks.
 constexpr size_t kMaxHeadBytes = size_t{64} << 10;
 
-Status Malformed(const MessageReader& reader) { return InvalidArgumentError(reader.problem()); }
-
 // Calls `take` with each field of `message` that has bytes; an error of its ends it.
 template <typename Take>
 Status ForEachRange(const WireRange& message, Take take) {
@@ -39,7 +37,7 @@ Status ForEachRange(const WireRange& message, Take take) {
   for (WireField field; reader.Next(field);) {
     if (field.type == WireType::kLengthDelimited) TFLS_RETURN_IF_ERROR(take(field.number, field.range));
   }
-  return reader.malformed() ? Malformed(reader) : OkStatus();
+  return reader.malformed() ? InvalidArgumentError(reader.problem()) : OkStatus();
 }
 
 // The message but for its input, which may be large and stays where it is.
